@@ -1,0 +1,296 @@
+/*
+ * The engine host: runs one bytecode program in QuickJS and gives it the kernel.
+ *
+ * The program sees one global, `__kata`:
+ *   syscall(nr, ...args)      the raw result; a failure is the negated errno. Arguments: numbers and bigints as they
+ *                             are, null as 0, strings as NUL-terminated UTF-8, ArrayBuffers and views as the address
+ *                             of their first byte.
+ *   addressOf(buffer)         address of an ArrayBuffer's or view's first byte, for pointers inside structures.
+ *   utf8Encode(string)        ArrayBuffer.
+ *   utf8Decode(buffer, offset, length)   string; invalid bytes become U+FFFD.
+ *   argv, environ             lists of strings.
+ *   pageOf(address, length)   ArrayBuffer over mapped memory that the caller keeps mapped.
+ *   sourceLines               ArrayBuffer: the build's table from bundle lines to TypeScript lines.
+ *   tick, onUncaught, onRejection   set by the program; see run_loop(), report() and rejection_tracker().
+ *
+ * Memory that a call hands to the kernel stays put: the engine never moves array buffers, and the arguments are
+ * referenced by the caller's frame until the call is over.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "quickjs.h"
+
+/* The most a system call takes, on every architecture. */
+#define MAX_ARGUMENTS 6
+#define STACK_BYTES (1024 * 1024)
+/* Exit status of a program that ended by an uncaught error. */
+#define EXIT_UNCAUGHT 70
+
+extern const uint8_t kata_bytecode[], kata_bytecode_end[];
+extern const uint8_t kata_source_lines[], kata_source_lines_end[];
+extern char **environ;
+
+static JSValue host;
+
+/* Address and size of a view or, tried second because it is the rarer argument, an ArrayBuffer; false if neither. */
+static int bytes_of(JSContext *ctx, JSValueConst value, uint8_t **data, size_t *size)
+{
+    size_t offset = 0, length = 0, whole = 0;
+    JSValue buffer = JS_GetTypedArrayBuffer(ctx, value, &offset, &length, NULL);
+    if (!JS_IsException(buffer)) {
+        uint8_t *base = JS_GetArrayBuffer(ctx, &whole, buffer);
+        JS_FreeValue(ctx, buffer);
+        *data = base + offset;
+        *size = length;
+    } else {
+        JS_FreeValue(ctx, JS_GetException(ctx));
+        *data = JS_GetArrayBuffer(ctx, size, value);
+    }
+    /* The engine answers NULL with an exception for what is no buffer, or is detached. */
+    if (JS_HasException(ctx)) {
+        JS_FreeValue(ctx, JS_GetException(ctx));
+        return 0;
+    }
+    return 1;
+}
+
+static JSValue host_syscall(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    long arguments[MAX_ARGUMENTS] = {0};
+    const char *strings[MAX_ARGUMENTS] = {NULL};
+    int64_t number = 0;
+    long result;
+    JSValue thrown = JS_UNDEFINED;
+    int i;
+
+    if (argc < 1 || JS_ToInt64(ctx, &number, argv[0]))
+        return JS_ThrowTypeError(ctx, "syscall: no number");
+    if (argc - 1 > MAX_ARGUMENTS)
+        return JS_ThrowTypeError(ctx, "syscall: more than %d arguments", MAX_ARGUMENTS);
+
+    for (i = 0; i < argc - 1; i++) {
+        JSValueConst value = argv[i + 1];
+        int64_t integer = 0;
+        if (JS_IsNumber(value)) {
+            JS_ToInt64(ctx, &integer, value);
+            arguments[i] = (long)integer;
+        } else if (JS_IsBigInt(ctx, value)) {
+            JS_ToBigInt64(ctx, &integer, value);
+            arguments[i] = (long)integer;
+        } else if (JS_IsString(value)) {
+            size_t length;
+            strings[i] = JS_ToCStringLen(ctx, &length, value);
+            if (strings[i] == NULL || strlen(strings[i]) != length) {
+                thrown = strings[i] ? JS_ThrowTypeError(ctx, "syscall: a string holds a NUL") : JS_EXCEPTION;
+                goto done;
+            }
+            arguments[i] = (long)strings[i];
+        } else if (JS_IsNull(value)) {
+            arguments[i] = 0;
+        } else {
+            uint8_t *data;
+            size_t size;
+            if (!bytes_of(ctx, value, &data, &size)) {
+                thrown = JS_ThrowTypeError(ctx, "syscall: argument %d is of no usable type", i);
+                goto done;
+            }
+            arguments[i] = (long)data;
+        }
+    }
+    result = syscall((long)number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+    if (result == -1)
+        result = -errno;
+done:
+    for (i = 0; i < MAX_ARGUMENTS; i++)
+        if (strings[i] != NULL)
+            JS_FreeCString(ctx, strings[i]);
+    return JS_IsUndefined(thrown) ? JS_NewInt64(ctx, result) : thrown;
+}
+
+static JSValue host_address_of(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    uint8_t *data;
+    size_t size;
+    if (!bytes_of(ctx, argv[0], &data, &size))
+        return JS_ThrowTypeError(ctx, "addressOf: not a buffer");
+    return JS_NewInt64(ctx, (int64_t)(uintptr_t)data);
+}
+
+static JSValue host_page_of(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    int64_t address, length;
+    if (JS_ToInt64(ctx, &address, argv[0]) || JS_ToInt64(ctx, &length, argv[1]) || address <= 0 || length <= 0)
+        return JS_ThrowRangeError(ctx, "pageOf: address and length must be positive");
+    return JS_NewArrayBuffer(ctx, (uint8_t *)(uintptr_t)address, (size_t)length, NULL, NULL, 0);
+}
+
+static JSValue host_utf8_encode(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    size_t length;
+    const char *text = JS_ToCStringLen(ctx, &length, argv[0]);
+    JSValue buffer;
+    if (text == NULL)
+        return JS_EXCEPTION;
+    buffer = JS_NewArrayBufferCopy(ctx, (const uint8_t *)text, length);
+    JS_FreeCString(ctx, text);
+    return buffer;
+}
+
+static JSValue host_utf8_decode(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    uint8_t *data;
+    size_t size;
+    int64_t offset = 0, length;
+    if (!bytes_of(ctx, argv[0], &data, &size))
+        return JS_ThrowTypeError(ctx, "utf8Decode: not a buffer");
+    if (argc > 1 && JS_ToInt64(ctx, &offset, argv[1]))
+        return JS_EXCEPTION;
+    length = (int64_t)size - offset;
+    if (argc > 2 && JS_ToInt64(ctx, &length, argv[2]))
+        return JS_EXCEPTION;
+    if (offset < 0 || length < 0 || offset > (int64_t)size || length > (int64_t)size - offset)
+        return JS_ThrowRangeError(ctx, "utf8Decode: outside of the buffer");
+    return JS_NewStringLen(ctx, (const char *)data + offset, (size_t)length);
+}
+
+static JSValue string_list(JSContext *ctx, char **strings)
+{
+    JSValue list = JS_NewArray(ctx);
+    for (uint32_t i = 0; strings != NULL && strings[i] != NULL; i++)
+        JS_SetPropertyUint32(ctx, list, i, JS_NewString(ctx, strings[i]));
+    return list;
+}
+
+static void write_error(const char *text, size_t length)
+{
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, text, length);
+        if (written <= 0)
+            return;
+        text += written;
+        length -= (size_t)written;
+    }
+}
+
+static void print_value(JSContext *ctx, JSValueConst value)
+{
+    size_t length;
+    const char *text = JS_ToCStringLen(ctx, &length, value);
+    if (text != NULL) {
+        write_error(text, length);
+        write_error("\n", 1);
+        JS_FreeCString(ctx, text);
+    }
+}
+
+/* Tells the program of its uncaught exception; if it cannot take it, prints it. Never returns. */
+static _Noreturn void report(JSContext *ctx)
+{
+    JSValue exception = JS_GetException(ctx);
+    JSValue handler = JS_GetPropertyStr(ctx, host, "onUncaught");
+    if (JS_IsFunction(ctx, handler)) {
+        JSValue result = JS_Call(ctx, handler, JS_UNDEFINED, 1, (JSValueConst *)&exception);
+        if (!JS_IsException(result))
+            _exit(EXIT_UNCAUGHT);
+    }
+    print_value(ctx, exception);
+    JSValue stack = JS_GetPropertyStr(ctx, exception, "stack");
+    if (JS_IsString(stack))
+        print_value(ctx, stack);
+    _exit(EXIT_UNCAUGHT);
+}
+
+static void rejection_tracker(JSContext *ctx, JSValueConst promise, JSValueConst reason, JS_BOOL handled, void *opaque)
+{
+    JSValue handler = JS_GetPropertyStr(ctx, host, "onRejection");
+    if (JS_IsFunction(ctx, handler)) {
+        JSValueConst arguments[3] = {promise, reason, handled ? JS_TRUE : JS_FALSE};
+        JSValue result = JS_Call(ctx, handler, JS_UNDEFINED, 3, arguments);
+        if (JS_IsException(result))
+            report(ctx);
+        JS_FreeValue(ctx, result);
+    }
+    JS_FreeValue(ctx, handler);
+}
+
+/* Runs promise jobs to the end, then one `__kata.tick()`, until that answers false. */
+static void run_loop(JSRuntime *runtime, JSContext *ctx)
+{
+    for (;;) {
+        JSContext *job_context;
+        int more;
+        while ((more = JS_ExecutePendingJob(runtime, &job_context)) > 0)
+            ;
+        if (more < 0)
+            report(job_context);
+        JSValue tick = JS_GetPropertyStr(ctx, host, "tick");
+        if (!JS_IsFunction(ctx, tick))
+            return;
+        JSValue result = JS_Call(ctx, tick, JS_UNDEFINED, 0, NULL);
+        JS_FreeValue(ctx, tick);
+        if (JS_IsException(result))
+            report(ctx);
+        more = JS_ToBool(ctx, result);
+        JS_FreeValue(ctx, result);
+        if (!more)
+            return;
+    }
+}
+
+static void define(JSContext *ctx, const char *name, JSCFunction *function, int length)
+{
+    JS_SetPropertyStr(ctx, host, name, JS_NewCFunction(ctx, function, name, length));
+}
+
+int main(int argc, char **argv)
+{
+    JSRuntime *runtime = JS_NewRuntime();
+    JSContext *ctx = runtime ? JS_NewContextRaw(runtime) : NULL;
+    if (ctx == NULL) {
+        write_error("out of memory\n", 14);
+        return EXIT_UNCAUGHT;
+    }
+    JS_SetMaxStackSize(runtime, STACK_BYTES);
+    JS_AddIntrinsicBaseObjects(ctx);
+    JS_AddIntrinsicDate(ctx);
+    JS_AddIntrinsicRegExpCompiler(ctx);
+    JS_AddIntrinsicRegExp(ctx);
+    JS_AddIntrinsicJSON(ctx);
+    JS_AddIntrinsicMapSet(ctx);
+    JS_AddIntrinsicTypedArrays(ctx);
+    JS_AddIntrinsicPromise(ctx);
+    JS_AddIntrinsicWeakRef(ctx);
+    JS_SetHostPromiseRejectionTracker(runtime, rejection_tracker, NULL);
+
+    host = JS_NewObject(ctx);
+    define(ctx, "syscall", host_syscall, MAX_ARGUMENTS + 1);
+    define(ctx, "addressOf", host_address_of, 1);
+    define(ctx, "pageOf", host_page_of, 2);
+    define(ctx, "utf8Encode", host_utf8_encode, 1);
+    define(ctx, "utf8Decode", host_utf8_decode, 3);
+    JS_SetPropertyStr(ctx, host, "argv", string_list(ctx, argv));
+    JS_SetPropertyStr(ctx, host, "environ", string_list(ctx, environ));
+    JS_SetPropertyStr(ctx, host, "architecture", JS_NewString(ctx, KATA_ARCHITECTURE));
+    JS_SetPropertyStr(ctx, host, "sourceLines",
+                      JS_NewArrayBuffer(ctx, (uint8_t *)kata_source_lines,
+                                        (size_t)(kata_source_lines_end - kata_source_lines), NULL, NULL, 0));
+    JSValue global = JS_GetGlobalObject(ctx);
+    JS_SetPropertyStr(ctx, global, "__kata", JS_DupValue(ctx, host));
+    JS_FreeValue(ctx, global);
+
+    JSValue program = JS_ReadObject(ctx, kata_bytecode, (size_t)(kata_bytecode_end - kata_bytecode),
+                                    JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
+    if (JS_IsException(program))
+        report(ctx);
+    JSValue result = JS_EvalFunction(ctx, program);
+    if (JS_IsException(result))
+        report(ctx);
+    JS_FreeValue(ctx, result);
+    run_loop(runtime, ctx);
+    return 0;
+}

@@ -1,0 +1,46 @@
+/**
+ * `npm run build`: the binaries of `build/bin/`.
+ *
+ *   npx tsx scripts/build/build.ts                          all of them
+ *   npx tsx scripts/build/build.ts --only kata-agent        one
+ *   npx tsx scripts/build/build.ts --program ENTRY OUTPUT   any module as a program
+ */
+import { statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildEngine } from "./engine.ts";
+import { buildProgram, type Program } from "./program.ts";
+import { PROGRAMS } from "./programs.ts";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+
+async function main(args: readonly string[]): Promise<void> {
+  const started = performance.now();
+  const engine = await buildEngine(root, (text) => console.error(text));
+  const wanted = chosen(args);
+  await Promise.all(wanted.map((program) => buildProgram(root, engine, program)));
+  for (const program of wanted) {
+    const bytes = statSync(join(root, program.output)).size;
+    console.log(`${program.output}  ${(bytes / 1024).toFixed(0)} KiB`);
+  }
+  console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+function chosen(args: readonly string[]): readonly Program[] {
+  const [flag, first, second] = args;
+  if (flag === undefined) return PROGRAMS;
+  if (flag === "--program" && first !== undefined && second !== undefined) {
+    return [{ entry: first, output: second }];
+  }
+  if (flag === "--only" && first !== undefined) {
+    const found = PROGRAMS.filter((program) => basename(program.output) === first);
+    if (found.length > 0) return found;
+  }
+  const names = PROGRAMS.map((program) => basename(program.output)).join(", ");
+  throw new Error(`usage: build [--only NAME | --program ENTRY OUTPUT]; NAME is one of ${names}`);
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,89 @@
+/** One program: TypeScript → bundle → bytecode → static binary. */
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import { build } from "esbuild";
+import { COMPILER_FLAGS, type Engine } from "./engine.ts";
+import { run } from "./run.ts";
+import { sourceLinesTable } from "./source-lines.ts";
+
+export interface Program {
+  /** The module to start with, relative to the project's root. */
+  readonly entry: string;
+  /** The binary to write, relative to the project's root. */
+  readonly output: string;
+}
+
+/** What the engine's objects lack and `using` needs; one line, so that the line table stays simple. */
+const BANNER = 'for(const n of["dispose","asyncDispose"])if(!Symbol[n])Object.defineProperty(Symbol,n,{value:Symbol("Symbol."+n)});';
+
+const ARCHITECTURE = process.arch === "arm64" ? "aarch64" : "x86_64";
+
+/** Builds `program`; intermediate files stay in `build/intermediate` for who wants to look at them. */
+export async function buildProgram(root: string, engine: Engine, program: Program): Promise<void> {
+  const name = basename(program.output);
+  const directory = join(root, "build/intermediate", name);
+  await mkdir(directory, { recursive: true });
+  await mkdir(dirname(join(root, program.output)), { recursive: true });
+  const bundle = join(directory, "bundle.js");
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: [program.entry],
+    outfile: bundle,
+    bundle: true,
+    write: false,
+    format: "iife",
+    platform: "neutral",
+    target: "es2022",
+    // esbuild keeps one statement a line without white space minification, which is what the line table counts on.
+    minifySyntax: true,
+    treeShaking: true,
+    sourcemap: "external",
+    legalComments: "none",
+    mainFields: ["module", "main"],
+    conditions: ["module", "import"],
+    banner: { js: BANNER },
+    define: { KATA_ARCHITECTURE: JSON.stringify(ARCHITECTURE) },
+    logLevel: "silent",
+  });
+  const script = result.outputFiles.find((file) => file.path.endsWith(".js"));
+  const map = result.outputFiles.find((file) => file.path.endsWith(".map"));
+  if (script === undefined || map === undefined) throw new Error(`${program.entry}: esbuild wrote no bundle`);
+  await writeFile(bundle, script.contents);
+  const lines = sourceLinesTable(JSON.parse(map.text), (source) => relative(root, join(directory, source)));
+  await writeFile(join(directory, "source-lines.bin"), lines);
+  await run(engine.compiler, [bundle, name, join(directory, "bytecode.bin")]);
+  await writeFile(join(directory, "embed.S"), embed());
+  const binary = join(directory, name);
+  await run(
+    "musl-gcc",
+    [
+      ...COMPILER_FLAGS,
+      "-Wall",
+      "-Wextra",
+      "-Wno-unused-parameter",
+      `-DKATA_ARCHITECTURE="${ARCHITECTURE}"`,
+      "-static",
+      "-Wl,--gc-sections",
+      "-Wl,-z,relro,-z,now,-z,noexecstack",
+      "-Wl,--build-id=none",
+      "-s",
+      `-I${engine.include}`,
+      join(root, "native/engine.c"),
+      "embed.S",
+      engine.library,
+      "-lm",
+      "-o",
+      binary,
+    ],
+    { cwd: directory },
+  );
+  // Renamed into place: a running program keeps its file.
+  await rename(binary, join(root, program.output));
+}
+
+/** Assembler that lays the bytecode and the line table into the binary, without a C array to compile. */
+function embed(): string {
+  const part = (symbol: string, file: string) =>
+    `.balign 16\n.globl ${symbol}\n${symbol}:\n.incbin "${file}"\n.globl ${symbol}_end\n${symbol}_end:\n.byte 0\n`;
+  return `.section .rodata\n${part("kata_bytecode", "bytecode.bin")}${part("kata_source_lines", "source-lines.bin")}.section .note.GNU-stack,"",@progbits\n`;
+}

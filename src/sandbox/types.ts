@@ -1,0 +1,159 @@
+/**
+ * What the shim and the command line see of a pod: a sandbox (one virtual machine) and the processes in it.
+ *
+ * Nothing here knows of containerd; nothing in the callers knows of a hypervisor.
+ */
+import type { Configuration } from "../config/index.ts";
+import type { Spec } from "../oci/types.ts";
+import type { CancelSignal } from "../sys/cancellation.ts";
+
+/** A file system that makes up a root filesystem, as containerd hands it over. */
+export interface RootfsMount {
+  /** `overlay`, `bind`, `ext4`, `erofs`, … */
+  readonly type: string;
+  readonly source: string;
+  readonly target: string;
+  readonly options: readonly string[];
+}
+
+export interface Logger {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface SandboxRequest {
+  readonly id: string;
+  readonly configuration: Configuration;
+  /** Spec of the pod's first container: its annotations, network namespace and hostname are the sandbox's. */
+  readonly spec: Spec;
+  /** That container's bundle directory on the host. */
+  readonly bundle: string;
+  readonly logger: Logger;
+  /** Fires when the caller gives up: all that was made is undone and the call fails. */
+  readonly signal?: CancelSignal;
+}
+
+export interface ContainerRequest {
+  readonly id: string;
+  readonly bundle: string;
+  readonly spec: Spec;
+  /** Mounts of the root filesystem; empty if `spec.root.path` is already a filled directory. */
+  readonly rootfs: readonly RootfsMount[];
+}
+
+export interface ExecRequest {
+  readonly containerId: string;
+  readonly execId: string;
+  readonly process: NonNullable<Spec["process"]>;
+}
+
+/** One process of a container: `execId` is empty for its first. */
+export interface ProcessAddress {
+  readonly containerId: string;
+  readonly execId: string;
+}
+
+export type OutputStream = "stdout" | "stderr";
+
+/** Why the virtual machine is no more; `expected` if {@link Sandbox.stop} asked for it. */
+export interface SandboxExit {
+  readonly expected: boolean;
+  readonly reason: string;
+}
+
+/**
+ * A running pod. Every method fails with a KataError; after the virtual machine is gone with code `unavailable`.
+ */
+export interface Sandbox {
+  readonly id: string;
+  /** Process of the virtual machine monitor on the host. */
+  readonly hypervisorPid: number;
+  /** Settles once, when the virtual machine has ended, for whatever reason. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+
+  /** Creates the container, stopped before its program. All that was made is undone if it fails. */
+  createContainer(request: ContainerRequest): Promise<void>;
+  startContainer(id: string): Promise<void>;
+  /** Ends what is left of the container and gives back its root filesystem and mounts. No error if it is not known. */
+  removeContainer(id: string): Promise<void>;
+
+  exec(request: ExecRequest): Promise<void>;
+  /** @param all every process of the container. */
+  signal(process: ProcessAddress, signal: number, all: boolean): Promise<void>;
+  /** The exit status, 0–255 (128 + signal), once the process has ended. */
+  wait(process: ProcessAddress): Promise<number>;
+
+  /** Sends all of `bytes` to the process. */
+  writeStdin(process: ProcessAddress, bytes: Uint8Array): Promise<void>;
+  closeStdin(process: ProcessAddress): Promise<void>;
+  /** The next bytes of a stream, at most `limit`; empty at its end. */
+  readOutput(process: ProcessAddress, stream: OutputStream, limit: number): Promise<Uint8Array>;
+  resizeTerminal(process: ProcessAddress, size: { readonly rows: number; readonly columns: number }): Promise<void>;
+
+  pause(containerId: string): Promise<void>;
+  resume(containerId: string): Promise<void>;
+  /** Limits of a running container, as in `linux.resources` of the spec. */
+  update(containerId: string, resources: NonNullable<NonNullable<Spec["linux"]>["resources"]>): Promise<void>;
+  stats(containerId: string): Promise<ContainerStatistics>;
+
+  /** Waits for the next out-of-memory kill; the id of the container it happened in. */
+  nextOutOfMemory(): Promise<string>;
+
+  /** Ends the virtual machine and gives back everything on the host, in reverse order. Any number of calls. */
+  stop(): Promise<void>;
+}
+
+/** One reading of a container's counters; what the guest's kernel does not count is undefined. */
+export interface ContainerStatistics {
+  readonly cpu: {
+    /** Nanoseconds. */
+    readonly total: number;
+    readonly user: number;
+    readonly system: number;
+    readonly perCpu: readonly number[];
+    readonly periods: number;
+    readonly throttledPeriods: number;
+    /** Nanoseconds. */
+    readonly throttledTime: number;
+  };
+  /** Bytes. */
+  readonly memory: {
+    readonly usage: number;
+    readonly maximumUsage: number;
+    readonly limit: number;
+    readonly failures: number;
+    readonly cache: number;
+    readonly swapUsage: number;
+    readonly swapLimit: number;
+    readonly kernelUsage: number;
+    /** The kernel's own counters, by their names in memory.stat. */
+    readonly details: Readonly<Record<string, number>>;
+  };
+  readonly pids: { readonly current: number; readonly limit: number };
+  readonly blockIo: {
+    readonly serviceBytes: readonly BlockIoCounter[];
+    readonly serviced: readonly BlockIoCounter[];
+  };
+  readonly hugePages: Readonly<Record<string, { readonly usage: number; readonly maximumUsage: number; readonly failures: number }>>;
+  readonly network: readonly {
+    readonly name: string;
+    readonly receivedBytes: number;
+    readonly receivedPackets: number;
+    readonly receiveErrors: number;
+    readonly receiveDropped: number;
+    readonly sentBytes: number;
+    readonly sentPackets: number;
+    readonly sendErrors: number;
+    readonly sendDropped: number;
+  }[];
+}
+
+export interface BlockIoCounter {
+  readonly major: number;
+  readonly minor: number;
+  /** `Read`, `Write`, … */
+  readonly operation: string;
+  readonly value: number;
+}

@@ -1,0 +1,23 @@
+/** What the engine host (`native/engine.c`) gives a program; absent under Node. */
+
+export interface NativeHost {
+  syscall(number: number, ...args: readonly unknown[]): number;
+  addressOf(buffer: ArrayBuffer | ArrayBufferView): number;
+  pageOf(address: number, length: number): ArrayBuffer;
+  utf8Encode(text: string): ArrayBuffer;
+  utf8Decode(buffer: ArrayBuffer | ArrayBufferView, offset?: number, length?: number): string;
+  readonly argv: readonly string[];
+  readonly environ: readonly string[];
+  readonly architecture: "x86_64" | "aarch64";
+  readonly sourceLines: ArrayBuffer;
+  tick?: () => boolean;
+  onUncaught?: (error: unknown) => void;
+  onRejection?: (promise: Promise<unknown>, reason: unknown, handled: boolean) => void;
+}
+
+declare global {
+  var __kata: NativeHost | undefined;
+}
+
+/** The host, or undefined under Node. */
+export const nativeHost: NativeHost | undefined = globalThis.__kata;

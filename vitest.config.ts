@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["src/**/*.test.ts"],
+    exclude: ["**/*.native.test.ts", "node_modules/**", "build/**"],
+    pool: "threads",
+    testTimeout: 60_000,
+  },
+});
