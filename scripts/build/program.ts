@@ -14,7 +14,8 @@ export interface Program {
 }
 
 /** What the engine's objects lack and `using` needs; one line, so that the line table stays simple. */
-const BANNER = 'for(const n of["dispose","asyncDispose"])if(!Symbol[n])Object.defineProperty(Symbol,n,{value:Symbol("Symbol."+n)});';
+const BANNER =
+  'for(const n of["dispose","asyncDispose"])if(!Symbol[n])Object.defineProperty(Symbol,n,{value:Symbol("Symbol."+n)});';
 
 const ARCHITECTURE = process.arch === "arm64" ? "aarch64" : "x86_64";
 

@@ -90,7 +90,10 @@ export interface Sandbox {
   closeStdin(process: ProcessAddress): Promise<void>;
   /** The next bytes of a stream, at most `limit`; empty at its end. */
   readOutput(process: ProcessAddress, stream: OutputStream, limit: number): Promise<Uint8Array>;
-  resizeTerminal(process: ProcessAddress, size: { readonly rows: number; readonly columns: number }): Promise<void>;
+  resizeTerminal(
+    process: ProcessAddress,
+    size: { readonly rows: number; readonly columns: number },
+  ): Promise<void>;
 
   pause(containerId: string): Promise<void>;
   resume(containerId: string): Promise<void>;
@@ -136,7 +139,9 @@ export interface ContainerStatistics {
     readonly serviceBytes: readonly BlockIoCounter[];
     readonly serviced: readonly BlockIoCounter[];
   };
-  readonly hugePages: Readonly<Record<string, { readonly usage: number; readonly maximumUsage: number; readonly failures: number }>>;
+  readonly hugePages: Readonly<
+    Record<string, { readonly usage: number; readonly maximumUsage: number; readonly failures: number }>
+  >;
   readonly network: readonly {
     readonly name: string;
     readonly receivedBytes: number;

@@ -38,7 +38,9 @@ export class CancelSource {
   }
 
   /** Fires the signal with `reason`; later calls change nothing. */
-  cancel(reason: unknown = new KataError("cancelled", { operation: "wait", object: "the caller gave up" })): void {
+  cancel(
+    reason: unknown = new KataError("cancelled", { operation: "wait", object: "the caller gave up" }),
+  ): void {
     if (this.#state.aborted) return;
     this.#state.aborted = true;
     this.#state.reason = reason;

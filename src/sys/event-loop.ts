@@ -73,7 +73,8 @@ export class EventLoop implements Clock {
         timer.callback = undefined;
         // The heap drops it when it comes up; only a heap of mostly cancelled timers is worth rebuilding.
         this.#cancelledTimers++;
-        if (this.#cancelledTimers > 64 && this.#cancelledTimers * 2 > this.#timers.length) this.#compactTimers();
+        if (this.#cancelledTimers > 64 && this.#cancelledTimers * 2 > this.#timers.length)
+          this.#compactTimers();
       },
     };
     this.#pushTimer(timer);
@@ -152,7 +153,11 @@ export class EventLoop implements Clock {
     this.#waiters = 0;
   }
 
-  #wait(fd: number, direction: "read" | "write" | "priority", signal: CancelSignal | undefined): Promise<void> {
+  #wait(
+    fd: number,
+    direction: "read" | "write" | "priority",
+    signal: CancelSignal | undefined,
+  ): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise<void>((resolve, reject) => {
       let watch = this.#watches.get(fd);
@@ -204,13 +209,14 @@ export class EventLoop implements Clock {
   /** Makes the kernel's interest in `fd` what the waiters need. */
   #update(fd: number, watch: Watch): void {
     const wanted =
-      (watch.read ? EPOLLIN | EPOLLRDHUP : 0) | (watch.write ? EPOLLOUT : 0) | (watch.priority ? EPOLLPRI : 0);
+      (watch.read ? EPOLLIN | EPOLLRDHUP : 0) |
+      (watch.write ? EPOLLOUT : 0) |
+      (watch.priority ? EPOLLPRI : 0);
     if (wanted === watch.registered) return;
     if (this.#epoll < 0) {
       this.#epoll = check(kernel().syscall("epoll_create1", EPOLL_CLOEXEC), "create event loop", "epoll");
     }
-    const operation =
-      wanted === 0 ? EPOLL_CTL_DEL : watch.registered === 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    const operation = wanted === 0 ? EPOLL_CTL_DEL : watch.registered === 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     const event = new DataView(new ArrayBuffer(16));
     event.setUint32(0, wanted, true);
     event.setUint32(this.#eventBytes - 8, fd, true);

@@ -55,7 +55,8 @@ function lookUp(wanted: readonly number[]): (Place | undefined)[] {
     sourceLine += zigzag & 1 ? -((zigzag + 1) >> 1) : zigzag >> 1;
     if (number & 1) source = next();
     const file = names[source];
-    if (wanted.includes(line) && file !== undefined && sourceLine > 0) found.set(line, { file, line: sourceLine });
+    if (wanted.includes(line) && file !== undefined && sourceLine > 0)
+      found.set(line, { file, line: sourceLine });
   }
   return wanted.map((line) => found.get(line));
 }
