@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  cacheDir: "build/cache/vitest",
   test: {
     include: ["src/**/*.test.ts"],
     exclude: ["**/*.native.test.ts", "node_modules/**", "build/**"],

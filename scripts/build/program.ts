@@ -4,6 +4,7 @@ import { basename, dirname, join, relative } from "node:path";
 import { build } from "esbuild";
 import { COMPILER_FLAGS, type Engine } from "./engine.ts";
 import { run } from "./run.ts";
+import { sourceCommit } from "./source-commit.ts";
 import { sourceLinesTable } from "./source-lines.ts";
 
 export interface Program {
@@ -32,7 +33,8 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     outfile: bundle,
     bundle: true,
     write: false,
-    format: "iife",
+    // compile.c says why the program is one module.
+    format: "esm",
     platform: "neutral",
     target: "es2022",
     // esbuild keeps one statement a line without white space minification, which is what the line table counts on.
@@ -43,7 +45,10 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     mainFields: ["module", "main"],
     conditions: ["module", "import"],
     banner: { js: BANNER },
-    define: { KATA_ARCHITECTURE: JSON.stringify(ARCHITECTURE) },
+    define: {
+      KATA_ARCHITECTURE: JSON.stringify(ARCHITECTURE),
+      KATA_COMMIT: JSON.stringify(await sourceCommit(root)),
+    },
     logLevel: "silent",
   });
   const script = result.outputFiles.find((file) => file.path.endsWith(".js"));
