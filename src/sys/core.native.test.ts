@@ -273,6 +273,7 @@ test("a killed child reports 128 + signal, and its parent's death can kill it", 
       exit(0);
     });
     await new Promise(() => undefined);
+    return;
   }
   ids.writer.close();
   await waitForChild(middle.pidfd, middle.pid);

@@ -263,9 +263,8 @@ export function listenForSignals(
   return {
     [Symbol.dispose]() {
       if (!descriptor.isOpen) return;
-      const fd = descriptor.fd;
+      loop.forget(descriptor.fd);
       descriptor.close();
-      loop.forget(fd);
     },
   };
 }
