@@ -1,0 +1,293 @@
+/**
+ * A spec as the agent protocol carries it, and back.
+ *
+ * The message has other names than `config.json`, no absent scalars, and not all fields. One table says all of that for both
+ * ways. What comes out of a message is read like any foreign spec.
+ *
+ * Zero means absent, but for ids, device numbers, the limit of processes and the OOM killer's switch. Not carried: umask,
+ * scheduler, ioPriority, execCPUAffinity, domainname; id maps of mounts; netDevices, memoryPolicy, personality, timeOffsets;
+ * rdma, unified, CPU burst and idle, useHierarchy, checkBeforeUpdate; defaultErrnoRet and the listener of seccomp;
+ * all but the L3 schema of intelRdt.
+ * Source: the agent's oci.proto.
+ */
+import { parseLinuxResources, parseProcess, parseSpec } from "./parse-spec.ts";
+import type * as oci from "./types.ts";
+
+/** A message as the decoder gives it and the encoder takes it: fields by their names in the .proto file. */
+export type WireMessage = Readonly<Record<string, unknown>>;
+
+/** How a field is told from an absent one, and what is inside of it. */
+type Form =
+  /** Always there: what the message lacks is the scalar's zero. */
+  | { readonly kind: "value"; readonly zero: unknown }
+  /** Absent if it is the scalar's zero, or an empty list or map. */
+  | { readonly kind: "optional" }
+  /** The field has presence of its own. */
+  | { readonly kind: "presence" }
+  /** Absent if it is not above zero. */
+  | { readonly kind: "wildcard" }
+  | { readonly kind: "message"; readonly table: Table }
+  | { readonly kind: "messages"; readonly table: Table };
+
+type Table = readonly (readonly [json: string, message: string, form: Form])[];
+
+const OPTIONAL: Form = { kind: "optional" };
+const PRESENCE: Form = { kind: "presence" };
+const WILDCARD: Form = { kind: "wildcard" };
+const TEXT: Form = { kind: "value", zero: "" };
+const NUMBER: Form = { kind: "value", zero: 0 };
+const FLAG: Form = { kind: "value", zero: false };
+const TEXTS: Form = { kind: "value", zero: [] };
+
+/** The fields of `T` that the message has, each with its name there: the one of `config.json` behind a capital if it is not said. */
+function table<T>(
+  fields: { readonly [K in keyof T]?: Form | readonly [message: string, form: Form] },
+): Table {
+  return (Object.entries(fields) as [string, Form | readonly [string, Form]][]).map(([json, field]) =>
+    "kind" in field
+      ? [json, json.charAt(0).toUpperCase() + json.slice(1), field]
+      : [json, field[0], field[1]],
+  );
+}
+
+const message = (of: Table): Form => ({ kind: "message", table: of });
+const messages = (of: Table): Form => ({ kind: "messages", table: of });
+
+const user = table<oci.User>({
+  uid: ["UID", NUMBER],
+  gid: ["GID", NUMBER],
+  additionalGids: OPTIONAL,
+  username: OPTIONAL,
+});
+
+const process = table<oci.Process>({
+  terminal: OPTIONAL,
+  consoleSize: message(table<oci.ConsoleSize>({ height: NUMBER, width: NUMBER })),
+  user: message(user),
+  args: OPTIONAL,
+  env: OPTIONAL,
+  cwd: TEXT,
+  capabilities: message(
+    table<oci.LinuxCapabilities>({
+      bounding: OPTIONAL,
+      effective: OPTIONAL,
+      inheritable: OPTIONAL,
+      permitted: OPTIONAL,
+      ambient: OPTIONAL,
+    }),
+  ),
+  rlimits: messages(table<oci.PosixRlimit>({ type: TEXT, soft: NUMBER, hard: NUMBER })),
+  noNewPrivileges: OPTIONAL,
+  apparmorProfile: OPTIONAL,
+  oomScoreAdj: ["OOMScoreAdj", OPTIONAL],
+  selinuxLabel: OPTIONAL,
+});
+
+const mount = table<oci.Mount>({
+  destination: ["destination", TEXT],
+  source: ["source", OPTIONAL],
+  type: ["type", OPTIONAL],
+  options: ["options", OPTIONAL],
+});
+
+const hook = messages(table<oci.Hook>({ path: TEXT, args: OPTIONAL, env: OPTIONAL, timeout: OPTIONAL }));
+
+const idMapping = messages(table<oci.LinuxIdMapping>({ hostID: NUMBER, containerID: NUMBER, size: NUMBER }));
+
+const throttle = messages(table<oci.LinuxThrottleDevice>({ major: NUMBER, minor: NUMBER, rate: OPTIONAL }));
+
+const resources = table<oci.LinuxResources>({
+  devices: messages(
+    table<oci.LinuxDeviceCgroup>({
+      allow: FLAG,
+      type: OPTIONAL,
+      major: WILDCARD,
+      minor: WILDCARD,
+      access: OPTIONAL,
+    }),
+  ),
+  memory: message(
+    table<oci.LinuxMemory>({
+      limit: OPTIONAL,
+      reservation: OPTIONAL,
+      swap: OPTIONAL,
+      kernel: OPTIONAL,
+      kernelTCP: OPTIONAL,
+      swappiness: OPTIONAL,
+      disableOOMKiller: FLAG,
+    }),
+  ),
+  cpu: [
+    "CPU",
+    message(
+      table<oci.LinuxCpu>({
+        shares: OPTIONAL,
+        quota: OPTIONAL,
+        period: OPTIONAL,
+        realtimeRuntime: OPTIONAL,
+        realtimePeriod: OPTIONAL,
+        cpus: OPTIONAL,
+        mems: OPTIONAL,
+      }),
+    ),
+  ],
+  pids: message(table<oci.LinuxPids>({ limit: NUMBER })),
+  blockIO: message(
+    table<oci.LinuxBlockIo>({
+      weight: OPTIONAL,
+      leafWeight: OPTIONAL,
+      weightDevice: messages(
+        table<oci.LinuxWeightDevice>({
+          major: NUMBER,
+          minor: NUMBER,
+          weight: OPTIONAL,
+          leafWeight: OPTIONAL,
+        }),
+      ),
+      throttleReadBpsDevice: throttle,
+      throttleWriteBpsDevice: throttle,
+      throttleReadIOPSDevice: throttle,
+      throttleWriteIOPSDevice: throttle,
+    }),
+  ),
+  hugepageLimits: messages(table<oci.LinuxHugepageLimit>({ pageSize: ["Pagesize", TEXT], limit: NUMBER })),
+  network: message(
+    table<oci.LinuxNetwork>({
+      classID: OPTIONAL,
+      priorities: messages(table<oci.LinuxInterfacePriority>({ name: TEXT, priority: NUMBER })),
+    }),
+  ),
+});
+
+const seccomp = table<oci.LinuxSeccomp>({
+  defaultAction: TEXT,
+  architectures: OPTIONAL,
+  flags: OPTIONAL,
+  syscalls: messages(
+    table<oci.LinuxSyscall>({
+      names: TEXTS,
+      action: TEXT,
+      errnoRet: ["errnoret", PRESENCE],
+      args: messages(
+        table<oci.LinuxSeccompArg>({ index: NUMBER, value: NUMBER, valueTwo: OPTIONAL, op: TEXT }),
+      ),
+    }),
+  ),
+});
+
+const linux = table<oci.Linux>({
+  uidMappings: ["UIDMappings", idMapping],
+  gidMappings: ["GIDMappings", idMapping],
+  sysctl: OPTIONAL,
+  resources: message(resources),
+  cgroupsPath: OPTIONAL,
+  namespaces: messages(table<oci.Namespace>({ type: TEXT, path: OPTIONAL })),
+  devices: messages(
+    table<oci.LinuxDevice>({
+      path: TEXT,
+      type: TEXT,
+      major: NUMBER,
+      minor: NUMBER,
+      fileMode: OPTIONAL,
+      uid: ["UID", NUMBER],
+      gid: ["GID", NUMBER],
+    }),
+  ),
+  seccomp: message(seccomp),
+  rootfsPropagation: OPTIONAL,
+  maskedPaths: OPTIONAL,
+  readonlyPaths: OPTIONAL,
+  mountLabel: OPTIONAL,
+  intelRdt: message(table<oci.LinuxIntelRdt>({ l3CacheSchema: OPTIONAL })),
+});
+
+const spec = table<oci.Spec>({
+  ociVersion: ["Version", TEXT],
+  process: message(process),
+  root: message(table<oci.Root>({ path: TEXT, readonly: OPTIONAL })),
+  hostname: OPTIONAL,
+  mounts: messages(mount),
+  hooks: message(
+    table<oci.Hooks>({
+      prestart: hook,
+      poststart: hook,
+      poststop: hook,
+      createRuntime: hook,
+      createContainer: hook,
+      startContainer: hook,
+    }),
+  ),
+  annotations: OPTIONAL,
+  linux: message(linux),
+});
+
+function toMessage(fields: Table, value: object): WireMessage {
+  const from = value as Readonly<Record<string, unknown>>;
+  const into: Record<string, unknown> = {};
+  for (const [json, name, form] of fields) {
+    const item = from[json];
+    if (item === undefined) continue;
+    if (form.kind === "message") into[name] = toMessage(form.table, item as object);
+    else if (form.kind === "messages")
+      into[name] = (item as object[]).map((one) => toMessage(form.table, one));
+    else into[name] = item;
+  }
+  return into;
+}
+
+/** Whether `item` is what a scalar, a list or a map says that was never set. */
+function isZero(item: unknown): boolean {
+  if (item === undefined || item === null || item === "" || item === false || item === 0 || item === 0n)
+    return true;
+  if (item instanceof Map) return item.size === 0;
+  return typeof item === "object" && Object.keys(item).length === 0;
+}
+
+function fromMessage(fields: Table, value: unknown): Readonly<Record<string, unknown>> {
+  const from = value as WireMessage;
+  const into: Record<string, unknown> = {};
+  for (const [json, name, form] of fields) {
+    const item = from[name];
+    if (form.kind === "value") into[json] = item ?? form.zero;
+    else if (item === undefined || item === null) continue;
+    else if (form.kind === "message") into[json] = fromMessage(form.table, item);
+    else if (form.kind === "messages") {
+      if (!isZero(item)) into[json] = (item as unknown[]).map((one) => fromMessage(form.table, one));
+    } else if (form.kind === "wildcard") {
+      if ((item as oci.Int64) > 0) into[json] = Number(item);
+    } else if (form.kind === "presence" || !isZero(item)) {
+      into[json] = item instanceof Map ? Object.fromEntries(item) : item;
+    }
+  }
+  return into;
+}
+
+/** The protocol's message for `spec`. */
+export function specToMessage(value: oci.Spec): WireMessage {
+  return toMessage(spec, value);
+}
+
+/** The protocol's message for a process that is to join a container. */
+export function processToMessage(value: oci.Process): WireMessage {
+  return toMessage(process, value);
+}
+
+/** The protocol's message for limits to change. */
+export function resourcesToMessage(value: oci.LinuxResources): WireMessage {
+  return toMessage(resources, value);
+}
+
+/** The spec in a message. @throws KataError `invalid-argument` with the field's place by the names of `config.json`. */
+export function specFromMessage(value: object): oci.Spec {
+  return parseSpec(fromMessage(spec, value));
+}
+
+/** The process in a message. @throws KataError `invalid-argument`. */
+export function processFromMessage(value: object): oci.Process {
+  return parseProcess(fromMessage(process, value));
+}
+
+/** The limits in a message. @throws KataError `invalid-argument`. */
+export function resourcesFromMessage(value: object): oci.LinuxResources {
+  return parseLinuxResources(fromMessage(resources, value));
+}
