@@ -1,0 +1,99 @@
+/**
+ * The cgroups of containers: where they are made, and what a container does with its own.
+ *
+ * A room is the directory below which all containers of an agent are: in a guest the hierarchies' roots, natively a
+ * directory of its own in each hierarchy. The spec's `cgroupsPath` counts from there.
+ */
+import { cgroupDirectory, parseCgroupsPath } from "../../oci/cgroups-path.ts";
+import type { LinuxResources, Spec } from "../../oci/types.ts";
+import { readMountInfo } from "../../sys/mountinfo.ts";
+import { Rollback } from "../../sys/rollback.ts";
+import { directoriesOf, removeTree } from "../cgroup/cgroup-directory.ts";
+import { CgroupV1 } from "../cgroup/cgroup-v1.ts";
+import { CgroupV2 } from "../cgroup/cgroup-v2.ts";
+import { type CgroupSystem, findCgroups } from "../cgroup/hierarchies.ts";
+import type { CgroupStatistics } from "../cgroup/statistics.ts";
+import type { VisibleCgroup } from "./cgroup-mount.ts";
+
+export interface ContainerCgroup {
+  /** What of it the container may see. */
+  readonly visible: VisibleCgroup;
+  /** Moves a process into it. */
+  add(pid: number): void;
+  /**
+   * Sets limits; what `resources` does not name stays.
+   *
+   * @throws KataError `invalid-argument` for limits that contradict each other, `unsupported` for one that the kernel has
+   * not, `system-call` for a value that it refuses. Limits before the refused one are set.
+   */
+  apply(resources: LinuxResources): void;
+  /** Lets it use CPUs that have come to the machine, unless the spec has chosen some. */
+  followCpus(): void;
+  /** Sets what devices may be used: the container's own, those that every container has, and those of `resources`. */
+  restrictDevices(resources: LinuxResources): void;
+  statistics(): CgroupStatistics;
+  /** Stops all processes. @throws KataError `deadline-exceeded` if one does not stop; all run on then. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  /** Sends SIGKILL to all processes; those that are frozen come to life for it. It does not wait for their end. */
+  killAll(): Promise<void>;
+  /** Calls `onKill` each time that a process has to die for want of memory, until the cgroup is removed. */
+  watchOom(onKill: () => void): void;
+  /** Removes it with what the container has made in it. @throws KataError `system-call` with EBUSY if a process lives. */
+  remove(): Promise<void>;
+}
+
+export interface CgroupRoom {
+  /** Makes a container's cgroup with its limits. @throws KataError; nothing is left then. */
+  create(id: string, spec: Spec): Promise<ContainerCgroup>;
+  /** Removes the room's own directories. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param name directory of the room; empty for the hierarchies' roots.
+ * @param system the machine's hierarchies, looked up at the first container if it is not given.
+ */
+export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom {
+  let found = system;
+  const machine = (): CgroupSystem => {
+    found ??= findCgroups(readMountInfo());
+    return found;
+  };
+  return {
+    async create(id, spec) {
+      const relative = `${name === "" ? "" : `/${name}`}${containerDirectory(id, spec)}`;
+      const devices = spec.linux?.devices ?? [];
+      const resources = spec.linux?.resources ?? {};
+      const kind = machine();
+      const cgroup =
+        kind.version === 1
+          ? new CgroupV1(kind.hierarchies, relative, devices)
+          : new CgroupV2(kind.mountPoint, relative, devices);
+      const undo = new Rollback();
+      undo.add(`cgroup of ${id}`, () => cgroup.remove());
+      try {
+        cgroup.apply(resources);
+        cgroup.restrictDevices(resources);
+      } catch (error) {
+        await undo.run();
+        throw error;
+      }
+      return cgroup;
+    },
+    async close() {
+      if (name === "" || found === undefined) return;
+      const mountPoints =
+        found.version === 1 ? found.hierarchies.map(({ mountPoint }) => mountPoint) : [found.mountPoint];
+      for (const mountPoint of mountPoints) {
+        for (const directory of directoriesOf(mountPoint, name)) await removeTree(directory);
+      }
+    },
+  };
+}
+
+/** Starts with a slash. A spec that names the root, where the agent is, gets a directory all the same. */
+function containerDirectory(id: string, spec: Spec): string {
+  const directory = cgroupDirectory(parseCgroupsPath(spec.linux?.cgroupsPath), `/${id}`);
+  return directory === "" || directory === "/" ? `/${id}` : directory;
+}

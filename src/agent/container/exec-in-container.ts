@@ -1,0 +1,62 @@
+/** Running one more process in a container. */
+import type { Process } from "../../oci/types.ts";
+import { withDeadline } from "../../sys/clock.ts";
+import { loop } from "../../sys/event-loop.ts";
+import { O_RDONLY, open } from "../../sys/files.ts";
+import { CLONE_NEWPID, pidfdOpen, SIGKILL } from "../../sys/process.ts";
+import type { Container } from "./container.ts";
+import { ContainerProcess } from "./container-process.ts";
+import { type ContainerContext, checkId } from "./create-container.ts";
+import { becomeExec } from "./exec-process.ts";
+import { launch } from "./launch.ts";
+import { planProcess } from "./plan-process.ts";
+
+/** The program's start is one system call; a hanging file system must not hang the agent. */
+const START_DEADLINE_MS = 30_000;
+
+/**
+ * Runs `process` in `container` as `execId`.
+ *
+ * @throws KataError `failed-precondition` unless the container runs; what the start of the program failed with.
+ */
+export async function execInContainer(
+  container: Container,
+  execId: string,
+  process: Process,
+  context: ContainerContext,
+): Promise<void> {
+  container.require("exec in", "created", "running");
+  checkId(execId, "exec");
+  using _id = container.reserveExec(execId);
+  const plan = planProcess(process, container.spec);
+  const pid = container.init.pid;
+  using init = pidfdOpen(pid);
+  using pidNamespace = open(`/proc/${pid}/ns/pid`, O_RDONLY);
+  const child = await launch(
+    {
+      hasTerminal: plan.terminal !== undefined,
+      pipeSize: context.pipeSize,
+      cloneFlags: 0,
+      joined: [{ fd: pidNamespace.fd, type: CLONE_NEWPID, name: "pid" }],
+      given: [init.fd],
+      prepare: (child) => container.cgroup.add(child),
+      body: (channel) => becomeExec({ process: plan, namespaces: container.namespaces }, channel),
+    },
+    context.reaper,
+  );
+  const exec = new ContainerProcess(execId, child, child.stdio);
+  // The program's execve closes the channel; nothing else is said after "ready" unless it fails.
+  try {
+    const what = { operation: "run process", object: `exec ${execId}`, hint: "its program does not start" };
+    const message = await withDeadline(loop, START_DEADLINE_MS, what, child.channel.next());
+    if (message.kind === "failed") throw message.error;
+  } catch (error) {
+    exec.signal(SIGKILL);
+    await exec.exited;
+    exec.close();
+    throw error;
+  } finally {
+    child.channel.close();
+  }
+  container.addExec(exec);
+}

@@ -1,0 +1,151 @@
+/**
+ * Mounting in a container's root filesystem.
+ *
+ * Each mount is made aside, gets its attributes there, and is then moved to a place that the kernel resolved below the root:
+ * at no time does a path name a place twice.
+ * Sources: fsopen(2), fsmount(2), open_tree(2), mount_setattr(2), move_mount(2).
+ */
+import { KataError } from "../../kata-error.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, S_IFDIR, S_IFMT, statx } from "../../sys/files.ts";
+import { check, kernel } from "../../sys/kernel.ts";
+import {
+  AT_RECURSIVE,
+  fsconfigCreate,
+  fsconfigFlag,
+  fsconfigString,
+  fsmount,
+  fsopen,
+  MOUNT_ATTR_RDONLY,
+  mountSetattr,
+  moveMount,
+  OPEN_TREE_CLONE,
+  openTree,
+} from "../../sys/new-mount-api.ts";
+import { mountCgroups, type VisibleCgroup } from "./cgroup-mount.ts";
+import { copyUp } from "./copy-up.ts";
+import { type AttributeChange, checkProcMountpoint, type MountPlan, type MountSource } from "./mount-plan.ts";
+import { openMountTarget, openPlainDirectory } from "./mount-target.ts";
+
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** Type of the file system that an open file is on. */
+function filesystemType(fd: number): number {
+  const status = new BigInt64Array(15);
+  check(kernel().syscall("fstatfs", fd, status), "stat file system of", fd);
+  return Number(status[0]);
+}
+
+/** A new mount that is nowhere yet. The caller closes it. */
+export function newMount(source: Exclude<MountSource, { kind: "cgroup" }>): FileDescriptor {
+  if (source.kind === "bind") {
+    const flags = OPEN_TREE_CLONE | (source.recursive ? AT_RECURSIVE : 0);
+    return openTree(AT_FDCWD, source.path, flags);
+  }
+  using context = fsopen(source.type);
+  if (source.source !== "") fsconfigString(context, "source", source.source);
+  for (const [name, value] of source.parameters) {
+    if (value === undefined) fsconfigFlag(context, name);
+    else fsconfigString(context, name, value);
+  }
+  fsconfigCreate(context);
+  return fsmount(context, 0);
+}
+
+function isDirectory(fd: number): boolean {
+  return (statx(fd, "", AT_EMPTY_PATH).mode & S_IFMT) === S_IFDIR;
+}
+
+/** Attaches `mount` at the place that `target` holds. */
+export function attach(mount: FileDescriptor, target: FileDescriptor): void {
+  moveMount(mount.fd, target.fd);
+}
+
+/**
+ * Mounts `plan` below `root`.
+ *
+ * @returns the mount if it has to become read-only after all is in place; the caller closes it.
+ */
+export function mountInContainer(
+  root: number,
+  plan: MountPlan,
+  cgroup: VisibleCgroup,
+): FileDescriptor | undefined {
+  try {
+    if (plan.source.kind === "cgroup") {
+      mountCgroups(root, plan.destination, plan.attributes, cgroup);
+      return undefined;
+    }
+    return mountOne(root, plan, plan.source);
+  } catch (error) {
+    if (!(error instanceof KataError)) throw error;
+    const what =
+      plan.source.kind === "bind"
+        ? plan.source.path
+        : plan.source.kind === "filesystem"
+          ? plan.source.type
+          : "cgroup";
+    throw new KataError(error.code, {
+      operation: `mount ${what} at`,
+      object: `${plan.destination}: ${error.operation} ${error.object}`,
+      errno: error.errno,
+      hint: error.hint,
+    });
+  }
+}
+
+function mountOne(
+  root: number,
+  plan: MountPlan,
+  source: Exclude<MountSource, { kind: "cgroup" }>,
+): FileDescriptor | undefined {
+  const late =
+    source.kind === "filesystem" &&
+    source.type === "tmpfs" &&
+    (plan.attributes.set & MOUNT_ATTR_RDONLY) !== 0;
+  const mount = newMount(source);
+  try {
+    const attributes = late
+      ? { ...plan.attributes, set: plan.attributes.set & ~MOUNT_ATTR_RDONLY }
+      : plan.attributes;
+    change(mount, attributes, 0);
+    if (plan.recursiveAttributes !== undefined) change(mount, plan.recursiveAttributes, AT_RECURSIVE);
+    using target = openTarget(root, plan, source, mount);
+    if (plan.copyUp) copyUp(target.fd, mount.fd);
+    attach(mount, target);
+    for (const { type, recursive } of plan.propagation) {
+      mountSetattr(mount.fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), { propagation: type });
+    }
+  } catch (error) {
+    mount.close();
+    throw error;
+  }
+  if (late) return mount;
+  mount.close();
+  return undefined;
+}
+
+function change(mount: FileDescriptor, attributes: AttributeChange, flags: number): void {
+  if (attributes.set === 0 && attributes.clear === 0) return;
+  mountSetattr(mount.fd, "", AT_EMPTY_PATH | flags, attributes);
+}
+
+function openTarget(
+  root: number,
+  plan: MountPlan,
+  source: Exclude<MountSource, { kind: "cgroup" }>,
+  mount: FileDescriptor,
+): FileDescriptor {
+  // A link in the place of /proc would let the image choose where procfs goes (CVE-2019-19921).
+  if (source.kind === "filesystem" && (source.type === "proc" || source.type === "sysfs")) {
+    return openPlainDirectory(root, plan.destination);
+  }
+  const target = openMountTarget(root, plan.destination, isDirectory(mount.fd) ? "directory" : "file");
+  try {
+    if (filesystemType(target.fd) === PROC_SUPER_MAGIC) checkProcMountpoint(plan.destination);
+    return target;
+  } catch (error) {
+    target.close();
+    throw error;
+  }
+}

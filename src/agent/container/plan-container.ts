@@ -1,0 +1,169 @@
+/** From a container's spec to what its first process has to do. */
+import { KataError } from "../../kata-error.ts";
+import { NAMESPACES } from "../../oci/namespaces.ts";
+import type { LinuxDevice, LinuxIdMapping, Namespace, Spec } from "../../oci/types.ts";
+import {
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+} from "../../sys/process.ts";
+import type { JoinedNamespace } from "../sandbox/shared-namespaces.ts";
+import type { VisibleCgroup } from "./cgroup-mount.ts";
+import type { DeviceNode } from "./device-nodes.ts";
+import type { InitPlan } from "./init-process.ts";
+import { cleanPath } from "./mount-target.ts";
+import { planMounts, planPropagation } from "./plan-mounts.ts";
+import { planProcess } from "./plan-process.ts";
+import { planSysctls } from "./sysctl.ts";
+
+/** Namespaces of the pod that a container may be in. */
+export interface SharedNamespaceFds {
+  readonly ipc: number | undefined;
+  readonly uts: number | undefined;
+  /** Only if this container is to share it. */
+  readonly pid: number | undefined;
+}
+
+export interface ContainerPlan {
+  readonly init: InitPlan;
+  /** Namespaces that are made by the clone. */
+  readonly cloneFlags: number;
+  /** Namespaces that exist already. */
+  readonly joined: readonly JoinedNamespace[];
+  /** Namespaces that an exec joins besides the pid namespace. */
+  readonly execNamespaces: number;
+  readonly ownPidNamespace: boolean;
+  /** Text of the id maps; empty without a user namespace. */
+  readonly uidMap: string;
+  readonly gidMap: string;
+}
+
+/** Most mounts, devices or paths of one kind in a spec. */
+const MAX_ENTRIES = 10_000;
+
+/** @throws KataError `invalid-argument` or `unimplemented` for a spec that cannot be kept. */
+export function planContainer(spec: Spec, shared: SharedNamespaceFds, cgroup: VisibleCgroup): ContainerPlan {
+  const linux = spec.linux;
+  if (spec.process === undefined) throw invalid("process", "it has none");
+  if (spec.root === undefined || !spec.root.path.startsWith("/"))
+    throw invalid("root", "it has no absolute path");
+  for (const list of [spec.mounts, linux?.devices, linux?.maskedPaths, linux?.readonlyPaths]) {
+    if ((list?.length ?? 0) > MAX_ENTRIES)
+      throw invalid("spec", `a list has more than ${MAX_ENTRIES} entries`);
+  }
+  refuseHooks(spec);
+  const namespaces = planNamespaces(linux?.namespaces ?? [], shared);
+  if ((namespaces.made & CLONE_NEWNS) === 0)
+    throw invalid("namespaces", "a container has a mount namespace of its own");
+  const own = (flag: number) => (namespaces.made & flag) !== 0;
+  const process = planProcess(spec.process, spec);
+  return {
+    init: {
+      process,
+      rootfs: {
+        path: spec.root.path,
+        readonly: spec.root.readonly ?? false,
+        propagation: planPropagation(linux?.rootfsPropagation),
+        mounts: planMounts(spec),
+        devices: (linux?.devices ?? []).map(planDevice),
+        bindDevices: own(CLONE_NEWUSER),
+        maskedPaths: absolute("masked", linux?.maskedPaths),
+        readonlyPaths: absolute("read-only", linux?.readonlyPaths),
+        workingDirectory: spec.process.cwd,
+        cgroup,
+      },
+      // The pod's host name is set once, in the namespace that its containers share.
+      hostname: own(CLONE_NEWUTS) && spec.hostname ? spec.hostname : undefined,
+      domainname: own(CLONE_NEWUTS) && spec.domainname ? spec.domainname : undefined,
+      sysctls: planSysctls(linux?.sysctl ?? {}, {
+        ipc: own(CLONE_NEWIPC) || shared.ipc !== undefined,
+        uts: own(CLONE_NEWUTS) || shared.uts !== undefined,
+        user: own(CLONE_NEWUSER),
+      }),
+      ownCgroupNamespace: own(CLONE_NEWCGROUP),
+      ownUserNamespace: own(CLONE_NEWUSER),
+    },
+    cloneFlags: namespaces.made & ~CLONE_NEWCGROUP,
+    joined: namespaces.joined,
+    execNamespaces:
+      (namespaces.made & ~CLONE_NEWPID) |
+      (namespaces.joined.reduce((flags, { type }) => flags | type, 0) & ~CLONE_NEWPID),
+    ownPidNamespace: own(CLONE_NEWPID),
+    uidMap: idMap(linux?.uidMappings),
+    gidMap: idMap(linux?.gidMappings),
+  };
+}
+
+function planNamespaces(
+  namespaces: readonly Namespace[],
+  shared: SharedNamespaceFds,
+): { readonly made: number; readonly joined: readonly JoinedNamespace[] } {
+  let made = 0;
+  const seen = new Set<string>();
+  const joined: JoinedNamespace[] = [];
+  for (const { type, path } of namespaces) {
+    const { flag } = NAMESPACES[type];
+    if (seen.has(type)) throw invalid(`namespace ${type}`, "it is given twice");
+    seen.add(type);
+    if (type === "time") throw unimplemented("time namespaces");
+    // The host clears the paths: its namespaces are not in this machine.
+    if (path !== undefined && path !== "") throw unimplemented(`joining a ${type} namespace by its path`);
+    const fd = type === "ipc" || type === "uts" || type === "pid" ? shared[type] : undefined;
+    if (fd === undefined) made |= flag;
+  }
+  for (const name of ["ipc", "uts", "pid"] as const) {
+    const fd = shared[name];
+    if (fd !== undefined) joined.push({ fd, type: NAMESPACES[name].flag, name });
+  }
+  return { made, joined };
+}
+
+const DEVICE_TYPES: Readonly<Record<LinuxDevice["type"], DeviceNode["type"]>> = {
+  c: "character",
+  u: "character",
+  b: "block",
+  p: "fifo",
+};
+
+function planDevice(device: LinuxDevice): DeviceNode {
+  if (!device.path.startsWith("/")) throw invalid(`device ${device.path}`, "its path is absolute");
+  return {
+    path: cleanPath(device.path),
+    type: DEVICE_TYPES[device.type],
+    major: device.major ?? 0,
+    minor: device.minor ?? 0,
+    mode: (device.fileMode ?? 0o666) & 0o7777,
+    uid: device.uid ?? 0,
+    gid: device.gid ?? 0,
+  };
+}
+
+function absolute(kind: string, paths: readonly string[] | undefined): readonly string[] {
+  for (const path of paths ?? []) {
+    if (!path.startsWith("/")) throw invalid(`${kind} path ${JSON.stringify(path)}`, "it is absolute");
+  }
+  return paths ?? [];
+}
+
+function idMap(mappings: readonly LinuxIdMapping[] | undefined): string {
+  return (mappings ?? [])
+    .map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`)
+    .join("");
+}
+
+/** Hooks of the spec are the host's to run; what a container would miss by them is no small thing. */
+function refuseHooks({ hooks }: Spec): void {
+  if ((hooks?.createContainer?.length ?? 0) + (hooks?.startContainer?.length ?? 0) === 0) return;
+  throw unimplemented("hooks createContainer and startContainer");
+}
+
+function invalid(object: string, hint: string): KataError {
+  return new KataError("invalid-argument", { operation: "read spec", object, hint });
+}
+
+function unimplemented(what: string): KataError {
+  return new KataError("unimplemented", { operation: "create container", object: what });
+}

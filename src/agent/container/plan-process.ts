@@ -1,0 +1,80 @@
+/** From the `process` of a spec to what a child has to do. */
+import { KataError } from "../../kata-error.ts";
+import { capabilityMask } from "../../oci/capabilities.ts";
+import { rlimitNumber } from "../../oci/rlimits.ts";
+import { compileSeccomp } from "../../oci/seccomp/compile.ts";
+import type { LinuxSeccomp, Process, Spec } from "../../oci/types.ts";
+import { kernel } from "../../sys/kernel.ts";
+import type { ProcessPlan, ResourceLimit, SeccompFilter } from "./process-plan.ts";
+
+/** Most arguments and environment entries together; the kernel's own bound is in bytes. */
+const MAX_STRINGS = 100_000;
+
+/** @throws KataError `invalid-argument` if the process cannot be run by anybody. */
+export function planProcess(process: Process, spec: Spec): ProcessPlan {
+  const args = process.args ?? [];
+  if (args.length === 0) throw invalid("args", "it has no program to run");
+  const environment = process.env ?? [];
+  if (args.length + environment.length > MAX_STRINGS) throw invalid("args", "it has too many arguments");
+  for (const text of [...args, ...environment, process.cwd]) {
+    if (text.includes("\0")) throw invalid("args", "an argument, variable or directory holds a NUL");
+  }
+  if (!process.cwd.startsWith("/"))
+    throw invalid(`cwd ${JSON.stringify(process.cwd)}`, "it is an absolute path");
+  const { capabilities, user } = process;
+  return {
+    args,
+    environment,
+    workingDirectory: process.cwd,
+    credentials: {
+      uid: user.uid,
+      gid: user.gid,
+      additionalGids: user.additionalGids ?? [],
+      bounding: capabilityMask(capabilities?.bounding ?? []),
+      effective: capabilityMask(capabilities?.effective ?? []),
+      permitted: capabilityMask(capabilities?.permitted ?? []),
+      inheritable: capabilityMask(capabilities?.inheritable ?? []),
+      ambient: capabilityMask(capabilities?.ambient ?? []),
+      noNewPrivileges: process.noNewPrivileges ?? false,
+    },
+    limits: planLimits(process),
+    oomScoreAdjustment: process.oomScoreAdj,
+    umask: user.umask,
+    seccomp: planFilter(spec.linux?.seccomp),
+    terminal:
+      process.terminal === true
+        ? { rows: process.consoleSize?.height ?? 0, columns: process.consoleSize?.width ?? 0 }
+        : undefined,
+    selinuxLabel: process.selinuxLabel ?? "",
+    apparmorProfile: process.apparmorProfile ?? "",
+  };
+}
+
+function planLimits(process: Process): ResourceLimit[] {
+  const seen = new Set<string>();
+  return (process.rlimits ?? []).map(({ type, soft, hard }) => {
+    if (seen.has(type)) throw invalid(`rlimit ${type}`, "it is given twice");
+    seen.add(type);
+    return { resource: rlimitNumber(type), soft: BigInt(soft), hard: BigInt(hard) };
+  });
+}
+
+/** Filters that have been compiled: containers of a pod, and every exec, mostly bring the same one. */
+const compiled = new Map<string, SeccompFilter>();
+const MAX_COMPILED = 8;
+
+function planFilter(seccomp: LinuxSeccomp | undefined): SeccompFilter | undefined {
+  if (seccomp === undefined) return undefined;
+  const key = JSON.stringify(seccomp);
+  let filter = compiled.get(key);
+  if (filter === undefined) {
+    filter = compileSeccomp(seccomp, kernel().architecture);
+    if (compiled.size >= MAX_COMPILED) compiled.clear();
+    compiled.set(key, filter);
+  }
+  return filter;
+}
+
+function invalid(object: string, hint: string): KataError {
+  return new KataError("invalid-argument", { operation: "read process of spec", object, hint });
+}

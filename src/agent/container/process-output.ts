@@ -1,0 +1,77 @@
+/**
+ * The agent's end of a process's stdout or stderr.
+ *
+ * Nothing is read ahead: what the host has not asked for stays in the kernel's pipe, whose size then slows the process
+ * down. A read that is cancelled takes nothing.
+ */
+import { KataError } from "../../kata-error.ts";
+import type { CancelSignal } from "../../sys/cancellation.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
+import { EAGAIN, EINTR } from "../../sys/errno.ts";
+import { loop } from "../../sys/event-loop.ts";
+import { setNonBlocking } from "../../sys/fd-stream.ts";
+import { check, kernel } from "../../sys/kernel.ts";
+
+/** What a terminal's master end answers when the last process has closed the other end. */
+const EIO = 5;
+
+/** Most that one read answers with, bytes: well below the largest message of the protocol (4 MiB). */
+export const MAX_READ_BYTES = 1 << 20;
+
+export class ProcessOutput {
+  readonly #descriptor: FileDescriptor;
+  readonly #name: string;
+  #reading = false;
+
+  /** @param name `stdout` or `stderr`, for messages. */
+  constructor(descriptor: FileDescriptor, name: string) {
+    this.#descriptor = descriptor;
+    this.#name = name;
+    setNonBlocking(descriptor.fd);
+  }
+
+  get isOpen(): boolean {
+    return this.#descriptor.isOpen;
+  }
+
+  /**
+   * What is there, at most `limit` bytes; waits for at least one.
+   *
+   * @returns nothing (length 0) at the end of the stream.
+   * @throws KataError `busy` if another read waits.
+   */
+  async read(limit: number, signal?: CancelSignal): Promise<Uint8Array> {
+    if (!this.#descriptor.isOpen) return new Uint8Array(0);
+    if (this.#reading) {
+      throw new KataError("busy", {
+        operation: `read ${this.#name}`,
+        object: "another read of it is under way",
+      });
+    }
+    this.#reading = true;
+    try {
+      const into = new Uint8Array(Math.min(limit, MAX_READ_BYTES));
+      for (;;) {
+        const fd = this.#descriptor.fd;
+        const count = kernel().syscall("read", fd, into, into.length);
+        if (count === -EAGAIN) await loop.readable(fd, signal);
+        else if (count === 0 || count === -EIO) {
+          this.close();
+          return into.subarray(0, 0);
+        } else if (count !== -EINTR) return into.subarray(0, check(count, `read ${this.#name}`, fd));
+      }
+    } catch (error) {
+      // Closed while it waited: the container is gone, so this is the end of its output.
+      if (!this.#descriptor.isOpen) return new Uint8Array(0);
+      throw error;
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  close(): void {
+    if (!this.#descriptor.isOpen) return;
+    loop.forget(this.#descriptor.fd);
+    this.#descriptor.close();
+  }
+}

@@ -1,0 +1,13 @@
+/** What a process does with a signal. Source: proc(5), /proc/PID/status. */
+import { readTextFileIfExists } from "../../sys/files.ts";
+
+/** Whether `mask`, a hexadecimal signal set as in /proc/PID/status, holds `signal`. */
+export function maskHolds(mask: string, signal: number): boolean {
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
+/** Whether the process catches `signal`. A process that is gone does not. */
+export function handlesSignal(pid: number, signal: number): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readTextFileIfExists(`/proc/${pid}/status`) ?? "")?.[1];
+  return caught !== undefined && maskHolds(caught, signal);
+}

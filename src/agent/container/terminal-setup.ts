@@ -1,0 +1,79 @@
+/**
+ * A terminal in the container's own devpts, made by the child.
+ *
+ * What the container shows at /dev/pts/ptmx is checked to be a terminal multiplexer before it is trusted, and the other end is
+ * opened through it, by no path (CVE-2025-52565).
+ * Sources: pts(4), ioctl_tty(2), TIOCGPTPEER.
+ */
+import { hasErrno, KataError } from "../../kata-error.ts";
+import { FileDescriptor } from "../../sys/descriptor.ts";
+import { AT_EMPTY_PATH, O_NOCTTY, O_RDWR, open, openInRoot, statx } from "../../sys/files.ts";
+import { check, kernel } from "../../sys/kernel.ts";
+import { OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
+import { duplicateTo } from "../../sys/process.ts";
+import type { ParentChannel } from "./child-channel.ts";
+import { openMountTarget } from "./mount-target.ts";
+import { attach } from "./mounts.ts";
+import type { TerminalSize } from "./process-plan.ts";
+import { setTerminalSize } from "./process-stdio.ts";
+
+const DEVPTS_SUPER_MAGIC = 0x1cd1;
+const TIOCSPTLCK = 0x40045431;
+const TIOCGPTPEER = 0x5441;
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * Makes a terminal for the calling process: its descriptors 0, 1 and 2 are the terminal's end, and the agent has taken the
+ * master end.
+ *
+ * @param root the container's root directory; its /dev/pts is used if it has one, the agent's otherwise.
+ * @param console whether to put the terminal at /dev/console.
+ */
+export function setUpTerminal(
+  root: number,
+  size: TerminalSize,
+  owner: number,
+  channel: ParentChannel,
+  console: boolean,
+): void {
+  using master = openMultiplexer(root);
+  check(kernel().syscall("ioctl", master.fd, TIOCSPTLCK, new Int32Array([0])), "unlock terminal", master.fd);
+  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+  using end = new FileDescriptor(
+    check(kernel().syscall("ioctl", master.fd, TIOCGPTPEER, flags), "open terminal", master.fd),
+  );
+  if (size.rows > 0 && size.columns > 0) setTerminalSize(master.fd, size.rows, size.columns);
+  // The group stays: devpts gives it as its gid= option says.
+  if (owner !== 0) check(kernel().syscall("fchown", end.fd, owner, -1), "change owner of terminal", end.fd);
+  if (console) {
+    using copy = openTree(end.fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+    using target = openMountTarget(root, "/dev/console", "file");
+    attach(copy, target);
+  }
+  channel.passTerminal(master.fd);
+  for (const fd of [0, 1, 2]) duplicateTo(end.fd, fd);
+}
+
+function openMultiplexer(root: number): FileDescriptor {
+  try {
+    return verified(openInRoot(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY));
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT", "ENOTDIR", "EACCES")) throw error;
+    return verified(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY));
+  }
+}
+
+function verified(master: FileDescriptor): FileDescriptor {
+  const filesystem = new BigInt64Array(15);
+  check(kernel().syscall("fstatfs", master.fd, filesystem), "look at terminal", master.fd);
+  const status = statx(master.fd, "", AT_EMPTY_PATH);
+  if (Number(filesystem[0]) === DEVPTS_SUPER_MAGIC && status.deviceMajor === 5 && status.deviceMinor === 2) {
+    return master;
+  }
+  master.close();
+  throw new KataError("permission-denied", {
+    operation: "make terminal",
+    object: "/dev/pts/ptmx of the container",
+    hint: "it is no terminal multiplexer",
+  });
+}

@@ -1,0 +1,142 @@
+/**
+ * Block devices by where they are plugged in, as the host knows them.
+ * Source: Linux Documentation/ABI/testing/sysfs-bus-pci, scsi; upstream kata-agent (forms of the addresses).
+ */
+import { hasErrno, KataError } from "../../kata-error.ts";
+import {
+  exists,
+  mknodat,
+  readDirectory,
+  readTextFileIfExists,
+  S_IFBLK,
+  statIfExists,
+  writeExisting,
+} from "../../sys/files.ts";
+import { awaitDevice } from "./await-device.ts";
+
+/** Bridges between the root bus and a device; more than any machine has. */
+const MAX_PCI_DEPTH = 8;
+
+/** Where sysfs is mounted; tests put a tree of their own there. */
+export type SysfsRoot = string;
+const SYSFS: SysfsRoot = "/sys";
+
+/**
+ * Reads `SLOT[.FUNCTION]/SLOT[.FUNCTION]/…` (hexadecimal): the device's slot behind each bridge on the way from the root bus.
+ *
+ * @throws KataError `invalid-argument`.
+ */
+export function parsePciPath(path: string): { readonly slot: number; readonly function: number }[] {
+  const components = path.split("/").map((component) => /^([0-9a-f]{1,2})(?:\.([0-7]))?$/i.exec(component));
+  if (components.length <= MAX_PCI_DEPTH && components.every((match) => match !== null)) {
+    const parsed = components.map((match) => ({
+      slot: Number.parseInt(match?.[1] ?? "", 16),
+      function: Number(match?.[2] ?? "0"),
+    }));
+    if (parsed.every(({ slot }) => slot < 32)) return parsed;
+  }
+  throw new KataError("invalid-argument", {
+    operation: "read PCI path",
+    object: JSON.stringify(path.slice(0, 80)),
+    hint: "it is the slots from the root bus to the device, as in 02/00",
+  });
+}
+
+/** The sysfs directory of the device at a PCI path, or undefined while it is not there. */
+export function findPciDevice(path: string, sysfs = SYSFS): string | undefined {
+  let directory = `${sysfs}/devices/pci0000:00`;
+  let bus = "0000:00";
+  for (const [index, { slot, function: fn }] of parsePciPath(path).entries()) {
+    if (index > 0) {
+      const behind = listIfExists(`${directory}/pci_bus`)[0];
+      if (behind === undefined) return undefined;
+      bus = behind;
+    }
+    directory = `${directory}/${bus}:${slot.toString(16).padStart(2, "0")}.${fn}`;
+    if (!exists(directory)) return undefined;
+  }
+  return directory;
+}
+
+/** The names in a directory; none if it does not exist. */
+function listIfExists(path: string): string[] {
+  try {
+    return readDirectory(path).map((entry) => entry.name);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
+}
+
+/** The first block device below a device's directory: `vda` under `virtio3/block`. */
+function blockDeviceBelow(directory: string): string | undefined {
+  for (const name of listIfExists(directory)) {
+    if (!name.startsWith("virtio") && !name.startsWith("nvme")) continue;
+    const [block] = listIfExists(`${directory}/${name}/block`);
+    if (block !== undefined) return block;
+  }
+  return undefined;
+}
+
+/** The node of the virtio-blk disk at PCI path `path`, when it has come. */
+export async function virtioBlockNode(path: string, timeoutMs: number): Promise<string> {
+  parsePciPath(path);
+  const name = await awaitDevice(`disk at PCI path ${path}`, timeoutMs, () => {
+    const directory = findPciDevice(path);
+    return directory === undefined ? undefined : blockDeviceBelow(directory);
+  });
+  return deviceNode(name);
+}
+
+/** The node of the SCSI disk with `address` `ID:LUN`, when it has come; the hosts are scanned for it. */
+export async function scsiBlockNode(address: string, timeoutMs: number): Promise<string> {
+  const match = /^(\d{1,5}):(\d{1,5})$/.exec(address);
+  if (match === null) {
+    throw new KataError("invalid-argument", {
+      operation: "read SCSI address",
+      object: JSON.stringify(address.slice(0, 80)),
+      hint: "it is ID:LUN",
+    });
+  }
+  const [, id, lun] = match;
+  for (const host of listIfExists(`${SYSFS}/class/scsi_host`)) {
+    writeExisting(`${SYSFS}/class/scsi_host/${host}/scan`, `0 ${id} ${lun}`);
+  }
+  const name = await awaitDevice(`SCSI disk ${address}`, timeoutMs, () => {
+    const device = listIfExists(`${SYSFS}/bus/scsi/devices`).find((entry) =>
+      entry.endsWith(`:0:${id}:${lun}`),
+    );
+    return device === undefined ? undefined : listIfExists(`${SYSFS}/bus/scsi/devices/${device}/block`)[0];
+  });
+  return deviceNode(name);
+}
+
+/** The node of a disk that the host names by its path in the guest (`/dev/vda`). */
+export async function namedBlockNode(path: string, timeoutMs: number): Promise<string> {
+  const match = /^\/dev\/([\w-]{1,32})$/.exec(path);
+  const name = match?.[1];
+  if (name === undefined) {
+    throw new KataError("invalid-argument", {
+      operation: "find block device",
+      object: JSON.stringify(path.slice(0, 80)),
+      hint: "it is a node in /dev",
+    });
+  }
+  await awaitDevice(`disk ${path}`, timeoutMs, () =>
+    exists(`${SYSFS}/class/block/${name}`) ? name : undefined,
+  );
+  return deviceNode(name);
+}
+
+/** The path of the node of block device `name`; it is made where no devtmpfs has done so. */
+function deviceNode(name: string): string {
+  const path = `/dev/${name}`;
+  if (statIfExists(path) !== undefined) return path;
+  const numbers = readTextFileIfExists(`${SYSFS}/class/block/${name}/dev`)?.trim().split(":").map(Number);
+  const [major, minor] = numbers ?? [];
+  if (major === undefined || minor === undefined) {
+    throw new KataError("not-found", { operation: "find block device", object: path });
+  }
+  mknodat(-100, path, S_IFBLK | 0o600, major, minor);
+  return path;
+}

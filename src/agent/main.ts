@@ -1,0 +1,108 @@
+/** kata-agent: process 1 of the guest, and equally an ordinary process of a machine. */
+import { describeError, KataError } from "../kata-error.ts";
+import type { FdStream } from "../sys/fd-stream.ts";
+import { kernel } from "../sys/kernel.ts";
+import { Logger } from "../sys/log.ts";
+import { getpid, ignoreSignal, listenForSignals, SIGINT, SIGPIPE, SIGTERM } from "../sys/process.ts";
+import { environment, exit, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
+import { parseArguments, USAGE } from "./arguments.ts";
+import { bootGuest } from "./boot/guest-boot.ts";
+import { KernelModules } from "./boot/kernel-modules.ts";
+import { enterOwnMounts } from "./boot/native-start.ts";
+import { ChildReaper } from "./child-reaper.ts";
+import { makeCgroupRoom } from "./container/container-cgroup.ts";
+import { serveAgent } from "./rpc/services.ts";
+import { Sandbox } from "./sandbox/sandbox.ts";
+import { chooseAddress, startServer } from "./server.ts";
+import type { ParsedSettings } from "./settings.ts";
+import { AGENT_VERSION } from "./version.ts";
+
+const EXIT_USAGE = 2;
+const EXIT_FAILED = 1;
+
+/** Whether this is the first process of a machine, and not of a container that somebody runs the agent in. */
+function isGuestInit(): boolean {
+  return getpid() === 1 && !programArguments.some((argument) => argument.startsWith("--server-addr"));
+}
+
+async function main(): Promise<number> {
+  // A host or a process that is gone is an error of the write, not the end of the agent.
+  ignoreSignal(SIGPIPE);
+  return isGuestInit() ? await runGuest() : await runNative();
+}
+
+async function runGuest(): Promise<number> {
+  const guest = bootGuest();
+  const modules = new KernelModules(guest.initialRoot.fd);
+  modules.loadEarly();
+  const sandbox = prepare(guest, modules);
+  const server = startServer(
+    chooseAddress(guest.settings.serverAddress),
+    (stream) =>
+      serveAgent(stream, sandbox, () => {
+        // The host ends the machine; what it has on disks is safe by then.
+        kernel().syscall("sync");
+      }),
+    sandbox.context.logger,
+  );
+  await server.ended;
+  throw new KataError("internal", { operation: "run guest", object: "the server ended" });
+}
+
+async function runNative(): Promise<number> {
+  let command: ReturnType<typeof parseArguments>;
+  try {
+    command = parseArguments(programArguments, environment);
+  } catch (error) {
+    writeSync(2, `kata-agent: ${describeError(error)}\n`);
+    return EXIT_USAGE;
+  }
+  if (command.do === "help") {
+    writeSync(1, USAGE);
+    return 0;
+  }
+  if (command.do === "version") {
+    writeSync(1, `kata-agent ${AGENT_VERSION}\n`);
+    return 0;
+  }
+  try {
+    return await serveNatively(command.parsed);
+  } catch (error) {
+    writeSync(2, `kata-agent: ${describeError(error)}\n`);
+    return EXIT_FAILED;
+  }
+}
+
+async function serveNatively(parsed: ParsedSettings): Promise<number> {
+  const address = chooseAddress(parsed.settings.serverAddress);
+  enterOwnMounts();
+  const sandbox = prepare(parsed, undefined);
+  const serve = (stream: FdStream) => serveAgent(stream, sandbox, () => server.stop());
+  const server = startServer(address, serve, sandbox.context.logger);
+  const signalled = new Promise<void>((resolve) => {
+    listenForSignals([SIGTERM, SIGINT], () => resolve());
+  });
+  // After DestroySandbox the server ends when the host has hung up.
+  await Promise.race([server.ended, signalled]);
+  server.stop();
+  await sandbox.destroy();
+  return exit(0);
+}
+
+/** @param modules the guest's; undefined for an agent that is an ordinary process. */
+function prepare(parsed: ParsedSettings, modules: KernelModules | undefined): Sandbox {
+  const { settings, warnings } = parsed;
+  const isGuest = modules !== undefined;
+  const logger = new Logger(2, settings.logLevel, { source: "agent", pid: getpid() });
+  for (const warning of warnings) logger.warn(warning);
+  return new Sandbox({
+    settings,
+    reaper: new ChildReaper(),
+    cgroups: makeCgroupRoom(isGuest ? "" : `kata-agent-${getpid()}`),
+    logger,
+    isGuest,
+    modules,
+  });
+}
+
+runProgram(main, (error) => writeSync(2, `kata-agent: fatal: ${formatError(error)}\n`));

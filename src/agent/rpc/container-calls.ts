@@ -1,0 +1,67 @@
+/** The calls about containers as a whole. */
+import { resourcesFromMessage, specFromMessage } from "../../oci/wire.ts";
+import { readInterfaceCounters } from "../guest/interface-counters.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { AgentServiceHandlers } from "./generated.ts";
+import { refusePassedStreams, required } from "./request-checks.ts";
+import { statisticsMessage } from "./statistics-message.ts";
+import { decodeStorages } from "./storage-message.ts";
+
+type ContainerCalls = Pick<
+  AgentServiceHandlers,
+  | "createContainer"
+  | "startContainer"
+  | "removeContainer"
+  | "updateContainer"
+  | "statsContainer"
+  | "pauseContainer"
+  | "resumeContainer"
+>;
+
+export function containerCalls(sandbox: Sandbox): ContainerCalls {
+  return {
+    async createContainer(request) {
+      refusePassedStreams(request);
+      await sandbox.createContainer({
+        id: request.containerId,
+        spec: specFromMessage(required(request.OCI, "create container", "OCI")),
+        storages: decodeStorages(request.storages),
+        sharedPidNamespace: request.sandboxPidns,
+      });
+      return {};
+    },
+
+    async startContainer(request) {
+      await sandbox.startContainer(request.containerId);
+      return {};
+    },
+
+    async removeContainer(request) {
+      await sandbox.removeContainer(request.containerId, request.timeout * 1000);
+      return {};
+    },
+
+    async updateContainer(request) {
+      const resources = resourcesFromMessage(required(request.resources, "update container", "resources"));
+      const { cgroup } = sandbox.container(request.containerId);
+      cgroup.apply(resources);
+      if ((resources.devices?.length ?? 0) > 0) cgroup.restrictDevices(resources);
+      return {};
+    },
+
+    async statsContainer(request) {
+      const { cgroup } = sandbox.container(request.containerId);
+      return statisticsMessage(cgroup.statistics(), readInterfaceCounters());
+    },
+
+    async pauseContainer(request) {
+      await sandbox.container(request.containerId).pause();
+      return {};
+    },
+
+    async resumeContainer(request) {
+      await sandbox.container(request.containerId).resume();
+      return {};
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** The calls about the machine. */
+import { KataError } from "../../kata-error.ts";
+import { setDateTime } from "../guest/date-time.ts";
+import {
+  memoryBlockSize,
+  onlineCpus,
+  onlineMemory,
+  probeMemory,
+  supportsMemoryProbe,
+} from "../guest/online.ts";
+import { reseedRandomness } from "../guest/randomness.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import { STORAGE_DRIVERS } from "../storage/drivers.ts";
+import { AGENT_VERSION } from "../version.ts";
+import type { AgentServiceHandlers } from "./generated.ts";
+
+type GuestCalls = Pick<
+  AgentServiceHandlers,
+  "onlineCPUMem" | "reseedRandomDev" | "getGuestDetails" | "memHotplugByProbe" | "setGuestDateTime"
+>;
+
+/** Randomness of one request, bytes: more than the kernel's whole state. */
+const MAX_SEED_BYTES = 4096;
+
+export function guestCalls(sandbox: Sandbox): GuestCalls {
+  return {
+    async onlineCPUMem(request) {
+      sandbox.requireGuest("set CPUs and memory online");
+      await onlineCpus(request.nbCpus, request.wait);
+      for (const { cgroup } of sandbox.containers) cgroup.followCpus();
+      if (!request.cpuOnly) onlineMemory();
+      return {};
+    },
+
+    async reseedRandomDev(request) {
+      if (request.data.length === 0 || request.data.length > MAX_SEED_BYTES) {
+        throw new KataError("invalid-argument", {
+          operation: "reseed",
+          object: `${request.data.length} bytes`,
+          hint: `a seed has 1 to ${MAX_SEED_BYTES} bytes`,
+        });
+      }
+      reseedRandomness(request.data);
+      return {};
+    },
+
+    async getGuestDetails(request) {
+      return {
+        memBlockSizeBytes: BigInt(request.memBlockSize ? memoryBlockSize() : 0),
+        supportMemHotplugProbe: request.memHotplugProbe && supportsMemoryProbe(),
+        agentDetails: {
+          version: AGENT_VERSION,
+          initDaemon: sandbox.context.isGuest,
+          deviceHandlers: [],
+          storageHandlers: Object.keys(STORAGE_DRIVERS),
+          supportsSeccomp: true,
+          extraFeatures: [],
+        },
+      };
+    },
+
+    async memHotplugByProbe(request) {
+      sandbox.requireGuest("announce memory");
+      probeMemory(request.memHotplugProbeAddr);
+      return {};
+    },
+
+    async setGuestDateTime(request) {
+      sandbox.requireGuest("set date and time");
+      setDateTime(BigInt(request.Sec), BigInt(request.Usec));
+      return {};
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** The calls about one process of a container: running, signalling, waiting, its streams. */
+import { KataError } from "../../kata-error.ts";
+import { processFromMessage } from "../../oci/wire.ts";
+import { type CancelSignal, orCancelled } from "../../sys/cancellation.ts";
+import { SIGNAL_COUNT } from "../../sys/process.ts";
+import type { ContainerProcess } from "../container/container-process.ts";
+import { execInContainer } from "../container/exec-in-container.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { AgentServiceHandlers } from "./generated.ts";
+import { refusePassedStreams, required } from "./request-checks.ts";
+
+type ProcessCalls = Pick<
+  AgentServiceHandlers,
+  | "execProcess"
+  | "signalProcess"
+  | "waitProcess"
+  | "writeStdin"
+  | "readStdout"
+  | "readStderr"
+  | "closeStdin"
+  | "ttyWinResize"
+>;
+
+/** Names a process in most requests. */
+interface ProcessName {
+  readonly containerId: string;
+  readonly execId: string;
+}
+
+export function processCalls(sandbox: Sandbox): ProcessCalls {
+  const find = ({ containerId, execId }: ProcessName): ContainerProcess =>
+    sandbox.container(containerId).process(execId);
+
+  const read = async (
+    request: ProcessName & { readonly len: number },
+    stream: "stdout" | "stderr",
+    context: { readonly signal?: CancelSignal },
+  ) => {
+    const process = find(request);
+    if (request.len === 0) {
+      throw new KataError("invalid-argument", {
+        operation: `read ${stream}`,
+        object: "no bytes are asked for",
+      });
+    }
+    const data = await process.read(stream, request.len, context.signal);
+    // Hosts take an error for the end of the stream; an answer without bytes would make them ask again.
+    if (data.length === 0)
+      throw new KataError("end-of-stream", { operation: `read ${stream}`, object: "EOF" });
+    return { data };
+  };
+
+  return {
+    async execProcess(request) {
+      refusePassedStreams(request);
+      const container = sandbox.container(request.containerId);
+      const process = processFromMessage(required(request.process, "run process", "process"));
+      await execInContainer(container, request.execId, process, sandbox.processContext);
+      return {};
+    },
+
+    async signalProcess(request) {
+      if (request.signal < 1 || request.signal > SIGNAL_COUNT) {
+        throw new KataError("invalid-argument", { operation: "send signal", object: String(request.signal) });
+      }
+      await sandbox.container(request.containerId).signal(request.execId, request.signal);
+      return {};
+    },
+
+    async waitProcess(request, context) {
+      return { status: await orCancelled(find(request).wait(), context.signal) };
+    },
+
+    async writeStdin(request) {
+      await find(request).writeStdin(request.data);
+      return { len: request.data.length };
+    },
+
+    readStdout: (request, context) => read(request, "stdout", context),
+
+    readStderr: (request, context) => read(request, "stderr", context),
+
+    async closeStdin(request) {
+      await find(request).closeStdin();
+      return {};
+    },
+
+    async ttyWinResize(request) {
+      find(request).resizeTerminal(request.row, request.column);
+      return {};
+    },
+  };
+}

@@ -1,0 +1,100 @@
+/** The calls about the pod as a whole. */
+import { KataError } from "../../kata-error.ts";
+import { copyFile } from "../guest/copy-file.ts";
+import { terminationLog } from "../guest/diagnostic-data.ts";
+import { collectMetrics } from "../guest/metrics.ts";
+import { volumeUsage } from "../guest/volume-statistics.ts";
+import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import { remountEphemeral } from "../storage/remount.ts";
+import { type AgentServiceHandlers, VolumeUnit } from "./generated.ts";
+import { decodeStorages } from "./storage-message.ts";
+
+type SandboxCalls = Pick<
+  AgentServiceHandlers,
+  | "createSandbox"
+  | "destroySandbox"
+  | "updateEphemeralMounts"
+  | "getOOMEvent"
+  | "copyFile"
+  | "getVolumeStats"
+  | "getMetrics"
+  | "getDiagnosticData"
+  | "removeStaleVirtiofsShareMounts"
+>;
+
+/** @param onDestroyed runs after the pod is destroyed and before the host hears of it. */
+export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): SandboxCalls {
+  return {
+    async createSandbox(request) {
+      await sandbox.create({
+        id: request.sandboxId,
+        hostname: request.hostname,
+        dns: request.dns,
+        storages: decodeStorages(request.storages),
+        sharedPidNamespace: request.sandboxPidns,
+        modules: request.kernelModules,
+      });
+      return {};
+    },
+
+    async destroySandbox() {
+      await sandbox.destroy();
+      onDestroyed();
+      return {};
+    },
+
+    async updateEphemeralMounts(request) {
+      for (const storage of decodeStorages(request.storages)) remountEphemeral(storage);
+      return {};
+    },
+
+    async getOOMEvent(_request, context) {
+      return { containerId: await sandbox.nextOom(context.signal) };
+    },
+
+    async copyFile(request) {
+      copyFile(SHARED_DIRECTORY, {
+        path: request.path,
+        fileSize: Number(request.fileSize),
+        fileMode: request.fileMode,
+        directoryMode: request.dirMode,
+        uid: request.uid,
+        gid: request.gid,
+        offset: Number(request.offset),
+        data: request.data,
+      });
+      return {};
+    },
+
+    async getVolumeStats(request) {
+      const usage = volumeUsage(request.volumeGuestPath).map(({ unit, total, available, used }) => ({
+        unit: unit === "bytes" ? VolumeUnit.BYTES : VolumeUnit.INODES,
+        total: BigInt(total),
+        available: BigInt(available),
+        used: BigInt(used),
+      }));
+      return { usage, volumeCondition: { abnormal: false, message: "OK" } };
+    },
+
+    async getMetrics() {
+      return { metrics: collectMetrics() };
+    },
+
+    async getDiagnosticData(request) {
+      if (request.logType !== "termination_log") {
+        throw new KataError("invalid-argument", {
+          operation: "get diagnostic data",
+          object: JSON.stringify(request.logType),
+          hint: "the agent has termination_log",
+        });
+      }
+      return { data: terminationLog(sandbox.container(request.containerId).spec) };
+    },
+
+    async removeStaleVirtiofsShareMounts() {
+      sandbox.storages.refresh();
+      return {};
+    },
+  };
+}

@@ -1,0 +1,298 @@
+/**
+ * The pod as the agent sees it: its containers, and what they share.
+ *
+ * There is one in an agent's life: created, filled, destroyed. Before it is created there is a room for containers already,
+ * since a host may leave CreateSandbox out.
+ */
+import { describeError, KataError } from "../../kata-error.ts";
+import type { Spec } from "../../oci/types.ts";
+import type { CancelSignal } from "../../sys/cancellation.ts";
+import { mkdirAll, replaceFile } from "../../sys/files.ts";
+import type { Logger } from "../../sys/log.ts";
+import { Rollback } from "../../sys/rollback.ts";
+import type { KernelModules } from "../boot/kernel-modules.ts";
+import type { ChildReaper } from "../child-reaper.ts";
+import type { Container } from "../container/container.ts";
+import type { CgroupRoom } from "../container/container-cgroup.ts";
+import { checkId, createContainer } from "../container/create-container.ts";
+import type { Settings } from "../settings.ts";
+import { StorageRegistry } from "../storage/registry.ts";
+import type { Storage } from "../storage/storage.ts";
+import { OomEvents } from "./oom-events.ts";
+import { RESOLV_CONF, SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "./paths.ts";
+import { type PidHolder, startPidHolder } from "./pid-holder.ts";
+import { makeSharedNamespaces, type SharedNamespaces } from "./shared-namespaces.ts";
+
+export interface SandboxRequest {
+  readonly id: string;
+  readonly hostname: string;
+  /** Lines of resolv.conf. */
+  readonly dns: readonly string[];
+  readonly storages: readonly Storage[];
+  /** Whether all containers are in one pid namespace. */
+  readonly sharedPidNamespace: boolean;
+  /** Kernel modules that the pod needs. */
+  readonly modules: readonly ModuleRequest[];
+}
+
+export interface ModuleRequest {
+  readonly name: string;
+  /** `name=value` texts. */
+  readonly parameters: readonly string[];
+}
+
+export interface NewContainer {
+  readonly id: string;
+  readonly spec: Spec;
+  readonly storages: readonly Storage[];
+  /** Whether it is in the pod's pid namespace. */
+  readonly sharedPidNamespace: boolean;
+}
+
+export interface SandboxContext {
+  readonly settings: Settings;
+  readonly reaper: ChildReaper;
+  readonly cgroups: CgroupRoom;
+  readonly logger: Logger;
+  /** Whether the machine is the agent's own. */
+  readonly isGuest: boolean;
+  /** The guest's modules; undefined natively. */
+  readonly modules?: KernelModules | undefined;
+}
+
+/** Most containers in a pod, and most lines of name servers: a host sends a handful. */
+const MAX_CONTAINERS = 1024;
+const MAX_DNS_LINES = 256;
+/** Ending all processes when the pod is destroyed, for each container, ms. */
+const DESTROY_DEADLINE_MS = 10_000;
+
+export class Sandbox {
+  readonly context: SandboxContext;
+  readonly storages: StorageRegistry;
+  readonly oomEvents = new OomEvents();
+  readonly #containers = new Map<string, Container>();
+  /** Ids of containers that are being created. */
+  readonly #creating = new Set<string>();
+  #state: "none" | "created" | "destroyed" = "none";
+  #namespaces: SharedNamespaces | undefined;
+  #pidHolder: PidHolder | undefined;
+  /** Settles when the modules are loaded that containers need, or one of them has failed. */
+  readonly modulesLoaded: Promise<void>;
+
+  constructor(context: SandboxContext) {
+    this.context = context;
+    this.modulesLoaded = context.modules?.loadLate() ?? Promise.resolve();
+    // Who needs them hears of a failure; before that it is no reason to end.
+    this.modulesLoaded.catch((error: unknown) =>
+      context.logger.error("load kernel modules", { error: describeError(error) }),
+    );
+    this.storages = new StorageRegistry({ hotplugTimeoutMs: context.settings.hotplugTimeoutMs });
+  }
+
+  get containers(): Iterable<Container> {
+    return this.#containers.values();
+  }
+
+  /** @throws KataError `failed-precondition` if there is or was one. Nothing is left if a step fails. */
+  async create(request: SandboxRequest): Promise<void> {
+    if (this.#state !== "none") {
+      throw new KataError("failed-precondition", {
+        operation: "create sandbox",
+        object: `it is ${this.#state}`,
+      });
+    }
+    this.#state = "created";
+    const undo = new Rollback();
+    try {
+      await this.modulesLoaded;
+      this.#loadModules(request.modules);
+      mkdirAll(SHARED_DIRECTORY, 0o755);
+      mkdirAll(SANDBOX_DIRECTORY, 0o755);
+      const namespaces = makeSharedNamespaces(request.hostname);
+      undo.add("namespaces", () => namespaces.close());
+      if (request.sharedPidNamespace) {
+        const holder = startPidHolder(this.context.reaper);
+        undo.add("pid namespace", () => holder.end());
+        this.#pidHolder = holder;
+      }
+      for (const storage of request.storages) {
+        await this.storages.use(storage);
+        undo.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
+      }
+      if (request.dns.length > 0) this.#writeNameServers(request.dns);
+      this.#namespaces = namespaces;
+    } catch (error) {
+      this.#state = "none";
+      this.#pidHolder = undefined;
+      await undo.run();
+      throw error;
+    }
+  }
+
+  #loadModules(modules: readonly ModuleRequest[]): void {
+    if (modules.length === 0) return;
+    this.requireGuest("load kernel modules");
+    for (const { name, parameters } of modules) this.context.modules?.load(name, parameters);
+  }
+
+  /** @throws KataError `failed-precondition` unless the machine is the agent's own. */
+  requireGuest(operation: string): void {
+    if (this.context.isGuest) return;
+    throw new KataError("failed-precondition", { operation, object: "this machine is not the agent's own" });
+  }
+
+  #writeNameServers(lines: readonly string[]): void {
+    if (lines.length > MAX_DNS_LINES || lines.some((line) => /[\n\0]/.test(line))) {
+      throw new KataError("invalid-argument", {
+        operation: "write resolv.conf",
+        object: `${lines.length} lines`,
+      });
+    }
+    const text = `${lines.join("\n")}\n`;
+    replaceFile(RESOLV_CONF, text, 0o644);
+    if (!this.context.isGuest) return;
+    mkdirAll("/etc");
+    replaceFile("/etc/resolv.conf", text, 0o644);
+  }
+
+  /** Ends every container and gives back what they shared. Failures are logged: the machine ends after it. */
+  async destroy(): Promise<void> {
+    this.#state = "destroyed";
+    this.oomEvents.end();
+    const step = async (what: string, action: () => void | Promise<void>) => {
+      try {
+        await action();
+      } catch (error) {
+        this.context.logger.warn(`destroy sandbox: ${what}`, { error: describeError(error) });
+      }
+    };
+    await Promise.all(
+      [...this.#containers.values()].map((container) =>
+        step(`container ${container.id}`, async () => {
+          await container.remove(DESTROY_DEADLINE_MS);
+          this.#containers.delete(container.id);
+        }),
+      ),
+    );
+    const holder = this.#pidHolder;
+    if (holder !== undefined) await step("pid namespace", () => holder.end());
+    await step("storages", () => this.storages.releaseAll());
+    await step("namespaces", () => this.#namespaces?.close());
+    await step("cgroups", () => this.context.cgroups.close());
+    this.#pidHolder = undefined;
+    this.#namespaces = undefined;
+  }
+
+  /** The container `id`. @throws KataError `not-found`. */
+  container(id: string): Container {
+    const container = this.#containers.get(id);
+    if (container !== undefined) return container;
+    throw new KataError("not-found", {
+      operation: "find container",
+      object: JSON.stringify(id.slice(0, 128)),
+    });
+  }
+
+  /** Creates a container. @throws KataError `already-exists` for an id that is in use. */
+  async createContainer(request: NewContainer): Promise<void> {
+    const { id, spec } = request;
+    checkId(id, "container");
+    if (this.#isDestroyed()) throw destroyed();
+    if (this.#containers.has(id) || this.#creating.has(id)) {
+      throw new KataError("already-exists", { operation: "create container", object: id });
+    }
+    if (this.#containers.size + this.#creating.size >= MAX_CONTAINERS) {
+      throw new KataError("resource-exhausted", {
+        operation: "create container",
+        object: id,
+        hint: `a pod has at most ${MAX_CONTAINERS} containers`,
+      });
+    }
+    if (request.sharedPidNamespace && this.#pidHolder === undefined) {
+      throw new KataError("failed-precondition", {
+        operation: "create container",
+        object: id,
+        hint: "the sandbox was created without a shared pid namespace",
+      });
+    }
+    this.#creating.add(id);
+    const resources = new Rollback();
+    try {
+      await this.modulesLoaded;
+      for (const storage of request.storages) {
+        await this.storages.use(storage);
+        resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
+      }
+      const container = await createContainer(
+        {
+          id,
+          spec,
+          resources,
+          shared: {
+            ipc: wants(spec, "ipc") ? this.#namespaces?.ipc.fd : undefined,
+            uts: wants(spec, "uts") ? this.#namespaces?.uts.fd : undefined,
+            pid: request.sharedPidNamespace ? this.#pidHolder?.namespace.fd : undefined,
+          },
+        },
+        this.#containerContext(),
+      );
+      if (this.#isDestroyed()) {
+        await container.remove(DESTROY_DEADLINE_MS);
+        throw destroyed();
+      }
+      this.#containers.set(id, container);
+    } catch (error) {
+      await resources.run();
+      throw error;
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  #isDestroyed(): boolean {
+    return this.#state === "destroyed";
+  }
+
+  #containerContext() {
+    const { reaper, cgroups, settings } = this.context;
+    return { reaper, cgroups, pipeSize: settings.containerPipeSize };
+  }
+
+  /** What {@link Container} needs to run another process. */
+  get processContext(): {
+    readonly reaper: ChildReaper;
+    readonly cgroups: CgroupRoom;
+    readonly pipeSize: number;
+  } {
+    return this.#containerContext();
+  }
+
+  async startContainer(id: string): Promise<void> {
+    const container = this.container(id);
+    await container.start();
+    container.cgroup.watchOom(() => this.oomEvents.report(id));
+  }
+
+  /** Ends a container and gives it back. @param deadlineMs 0 to wait as long as it takes. */
+  async removeContainer(id: string, deadlineMs: number): Promise<void> {
+    await this.container(id).remove(deadlineMs);
+    this.#containers.delete(id);
+  }
+
+  /** The id of the next container in which a process was killed for want of memory. */
+  nextOom(signal?: CancelSignal): Promise<string> {
+    return this.oomEvents.next(signal);
+  }
+}
+
+function destroyed(): KataError {
+  return new KataError("failed-precondition", {
+    operation: "create container",
+    object: "the sandbox is destroyed",
+  });
+}
+
+/** Whether `spec` asks for a namespace of `type`; only then it is in the pod's. */
+function wants(spec: Spec, type: string): boolean {
+  return spec.linux?.namespaces?.some((namespace) => namespace.type === type) ?? false;
+}

@@ -1,0 +1,125 @@
+/**
+ * What the agent can be told, from whatever source: a table of keys, and the settings that they make up.
+ *
+ * In a guest the keys come from the kernel command line (`agent.KEY=VALUE`), natively from the environment and flags.
+ * Names and defaults are upstream's, so that a host of either kind can start this agent.
+ */
+import { KataError } from "../kata-error.ts";
+import type { LogLevel } from "../sys/log.ts";
+
+export interface Settings {
+  readonly logLevel: LogLevel;
+  /** Where to listen, a URI; undefined: whatever the machine has (see `listen-address.ts`). */
+  readonly serverAddress: string | undefined;
+  /** Longest wait for a device that the host has plugged in, ms. */
+  readonly hotplugTimeoutMs: number;
+  /** Size of the pipes of stdio, bytes; 0 is the kernel's default. */
+  readonly containerPipeSize: number;
+  /** Whether the guest uses cgroup v2 alone. */
+  readonly unifiedCgroups: boolean;
+}
+
+export const DEFAULT_SETTINGS: Settings = {
+  logLevel: "info",
+  serverAddress: undefined,
+  hotplugTimeoutMs: 3000,
+  containerPipeSize: 0,
+  unifiedCgroups: false,
+};
+
+/** Largest pipe an unprivileged process may have is 1 MiB; more than this buys nothing. */
+const MAX_PIPE_BYTES = 64 << 20;
+const MAX_TIMEOUT_SECONDS = 3600;
+
+/** How one key changes the settings. */
+type Apply = (value: string) => Partial<Settings>;
+
+/** The keys that this agent acts on. Source: upstream kata-agent, kernel command line. */
+const KEYS: Readonly<Record<string, Apply>> = {
+  log: (value) => ({ logLevel: parseLogLevel(value) }),
+  server_addr: (value) => ({ serverAddress: value }),
+  hotplug_timeout: (value) => ({
+    hotplugTimeoutMs: parseNumber("agent.hotplug_timeout", value, MAX_TIMEOUT_SECONDS) * 1000,
+  }),
+  container_pipe_size: (value) => ({
+    containerPipeSize: parseNumber("agent.container_pipe_size", value, MAX_PIPE_BYTES),
+  }),
+  unified_cgroup_hierarchy: (value) => ({ unifiedCgroups: parseBoolean(value) }),
+};
+
+/** Keys of upstream's that are known, and have no meaning for this agent yet: they are no reason for a warning. */
+const ACCEPTED_KEYS: ReadonlySet<string> = new Set(
+  (
+    "debug_console debug_console_vport devmode trace log_vport passfd_listener_port cdh_api_timeout " +
+    "image_pull_timeout cdi_timeout launch_process_timeout visible_cdi_devices https_proxy no_proxy " +
+    "guest_components_rest_api guest_components_procs secure_storage_integrity config_file mem_agent_enable " +
+    "mem_agent_memcg_disable mem_agent_memcg_swap mem_agent_memcg_swappiness_max mem_agent_memcg_period_secs " +
+    "mem_agent_memcg_period_psi_percent_limit mem_agent_memcg_eviction_psi_percent_limit " +
+    "mem_agent_memcg_eviction_run_aging_count_min mem_agent_compact_disable mem_agent_compact_period_secs " +
+    "mem_agent_compact_period_psi_percent_limit mem_agent_compact_psi_percent_limit mem_agent_compact_sec_max " +
+    "mem_agent_compact_order mem_agent_compact_threshold mem_agent_compact_force_times"
+  ).split(" "),
+);
+
+export interface ParsedSettings {
+  readonly settings: Settings;
+  /** Sentences about keys that are unknown or have a bad value; those keep their default. */
+  readonly warnings: readonly string[];
+}
+
+/** Applies `entries` (key without `agent.`, value) to the defaults, in order. */
+export function applySettings(entries: Iterable<readonly [key: string, value: string]>): ParsedSettings {
+  let settings = DEFAULT_SETTINGS;
+  const warnings: string[] = [];
+  for (const [key, value] of entries) {
+    const apply = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
+    if (apply === undefined) {
+      if (!ACCEPTED_KEYS.has(key)) warnings.push(`unknown parameter agent.${key} is ignored`);
+      continue;
+    }
+    try {
+      settings = { ...settings, ...apply(value) };
+    } catch (error) {
+      if (!(error instanceof KataError)) throw error;
+      warnings.push(`${error.message}; the default is used`);
+    }
+  }
+  return { settings, warnings };
+}
+
+const LOG_LEVELS: Readonly<Record<string, LogLevel>> = {
+  fatal: "error",
+  panic: "error",
+  critical: "error",
+  error: "error",
+  warn: "warning",
+  warning: "warning",
+  info: "info",
+  debug: "debug",
+  trace: "debug",
+};
+
+function parseLogLevel(value: string): LogLevel {
+  const level = Object.hasOwn(LOG_LEVELS, value) ? LOG_LEVELS[value] : undefined;
+  if (level !== undefined) return level;
+  throw new KataError("invalid-argument", {
+    operation: "read parameter agent.log",
+    object: JSON.stringify(value),
+    hint: `it is one of ${Object.keys(LOG_LEVELS).join(", ")}`,
+  });
+}
+
+/** A boolean as upstream reads it: `true`, `1`, and the bare key. */
+export function parseBoolean(value: string): boolean {
+  return value === "" || value === "1" || value === "true" || value === "yes";
+}
+
+function parseNumber(name: string, value: string, max: number): number {
+  const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (number <= max) return number;
+  throw new KataError("invalid-argument", {
+    operation: `read parameter ${name}`,
+    object: JSON.stringify(value),
+    hint: `it is a number from 0 to ${max}`,
+  });
+}

@@ -1,0 +1,86 @@
+/** The kinds of storage that the agent can provide: one entry a driver. Source: upstream's agent protocol. */
+import { KataError } from "../../kata-error.ts";
+import { chmod, mkdirAll } from "../../sys/files.ts";
+import { namedBlockNode, scsiBlockNode, virtioBlockNode } from "../device/block-device.ts";
+import {
+  checkMountPoint,
+  chgrp,
+  mountStorage,
+  optionValue,
+  type Storage,
+  type StorageDriver,
+} from "./storage.ts";
+
+/** A driver that mounts the disk which `node` finds. */
+function disk(node: (source: string, timeoutMs: number) => Promise<string>): StorageDriver {
+  return async (storage, { hotplugTimeoutMs }) =>
+    mountStorage(storage, await node(storage.source, hotplugTimeoutMs));
+}
+
+/** A driver that mounts what the storage names, as it is. */
+const plain: StorageDriver = async (storage) => mountStorage(storage, storage.source);
+
+/** The device of the disk that the host calls by its node or by its PCI path. */
+function virtioDisk(source: string, timeoutMs: number): Promise<string> {
+  return source.startsWith("/dev/") ? namedBlockNode(source, timeoutMs) : virtioBlockNode(source, timeoutMs);
+}
+
+/** tmpfs or huge pages; `fsgid=` gives it a group. */
+const ephemeral: StorageDriver = async (storage) => {
+  const gid = groupOption(storage);
+  const options = storage.options.filter((option) => !option.startsWith("fsgid="));
+  const undo = mountStorage({ ...storage, options }, storage.source || storage.fstype);
+  if (gid !== undefined) giveToGroup(storage.mountPoint, gid);
+  return undo;
+};
+
+/** A directory in the guest's own file system, with `mode=` and `fsgid=`. */
+const local: StorageDriver = async (storage) => {
+  checkMountPoint(storage.mountPoint);
+  const mode = optionValue(storage.options, "mode");
+  if (mode !== undefined && !/^[0-7]{1,4}$/.test(mode)) {
+    throw new KataError("invalid-argument", { operation: "make local storage", object: `mode=${mode}` });
+  }
+  mkdirAll(storage.mountPoint);
+  // mkdir's mode is subject to the umask.
+  if (mode !== undefined) chmod(storage.mountPoint, Number.parseInt(mode, 8));
+  const gid = groupOption(storage);
+  if (gid !== undefined) giveToGroup(storage.mountPoint, gid);
+  // It is below the sandbox's own directory and goes with it.
+  return () => undefined;
+};
+
+/** Layers of an image below a directory that takes the changes. */
+const overlay: StorageDriver = async (storage) => {
+  for (const name of ["upperdir", "workdir"]) {
+    const directory = optionValue(storage.options, name);
+    if (directory !== undefined) mkdirAll(directory);
+  }
+  const options = storage.options.filter((option) => !option.startsWith("io.katacontainers."));
+  return mountStorage({ ...storage, fstype: "overlay", options }, storage.source || "overlay");
+};
+
+export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
+  "9p": plain,
+  bind: async (storage) => mountStorage({ ...storage, fstype: "bind" }, storage.source),
+  blk: disk(virtioDisk),
+  ephemeral,
+  local,
+  mmioblk: disk(namedBlockNode),
+  overlayfs: overlay,
+  scsi: disk(scsiBlockNode),
+  "virtio-fs": plain,
+};
+
+function groupOption(storage: Storage): number | undefined {
+  const text = optionValue(storage.options, "fsgid");
+  if (text === undefined) return undefined;
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  throw new KataError("invalid-argument", { operation: "provide storage", object: `fsgid=${text}` });
+}
+
+/** New entries get the group, too. */
+function giveToGroup(path: string, gid: number): void {
+  chgrp(path, gid);
+  chmod(path, 0o2775);
+}

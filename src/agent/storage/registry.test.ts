@@ -1,0 +1,49 @@
+import { expect, test } from "vitest";
+import { StorageRegistry } from "./registry.ts";
+import type { Storage } from "./storage.ts";
+
+const storage: Storage = {
+  driver: "fake",
+  driverOptions: [],
+  source: "s",
+  fstype: "f",
+  options: [],
+  mountPoint: "/m",
+  group: undefined,
+};
+
+test("StorageRegistry provides a storage once and takes it back when its last user releases it", async () => {
+  const events: string[] = [];
+  const registry = new StorageRegistry(
+    { hotplugTimeoutMs: 1 },
+    {
+      fake: async ({ mountPoint }) => {
+        events.push(`mount ${mountPoint}`);
+        return () => void events.push(`unmount ${mountPoint}`);
+      },
+    },
+  );
+  await Promise.all([registry.use(storage), registry.use(storage)]);
+  await registry.release("/m");
+  expect(events).toEqual(["mount /m"]);
+  await registry.release("/m");
+  await registry.release("/m");
+  expect(events).toEqual(["mount /m", "unmount /m"]);
+});
+
+test("StorageRegistry forgets a storage when its driver fails", async () => {
+  const registry = new StorageRegistry(
+    { hotplugTimeoutMs: 1 },
+    { fake: () => Promise.reject(new Error("no such disk")) },
+  );
+  await expect(registry.use(storage)).rejects.toThrow("no such disk");
+  expect(registry.mountPoints).toEqual([]);
+});
+
+test("StorageRegistry names its drivers when it is asked for another one", async () => {
+  const registry = new StorageRegistry({ hotplugTimeoutMs: 1 });
+  await expect(registry.use({ ...storage, driver: "toString" })).rejects.toMatchObject({
+    code: "invalid-argument",
+    hint: expect.stringContaining("virtio-fs"),
+  });
+});

@@ -1,0 +1,117 @@
+/**
+ * File systems that the host asks for before containers use them: what is asked for, and the one way to mount it.
+ * Source: upstream's agent protocol, message Storage.
+ */
+import { KataError } from "../../kata-error.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  mkdirAll,
+  S_IFDIR,
+  S_IFMT,
+  statIfExists,
+  statx,
+  writeFile,
+} from "../../sys/files.ts";
+import { check, kernel } from "../../sys/kernel.ts";
+import { AT_RECURSIVE, MOUNT_ATTR_RDONLY, mountSetattr, moveMountTo } from "../../sys/new-mount-api.ts";
+import { newMount } from "../container/mounts.ts";
+import { planMountOptions } from "../container/plan-mounts.ts";
+
+export interface Storage {
+  readonly driver: string;
+  readonly driverOptions: readonly string[];
+  readonly source: string;
+  readonly fstype: string;
+  readonly options: readonly string[];
+  readonly mountPoint: string;
+  readonly group: StorageGroup | undefined;
+}
+
+/** The group that a volume is to belong to, with all that is in it. */
+export interface StorageGroup {
+  readonly gid: number;
+  /** Whether to look at the volume's root directory only, and leave the rest alone if that is right. */
+  readonly onRootMismatch: boolean;
+}
+
+export interface StorageContext {
+  /** Longest wait for a plugged-in device, ms. */
+  readonly hotplugTimeoutMs: number;
+}
+
+/** Mounts or makes a storage. @returns how to undo it. */
+export type StorageDriver = (storage: Storage, context: StorageContext) => Promise<() => void>;
+
+const UMOUNT_NOFOLLOW = 8;
+const MNT_DETACH = 2;
+
+/** The value of `name=value` among `options`. */
+export function optionValue(options: readonly string[], name: string): string | undefined {
+  return options.find((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+/** @throws KataError `invalid-argument` unless `path` is absolute and holds no `..`. */
+export function checkMountPoint(path: string): void {
+  if (path.startsWith("/") && path !== "/" && !path.split("/").includes("..") && !path.includes("\0")) return;
+  throw new KataError("invalid-argument", {
+    operation: "mount storage at",
+    object: JSON.stringify(path.slice(0, 256)),
+    hint: "it is an absolute path without '..'",
+  });
+}
+
+/**
+ * Mounts `source`, a device, tag or directory, as `storage` says.
+ *
+ * @returns how to unmount it.
+ */
+export function mountStorage(storage: Storage, source: string): () => void {
+  checkMountPoint(storage.mountPoint);
+  const isBind =
+    storage.fstype === "bind" || storage.options.includes("bind") || storage.options.includes("rbind");
+  const plan = planMountOptions(isBind ? "bind" : storage.fstype, source, storage.options);
+  if (plan.source.kind === "cgroup") {
+    throw new KataError("invalid-argument", { operation: "mount storage", object: storage.fstype });
+  }
+  // A disk that the host gives read-only can only be mounted with a read-only superblock.
+  const readOnly = plan.source.kind === "filesystem" && (plan.attributes.set & MOUNT_ATTR_RDONLY) !== 0;
+  using mount = newMount(
+    readOnly && plan.source.kind === "filesystem"
+      ? { ...plan.source, parameters: [...plan.source.parameters, ["ro"]] }
+      : plan.source,
+  );
+  const { set, clear } = plan.attributes;
+  if (set !== 0 || clear !== 0) mountSetattr(mount.fd, "", AT_EMPTY_PATH, plan.attributes);
+  if (plan.recursiveAttributes !== undefined) {
+    mountSetattr(mount.fd, "", AT_EMPTY_PATH | AT_RECURSIVE, plan.recursiveAttributes);
+  }
+  makeMountPoint(storage.mountPoint, (statx(mount.fd, "", AT_EMPTY_PATH).mode & S_IFMT) === S_IFDIR);
+  moveMountTo(mount.fd, storage.mountPoint);
+  for (const { type, recursive } of plan.propagation) {
+    mountSetattr(mount.fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), { propagation: type });
+  }
+  return () => unmount(storage.mountPoint);
+}
+
+function makeMountPoint(path: string, directory: boolean): void {
+  if (statIfExists(path) !== undefined) return;
+  if (directory) {
+    mkdirAll(path);
+    return;
+  }
+  mkdirAll(path.replace(/\/[^/]*$/, "") || "/");
+  writeFile(path, "", 0o644);
+}
+
+/** Unmounts what is at `path`, now or when its last user is gone; no link is followed (CVE-2020-2024). */
+export function unmount(path: string): void {
+  const result = kernel().syscall("umount2", path, UMOUNT_NOFOLLOW | MNT_DETACH);
+  // EINVAL: nothing is mounted there; ENOENT: not even the directory is.
+  if (result !== -22 && result !== -2) check(result, "unmount", path);
+}
+
+/** Gives what is at `path` to group `gid`. */
+export function chgrp(path: string, gid: number): void {
+  check(kernel().syscall("fchownat", AT_FDCWD, path, -1, gid, 0x100), "change group of", path);
+}
