@@ -1,0 +1,78 @@
+/** The command line of the image builder. */
+import { nearestName } from "../config/nearest-name.ts";
+import { KataError } from "../kata-error.ts";
+
+export interface ImageOptions {
+  /** The agent's binary. */
+  readonly agent: string;
+  /** Directory for the kernel, the initial file system and the manifest. */
+  readonly output: string;
+  readonly debugShell: boolean;
+  /** Print the manifest on stdout instead of lines for people. */
+  readonly json: boolean;
+  /** Build even if nothing has changed. */
+  readonly force: boolean;
+}
+
+export type ImageCommand = { readonly do: "help" } | { readonly do: "build"; readonly options: ImageOptions };
+
+export const DEFAULT_OPTIONS: ImageOptions = {
+  agent: "build/bin/kata-agent",
+  output: "build/image",
+  debugShell: false,
+  json: false,
+  force: false,
+};
+
+export const USAGE = `Usage: npm run image -- [OPTION]...
+
+Builds the guest's kernel and initial file system from Debian's cloud kernel and our agent. Equal inputs give equal
+bytes; nothing is done if they have not changed.
+
+  npm run image
+  npm run image -- --debug-shell --output /tmp/guest
+
+      --agent PATH     the agent, a static binary (${DEFAULT_OPTIONS.agent})
+      --output DIR     where to write (${DEFAULT_OPTIONS.output}): vmlinuz, vmlinux, initrd, manifest.json
+      --debug-shell    add a shell, for agent.debug_console; not for production
+      --force          build even if nothing has changed
+      --json           print the manifest on stdout
+  -h, --help           print this help
+`;
+
+const SWITCHES = { "--debug-shell": "debugShell", "--force": "force", "--json": "json" } as const;
+const VALUES = { "--agent": "agent", "--output": "output" } as const;
+
+/** @throws KataError `invalid-argument` for an argument that it does not know, or a flag without its value. */
+export function parseArguments(args: readonly string[]): ImageCommand {
+  const options = { ...DEFAULT_OPTIONS };
+  for (let index = 0; index < args.length; index++) {
+    const argument = args[index] ?? "";
+    if (argument === "-h" || argument === "--help") return { do: "help" };
+    const [flag = "", inline] = argument.startsWith("--") ? splitOnce(argument) : [argument];
+    if (isKey(SWITCHES, flag) && inline === undefined) {
+      options[SWITCHES[flag]] = true;
+    } else if (isKey(VALUES, flag)) {
+      const value = inline ?? args[++index];
+      if (value === undefined || value === "") throw invalid(`${flag} needs a value`);
+      options[VALUES[flag]] = value;
+    } else {
+      const nearest = nearestName(flag, [...Object.keys(SWITCHES), ...Object.keys(VALUES), "--help"]);
+      throw invalid(argument, nearest === undefined ? "see --help" : `did you mean ${nearest}?`);
+    }
+  }
+  return { do: "build", options };
+}
+
+function splitOnce(argument: string): [string, string?] {
+  const equals = argument.indexOf("=");
+  return equals < 0 ? [argument] : [argument.slice(0, equals), argument.slice(equals + 1)];
+}
+
+function isKey<T extends object>(table: T, key: string): key is keyof T & string {
+  return Object.hasOwn(table, key);
+}
+
+function invalid(object: string, hint?: string): KataError {
+  return new KataError("invalid-argument", { operation: "read arguments", object, hint });
+}
