@@ -1,0 +1,69 @@
+/**
+ * The calls to the agent in the guest that a sandbox makes, as an interface: the generated client is one, and so is a fake in
+ * tests. Names and fields are the protocol's (proto/agent.proto).
+ */
+import type { WireMessage } from "../oci/wire.ts";
+import type { StatsContainerResponse } from "./generated.ts";
+import type { GuestStorage } from "./guest-setup.ts";
+import type { GuestInterface, GuestNeighbour, GuestRoute } from "./network/guest-network.ts";
+
+export interface CallOptions {
+  /** Absent: the call may take for ever. */
+  readonly timeoutMs?: number;
+}
+
+interface ContainerName {
+  readonly containerId: string;
+}
+
+export interface ProcessName extends ContainerName {
+  readonly execId: string;
+}
+
+type Call<Request, Response = unknown> = (request: Request, options?: CallOptions) => Promise<Response>;
+
+export interface AgentClient {
+  readonly createSandbox: Call<{
+    readonly hostname: string;
+    readonly dns: readonly string[];
+    readonly storages: readonly GuestStorage[];
+    readonly sandboxPidns: boolean;
+    readonly sandboxId: string;
+    readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
+  }>;
+  readonly destroySandbox: Call<Record<string, never>>;
+  readonly updateInterface: Call<{ readonly interface: GuestInterface }>;
+  readonly updateRoutes: Call<{ readonly routes: { readonly Routes: readonly GuestRoute[] } }>;
+  readonly addARPNeighbors: Call<{
+    readonly neighbors: { readonly ARPNeighbors: readonly GuestNeighbour[] };
+  }>;
+  readonly createContainer: Call<
+    ContainerName & {
+      readonly OCI: WireMessage;
+      readonly sandboxPidns: boolean;
+    }
+  >;
+  readonly startContainer: Call<ContainerName>;
+  readonly removeContainer: Call<ContainerName & { readonly timeout: number }>;
+  readonly execProcess: Call<ProcessName & { readonly process: WireMessage }>;
+  readonly signalProcess: Call<ProcessName & { readonly signal: number }>;
+  readonly waitProcess: Call<ProcessName, { readonly status: number }>;
+  readonly writeStdin: Call<ProcessName & { readonly data: Uint8Array }, { readonly len: number }>;
+  readonly closeStdin: Call<ProcessName>;
+  readonly readStdout: Call<ProcessName & { readonly len: number }, { readonly data: Uint8Array }>;
+  readonly readStderr: Call<ProcessName & { readonly len: number }, { readonly data: Uint8Array }>;
+  readonly ttyWinResize: Call<ProcessName & { readonly row: number; readonly column: number }>;
+  readonly pauseContainer: Call<ContainerName>;
+  readonly resumeContainer: Call<ContainerName>;
+  readonly updateContainer: Call<ContainerName & { readonly resources: WireMessage }>;
+  readonly statsContainer: Call<ContainerName, StatsContainerResponse>;
+  readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;
+}
+
+/** A connection to the agent. */
+export interface AgentConnection {
+  readonly calls: AgentClient;
+  /** Settles when the connection has ended, for whatever reason. Never rejects. */
+  readonly closed: Promise<void>;
+  close(): void;
+}

@@ -1,0 +1,8 @@
+/** The generated messages and clients that this room uses; nothing else of it imports from the build. */
+export {
+  type AgentServiceClient,
+  agentServiceClient,
+  type BlkioStatsEntry,
+  type StatsContainerResponse,
+} from "../../build/generated/agent.ts";
+export { type HealthClient, healthClient } from "../../build/generated/health.ts";

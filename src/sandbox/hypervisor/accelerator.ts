@@ -1,0 +1,33 @@
+/**
+ * What executes the guest's code, found by trying: a device file that opens proves nothing, as a host may offer a
+ * /dev/kvm that cannot run an ordinary kernel.
+ */
+
+import { exists } from "../../sys/files.ts";
+import type { Logger } from "../types.ts";
+import { probeKvm } from "./kvm-probe.ts";
+
+export type Accelerator = "kvm" | "mshv" | "tcg";
+
+export interface AcceleratorChoice {
+  readonly accelerator: Accelerator;
+  /** Why nothing better was chosen; undefined for hardware virtualization. */
+  readonly reason: string | undefined;
+}
+
+/** The best accelerator of this host. Asked anew for each machine: modules and permissions change. */
+export async function chooseAccelerator(probe = probeKvm): Promise<AcceleratorChoice> {
+  const kvm = await probe();
+  if (kvm.works) return { accelerator: "kvm", reason: undefined };
+  if (exists("/dev/mshv")) return { accelerator: "mshv", reason: undefined };
+  return { accelerator: "tcg", reason: kvm.reason };
+}
+
+/** Tells, once for a machine, that emulation is no security boundary. */
+export function warnOfEmulation(choice: AcceleratorChoice, logger: Logger): void {
+  if (choice.accelerator !== "tcg") return;
+  logger.warn(
+    "no usable hardware virtualization: the guest is emulated (TCG). This is slow, for development only, and no security boundary",
+    { reason: choice.reason },
+  );
+}

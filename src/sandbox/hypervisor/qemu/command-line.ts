@@ -1,0 +1,245 @@
+/**
+ * QEMU's arguments for a machine; a pure function, so that every option can be tested.
+ *
+ * Nothing that a pod can choose gets here as it is: values are typed, and a comma, which separates QEMU's sub-options, is
+ * doubled. Descriptors are numbers in QEMU's own table.
+ * Source: qemu(1), QEMU 7.2 and later.
+ */
+import { KataError } from "../../../kata-error.ts";
+import { kernelCommandLine } from "../kernel-parameters.ts";
+import type { Device, MachineSpec } from "../types.ts";
+
+/** The bus that devices of the start are on. */
+const ROOT_BUS = "pcie.0";
+
+/** The name of the port that carries the agent's protocol; the guest's agent looks for it. */
+export const AGENT_PORT_NAME = "org.katacontainers.agent.0";
+
+/** Descriptors that QEMU inherits, as numbers in QEMU. */
+export interface InheritedDescriptors {
+  readonly monitor: number;
+  readonly console: number;
+  /** The agent's channel over virtio-serial; undefined if it is vsock. */
+  readonly agent: number | undefined;
+  readonly vsock: { readonly descriptor: number; readonly cid: number } | undefined;
+  /** For each device of the spec, in order, what it needs. */
+  readonly devices: readonly DeviceDescriptors[];
+}
+
+export interface DeviceDescriptors {
+  readonly primary: number;
+  readonly vhost: number | undefined;
+}
+
+/** The whole command line, without the program's name. */
+export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors): string[] {
+  return [
+    ...flag("-name", [`sandbox-${spec.id}`, ...(spec.debug ? ["debug-threads=on"] : [])]),
+    ...flag("-machine", [spec.machineType, ...boardOptions(spec)]),
+    ...flag("-cpu", [spec.accelerator === "tcg" ? "max" : "host", ...cpuOptions(spec)]),
+    ...flag("-smp", [`${spec.vcpus}`, `maxcpus=${spec.maxVcpus}`]),
+    ...flag("-m", [`${spec.memoryMib}M`]),
+    ...flag("-object", memoryBackend(spec)),
+    ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
+    ...flag("-rtc", ["base=utc", "driftfix=slew", "clock=host"]),
+    // No new processes or privileges for a monitor that the guest has taken over.
+    ...flag("-sandbox", [
+      "on",
+      "obsolete=deny",
+      "elevateprivileges=deny",
+      "spawn=deny",
+      "resourcecontrol=deny",
+    ]),
+    ...flag("-chardev", ["socket", "id=monitor", `fd=${inherited.monitor}`]),
+    ...flag("-mon", ["chardev=monitor", "mode=control"]),
+    ...flag("-chardev", ["socket", "id=console", `fd=${inherited.console}`]),
+    ...["-serial", "chardev:console"],
+    ...agentChannel(spec, inherited),
+    ...entropy(spec),
+    ...(spec.reclaimMemory
+      ? flag("-device", [
+          virtio(spec, "virtio-balloon"),
+          "id=balloon0",
+          "deflate-on-oom=on",
+          "free-page-reporting=on",
+        ])
+      : []),
+    ...rootDisk(spec),
+    ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
+    ...hotPlugPorts(spec),
+    ...["-kernel", spec.kernel],
+    ...(spec.root.kind === "initrd" ? ["-initrd", spec.root.path] : []),
+    ...["-append", kernelCommandLine({ ...spec, console: "ttyS0", additional: spec.kernelParameters })],
+  ];
+}
+
+/** QEMU's name of a virtio device: microvm has no PCI. */
+function virtio(spec: MachineSpec, device: string): string {
+  return `${device}-${hasPci(spec) ? "pci" : "device"}`;
+}
+
+/** Options that only a PCI device has. */
+function onRootBus(spec: MachineSpec, ...options: readonly string[]): string[] {
+  return hasPci(spec) ? [`bus=${ROOT_BUS}`, ...options] : [];
+}
+
+/** Whether devices can be plugged into the machine's PCI Express ports. */
+export function hasPci(spec: MachineSpec): boolean {
+  return spec.machineType !== "microvm";
+}
+
+function flag(name: string, options: readonly string[]): string[] {
+  return [name, options.map((option) => option.replaceAll(",", ",,")).join(",")];
+}
+
+function boardOptions(spec: MachineSpec): string[] {
+  const own = [`accel=${spec.accelerator}`, "memory-backend=memory0"];
+  if (spec.machineType === "microvm") own.push("pit=off", "pic=off", "rtc=on", "acpi=off");
+  // Comes from the operator's configuration, whose author means the commas.
+  return [...own, ...spec.machineOptions.split(",").filter((option) => option !== "")];
+}
+
+function cpuOptions(spec: MachineSpec): string[] {
+  if (spec.accelerator === "tcg") return [];
+  return spec.cpuFeatures.split(",").filter((option) => option !== "");
+}
+
+/** Shared, so that a file server maps the guest's memory. */
+function memoryBackend(spec: MachineSpec): string[] {
+  const size = `size=${spec.memoryMib}M`;
+  const preallocate = spec.preallocateMemory || spec.hugePages ? ["prealloc=on"] : [];
+  const pages = spec.hugePages ? ["hugetlb=on"] : [];
+  return ["memory-backend-memfd", "id=memory0", size, "share=on", ...pages, ...preallocate];
+}
+
+function agentChannel(spec: MachineSpec, inherited: InheritedDescriptors): string[] {
+  if (inherited.vsock !== undefined) {
+    const { descriptor, cid } = inherited.vsock;
+    return flag("-device", [
+      virtio(spec, "vhost-vsock"),
+      "id=vsock0",
+      `guest-cid=${cid}`,
+      `vhostfd=${descriptor}`,
+    ]);
+  }
+  if (inherited.agent === undefined) {
+    throw new KataError("internal", {
+      operation: "make QEMU's command line",
+      object: "no channel to the agent",
+    });
+  }
+  return [
+    ...flag("-device", [virtio(spec, "virtio-serial"), "id=serial0"]),
+    ...flag("-chardev", ["socket", "id=agent", `fd=${inherited.agent}`]),
+    ...flag("-device", ["virtserialport", "bus=serial0.0", "chardev=agent", `name=${AGENT_PORT_NAME}`]),
+  ];
+}
+
+function entropy(spec: MachineSpec): string[] {
+  if (spec.entropySource === "") return [];
+  return [
+    ...flag("-object", ["rng-random", "id=entropy0", `filename=${spec.entropySource}`]),
+    ...flag("-device", [virtio(spec, "virtio-rng"), "rng=entropy0"]),
+  ];
+}
+
+/** The guest's own disk: read-only, whatever the guest thinks (CVE-2020-2025). */
+function rootDisk(spec: MachineSpec): string[] {
+  if (spec.root.kind !== "image") return [];
+  return [
+    ...flag("-blockdev", [
+      "driver=file",
+      "node-name=image-file",
+      `filename=${spec.root.path}`,
+      "read-only=on",
+    ]),
+    ...flag("-blockdev", ["driver=raw", "node-name=image", "file=image-file", "read-only=on"]),
+    ...flag("-device", [virtio(spec, "virtio-blk"), "id=image0", "drive=image"]),
+  ];
+}
+
+function deviceArguments(
+  spec: MachineSpec,
+  device: Device,
+  descriptors: DeviceDescriptors | undefined,
+): string[] {
+  switch (device.kind) {
+    case "disk": {
+      const readOnly = `read-only=${device.readOnly ? "on" : "off"}`;
+      return [
+        ...flag("-blockdev", [
+          "driver=file",
+          `node-name=${device.id}-file`,
+          `filename=${device.path}`,
+          readOnly,
+        ]),
+        ...flag("-blockdev", [
+          "driver=raw",
+          `node-name=${device.id}-node`,
+          `file=${device.id}-file`,
+          readOnly,
+        ]),
+        ...flag("-device", [
+          virtio(spec, "virtio-blk"),
+          `id=${device.id}`,
+          `drive=${device.id}-node`,
+          ...onRootBus(spec),
+        ]),
+      ];
+    }
+    case "network": {
+      const { primary, vhost } = required(device, descriptors);
+      const acceleration = vhost === undefined ? [] : ["vhost=on", `vhostfd=${vhost}`];
+      return [
+        ...flag("-netdev", ["tap", `id=${device.id}-tap`, `fd=${primary}`, ...acceleration]),
+        ...flag("-device", [
+          virtio(spec, "virtio-net"),
+          `id=${device.id}`,
+          `netdev=${device.id}-tap`,
+          `mac=${device.macAddress}`,
+          ...onRootBus(spec, "romfile="),
+        ]),
+      ];
+    }
+    case "shared-directory": {
+      const { primary } = required(device, descriptors);
+      return [
+        ...flag("-chardev", ["socket", `id=${device.id}-socket`, `fd=${primary}`]),
+        ...flag("-device", [
+          virtio(spec, "vhost-user-fs"),
+          `id=${device.id}`,
+          `chardev=${device.id}-socket`,
+          `tag=${device.tag}`,
+          `queue-size=${device.queueSize}`,
+          ...onRootBus(spec),
+        ]),
+      ];
+    }
+  }
+}
+
+function required(device: Device, descriptors: DeviceDescriptors | undefined): DeviceDescriptors {
+  if (descriptors !== undefined) return descriptors;
+  throw new KataError("internal", {
+    operation: "make QEMU's command line",
+    object: `no descriptor for ${device.id}`,
+  });
+}
+
+function hotPlugPorts(spec: MachineSpec): string[] {
+  if (!hasPci(spec)) return [];
+  return Array.from({ length: spec.hotPlugSlots }, (_, index) =>
+    // Chassis and slot numbers start at 1: 0 is the root complex itself.
+    flag("-device", [
+      "pcie-root-port",
+      `id=${hotPlugPort(index)}`,
+      `chassis=${index + 1}`,
+      `slot=${index + 1}`,
+    ]),
+  ).flat();
+}
+
+/** The name of a port that a device can be plugged into. */
+export function hotPlugPort(index: number): string {
+  return `port${index}`;
+}

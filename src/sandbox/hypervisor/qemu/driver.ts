@@ -1,0 +1,174 @@
+/**
+ * Starting QEMU.
+ *
+ * Monitor, console and the agent's port are socket pairs of which QEMU inherits one end each, so nothing has to be polled for
+ * and no socket lies in the file system. The guest boots while the rest of the sandbox is made.
+ */
+import { hasErrno, KataError } from "../../../kata-error.ts";
+import { orCancelled, throwIfCancelled } from "../../../sys/cancellation.ts";
+import { FdStream } from "../../../sys/fd-stream.ts";
+import { O_RDONLY, open, read, S_IFMT, S_IFREG, stat } from "../../../sys/files.ts";
+import { Rollback } from "../../../sys/rollback.ts";
+import { sendWithDescriptors, socketPair } from "../../../sys/socket.ts";
+import { utf8Decode } from "../../../sys/utf8.ts";
+import { claimVsock } from "../../transport/vsock-cid.ts";
+import { ConsoleLog } from "../console-log.ts";
+import { enterHelperNamespaces } from "../helper-confinement.ts";
+import { SupervisedProgram } from "../supervised-program.ts";
+import type { AgentChannel, Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
+import { type DeviceDescriptors, qemuArguments } from "./command-line.ts";
+import { type MonitorStream, QmpClient } from "./qmp-client.ts";
+import { QemuMachine } from "./virtual-machine.ts";
+
+/** The agent's port on vsock. */
+const AGENT_VSOCK_PORT = 1024;
+/** The first descriptor after stdin, stdout and stderr. */
+const FIRST_INHERITED = 3;
+const SECTION = "[hypervisor.qemu]";
+
+export const qemu: Hypervisor = { boot };
+
+async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
+  checkFiles(spec);
+  throwIfCancelled(context.signal);
+  const undo = new Rollback();
+  try {
+    const monitor = socketPair();
+    undo.add("monitor", () => [monitor.ours, monitor.theirs].forEach((end) => void end.close()));
+    const console = socketPair();
+    undo.add("console", () => [console.ours, console.theirs].forEach((end) => void end.close()));
+    const inherited: number[] = [];
+    const inherit = (fd: number) => FIRST_INHERITED - 1 + inherited.push(fd);
+
+    const vsock = claimVsock();
+    if (vsock !== undefined) undo.add("vsock", () => vsock.descriptor.close());
+    const agent = vsock === undefined ? socketPair() : undefined;
+    undo.add("agent channel", () => [agent?.ours, agent?.theirs].forEach((end) => void end?.close()));
+    const devices = spec.devices.map((device): DeviceDescriptors => {
+      if (device.kind === "disk") return { primary: -1, vhost: undefined };
+      if (device.kind === "shared-directory") return { primary: inherit(device.socket), vhost: undefined };
+      return {
+        primary: inherit(device.tap),
+        vhost: device.vhost === undefined ? undefined : inherit(device.vhost),
+      };
+    });
+    const args = qemuArguments(spec, {
+      monitor: inherit(monitor.theirs.fd),
+      console: inherit(console.theirs.fd),
+      agent: agent === undefined ? undefined : inherit(agent.theirs.fd),
+      vsock: vsock === undefined ? undefined : { descriptor: inherit(vsock.descriptor.fd), cid: vsock.cid },
+      devices,
+    });
+
+    const { logger, clock } = context;
+    const program = await SupervisedProgram.start({
+      name: "QEMU",
+      configurationKey: `path of ${SECTION}`,
+      path: spec.program,
+      args,
+      inherited,
+      environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      prepare: () => enterHelperNamespaces(spec),
+      onOutput: (line) => logger.warn("QEMU", { output: line }),
+      clock,
+    });
+    let connecting: Promise<QmpClient> | undefined;
+    undo.add("connection to the monitor", async () => (await settled(connecting))?.close());
+    // Before the step above, so that a connection that is still being made fails.
+    undo.add("QEMU", () => program.stop(0));
+    for (const end of [monitor.theirs, console.theirs, agent?.theirs, vsock?.descriptor]) end?.close();
+
+    const guestConsole = new ConsoleLog(new FdStream(console.ours), (line) =>
+      logger.debug("guest console", { line }),
+    );
+    undo.add("guest console", () => guestConsole.close());
+    connecting = QmpClient.connect(monitorStream(new FdStream(monitor.ours)), clock);
+    const client = await orCancelled(program.whileRunning("start QEMU", connecting), context.signal);
+    logger.debug("QEMU is running", { pid: program.pid, version: client.version });
+    undo.keep();
+    return new QemuMachine({
+      spec,
+      program,
+      client,
+      guestConsole,
+      agentChannel: agentChannel(agent?.ours, vsock?.cid),
+    });
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+}
+
+/** What `work` resolves with, undefined if it fails. */
+function settled<T>(work: Promise<T> | undefined): Promise<T | undefined> {
+  return work === undefined ? Promise.resolve(undefined) : work.catch(() => undefined);
+}
+
+type SocketEnd = ReturnType<typeof socketPair>["ours"];
+
+function agentChannel(ours: SocketEnd | undefined, cid: number | undefined): AgentChannel {
+  if (ours !== undefined) return { kind: "stream", stream: new FdStream(ours) };
+  return { kind: "vsock", cid: cid ?? 0, port: AGENT_VSOCK_PORT };
+}
+
+/** @throws KataError `invalid-configuration` that names the key to set. */
+function checkFiles(spec: MachineSpec): void {
+  const asset = spec.root.kind;
+  requireFile("kernel", spec.kernel);
+  requireFile(asset, spec.root.path);
+  requireKernel(spec.kernel);
+  const bytes = stat(spec.root.path).size;
+  if (spec.root.kind === "initrd" && bytes > spec.memoryMib * (1 << 20)) {
+    throw new KataError("invalid-configuration", {
+      operation: "load guest initrd",
+      object: `${spec.root.path} of ${bytes} bytes`,
+      hint: `it does not fit into ${spec.memoryMib} MiB of guest memory, raise default_memory in configuration.toml`,
+    });
+  }
+}
+
+function requireFile(key: string, path: string): void {
+  const hint = `set ${key} of ${SECTION} in configuration.toml to the guest's ${key}, or build one with npm run image`;
+  try {
+    const status = stat(path);
+    if ((status.mode & S_IFMT) === S_IFREG && status.size > 0) return;
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) throw error;
+    const details = { operation: `find guest ${key}`, object: path, errno: error.errno, hint, cause: error };
+    throw new KataError("invalid-configuration", details);
+  }
+  throw new KataError("invalid-configuration", {
+    operation: `load guest ${key}`,
+    object: `${path} is empty or no file`,
+    hint,
+  });
+}
+
+/** QEMU takes any file as a kernel and waits for ever: look for the mark of a kernel first. */
+function requireKernel(path: string): void {
+  using file = open(path, O_RDONLY);
+  const head = new Uint8Array(1024);
+  const text = utf8Decode(head.subarray(0, read(file.fd, head)));
+  const isElf = text.startsWith("\x7fELF");
+  // Source: Linux Documentation/arch/x86/boot.rst (offset 0x202) and arm64/booting.rst (offset 56).
+  const isBoot = [0x202, 56].some((at) => ["HdrS", "ARMd"].includes(ascii(head, at)));
+  if (isElf || isBoot) return;
+  throw new KataError("invalid-configuration", {
+    operation: "load guest kernel",
+    object: `${path} is no Linux kernel`,
+    hint: `set kernel of ${SECTION} in configuration.toml to a bzImage, vmlinux or Image file`,
+  });
+}
+
+function ascii(bytes: Uint8Array, at: number): string {
+  return String.fromCharCode(...bytes.subarray(at, at + 4));
+}
+
+function monitorStream(stream: FdStream): MonitorStream {
+  return {
+    read: (into) => stream.read(into),
+    write: (bytes) => stream.write(bytes),
+    writeWithDescriptors: (bytes, descriptors) => sendWithDescriptors(stream, bytes, descriptors),
+    close: () => stream.close(),
+  };
+}

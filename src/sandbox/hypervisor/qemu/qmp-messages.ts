@@ -1,0 +1,119 @@
+/**
+ * QEMU's monitor protocol: its messages and how a line becomes one.
+ *
+ * ```
+ * QEMU →  {"QMP": {"version": …, "capabilities": […]}}                 once, on connecting
+ *      ←  {"execute": "qmp_capabilities", "id": 1}
+ * QEMU →  {"return": {}, "id": 1}    or    {"error": {"class": C, "desc": TEXT}, "id": 1}
+ * QEMU →  {"event": NAME, "data": {…}, "timestamp": {…}}               at any time
+ * ```
+ *
+ * Source: QEMU documentation, "QEMU Machine Protocol Specification".
+ */
+import { KataError } from "../../../kata-error.ts";
+
+/** What we send: each command with its arguments. Names and fields are QEMU's. */
+export interface QmpCommands {
+  qmp_capabilities: Record<string, never>;
+  "query-status": Record<string, never>;
+  "query-pci": Record<string, never>;
+  stop: Record<string, never>;
+  cont: Record<string, never>;
+  quit: Record<string, never>;
+  getfd: { readonly fdname: string };
+  closefd: { readonly fdname: string };
+  "blockdev-add": BlockNode;
+  "blockdev-del": { readonly "node-name": string };
+  netdev_add: TapNetdev;
+  netdev_del: { readonly id: string };
+  "chardev-add": { readonly id: string; readonly backend: SocketBackend };
+  "chardev-remove": { readonly id: string };
+  device_add: { readonly driver: string; readonly id: string; readonly bus: string } & Readonly<
+    Record<string, string | number | boolean>
+  >;
+  device_del: { readonly id: string };
+}
+
+export interface BlockNode {
+  readonly driver: "raw";
+  readonly "node-name": string;
+  readonly "read-only": boolean;
+  readonly file: {
+    readonly driver: "file" | "host_device";
+    readonly filename: string;
+    readonly aio: "threads" | "native" | "io_uring";
+  };
+}
+
+export interface TapNetdev {
+  readonly type: "tap";
+  readonly id: string;
+  /** Names given by `getfd`. */
+  readonly fd: string;
+  readonly vhost?: boolean;
+  readonly vhostfd?: string;
+}
+
+export interface SocketBackend {
+  readonly type: "socket";
+  readonly data: {
+    readonly addr: { readonly type: "fd"; readonly data: { readonly str: string } };
+    readonly server: false;
+  };
+}
+
+export type QmpMessage =
+  | { readonly kind: "greeting"; readonly version: string }
+  | { readonly kind: "result"; readonly id: number | undefined; readonly value: unknown }
+  | {
+      readonly kind: "error";
+      readonly id: number | undefined;
+      readonly errorClass: string;
+      readonly description: string;
+    }
+  | { readonly kind: "event"; readonly name: string; readonly data: Readonly<Record<string, unknown>> };
+
+/** Reads one line. @throws KataError `malformed-message` if it is none of the protocol's. */
+export function parseQmpMessage(line: string): QmpMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw malformed(line, error);
+  }
+  if (!isRecord(value)) throw malformed(line);
+  const id = typeof value.id === "number" ? value.id : undefined;
+  if ("return" in value) return { kind: "result", id, value: value.return };
+  if (isRecord(value.error)) {
+    const { class: errorClass, desc } = value.error;
+    return { kind: "error", id, errorClass: String(errorClass), description: String(desc) };
+  }
+  if (typeof value.event === "string") {
+    return { kind: "event", name: value.event, data: isRecord(value.data) ? value.data : {} };
+  }
+  if (isRecord(value.QMP)) return { kind: "greeting", version: versionOf(value.QMP) };
+  throw malformed(line);
+}
+
+/** The line for a command. */
+export function formatQmpCommand(name: string, commandArguments: object, id: number): string {
+  return `${JSON.stringify({ execute: name, arguments: commandArguments, id })}\n`;
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function versionOf(greeting: Readonly<Record<string, unknown>>): string {
+  const version = isRecord(greeting.version) ? greeting.version.qemu : undefined;
+  if (!isRecord(version)) return "unknown";
+  return `${version.major}.${version.minor}.${version.micro}`;
+}
+
+function malformed(line: string, cause?: unknown): KataError {
+  return new KataError("malformed-message", {
+    operation: "read from QEMU's monitor",
+    object: JSON.stringify(line.slice(0, 120)),
+    cause,
+  });
+}

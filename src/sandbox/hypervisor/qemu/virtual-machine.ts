@@ -1,0 +1,103 @@
+/** A running QEMU. */
+import { KataError } from "../../../kata-error.ts";
+import type { ConsoleLog } from "../console-log.ts";
+import type { SupervisedProgram } from "../supervised-program.ts";
+import type {
+  AgentChannel,
+  AttachedDevice,
+  Device,
+  MachineCapabilities,
+  MachineExit,
+  MachineSpec,
+  VirtualMachine,
+} from "../types.ts";
+import { hasPci } from "./command-line.ts";
+import { HotPlug } from "./hot-plug.ts";
+import type { QmpClient } from "./qmp-client.ts";
+
+/** Ending by itself takes QEMU a few milliseconds; after this it is killed. */
+const QUIT_DEADLINE_MS = 1000;
+/** Console lines that tell why a kernel panicked or an init failed. */
+const SHOWN_CONSOLE_LINES = 4;
+
+export interface QemuParts {
+  readonly spec: MachineSpec;
+  readonly program: SupervisedProgram;
+  readonly client: QmpClient;
+  readonly guestConsole: ConsoleLog;
+  readonly agentChannel: AgentChannel;
+}
+
+export class QemuMachine implements VirtualMachine {
+  readonly pid: number;
+  readonly capabilities: MachineCapabilities;
+  readonly agentChannel: AgentChannel;
+  readonly exited: Promise<MachineExit>;
+  readonly #program: SupervisedProgram;
+  readonly #client: QmpClient;
+  readonly #console: ConsoleLog;
+  readonly #hotPlug: HotPlug;
+  #ended = false;
+
+  constructor(parts: QemuParts) {
+    const { spec, program, client, guestConsole, agentChannel } = parts;
+    const hotPlug = hasPci(spec) && spec.hotPlugSlots > 0;
+    this.pid = program.pid;
+    this.capabilities = {
+      hotPlug: { disk: hotPlug, network: hotPlug },
+      sharedDirectory: true,
+      template: false,
+    };
+    this.agentChannel = agentChannel;
+    this.#program = program;
+    this.#client = client;
+    this.#console = guestConsole;
+    this.#hotPlug = new HotPlug(client, hasPci(spec) ? spec.hotPlugSlots : 0);
+    this.exited = program.exited.then((how) => {
+      this.#ended = true;
+      client.close();
+      const words = this.lastOutput();
+      return { reason: words === "" ? how : `${how}: ${words}` };
+    });
+  }
+
+  lastOutput(): string {
+    const lines = [...this.#console.tail(SHOWN_CONSOLE_LINES), this.#program.lastOutput()];
+    return lines.filter((line) => line !== "").join(" | ");
+  }
+
+  async attach(device: Device): Promise<AttachedDevice> {
+    this.#mustRun(`attach ${device.kind}`);
+    return await this.#hotPlug.attach(device);
+  }
+
+  async detach(id: string): Promise<void> {
+    this.#mustRun("detach device");
+    await this.#hotPlug.detach(id);
+  }
+
+  async pause(): Promise<void> {
+    this.#mustRun("pause");
+    await this.#client.execute("stop", {});
+  }
+
+  async resume(): Promise<void> {
+    this.#mustRun("resume");
+    await this.#client.execute("cont", {});
+  }
+
+  async stop(): Promise<void> {
+    if (this.#ended) return;
+    await this.#program.stop(QUIT_DEADLINE_MS, () => {
+      // The answer may be lost with the connection, and a stuck QEMU is killed anyway.
+      this.#client.execute("quit", {}).catch(() => undefined);
+    });
+    this.#client.close();
+    if (this.agentChannel.kind === "stream") this.agentChannel.stream.close();
+  }
+
+  #mustRun(operation: string): void {
+    if (!this.#ended) return;
+    throw new KataError("unavailable", { operation, object: "the virtual machine has ended" });
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A helper program of a sandbox (virtual machine monitor, file server): it ends with us, its last words are kept, and its end
+ * is noticed.
+ */
+
+import { hasCode, hasErrno, KataError } from "../../kata-error.ts";
+import { type Clock, sleep, withDeadline } from "../../sys/clock.ts";
+import { FileDescriptor } from "../../sys/descriptor.ts";
+import { FdStream } from "../../sys/fd-stream.ts";
+import { pipe } from "../../sys/pipe.ts";
+import { SIGKILL, SIGTERM } from "../../sys/process.ts";
+import { type ChildProcess, spawn } from "../../sys/spawn.ts";
+import { ConsoleLog } from "./console-log.ts";
+
+export interface ProgramRequest {
+  /** For messages: `QEMU`, `virtiofsd`. */
+  readonly name: string;
+  /** The configuration key that names the program, for the hint when it cannot be started. */
+  readonly configurationKey: string;
+  readonly path: string;
+  /** Without the program's name. */
+  readonly args: readonly string[];
+  /** Inherited as 3, 4, …; the child has copies. */
+  readonly inherited: readonly number[];
+  readonly environment: readonly string[];
+  /** Runs in the child before its execve: plain system calls only. */
+  readonly prepare?: () => void;
+  readonly onOutput?: (line: string) => void;
+  readonly clock: Clock;
+}
+
+/** After its end, what it wrote last is waited for this long, ms: a child of its own may hold the pipe open for ever. */
+const LAST_OUTPUT_MS = 100;
+
+/** Lines of its output that become part of an error message. */
+const SHOWN_LINES = 3;
+
+export class SupervisedProgram {
+  readonly name: string;
+  readonly pid: number;
+  /** Settles once with a sentence about its end. Never rejects. */
+  readonly exited: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #output: ConsoleLog;
+
+  readonly #clock: Clock;
+
+  private constructor(name: string, child: ChildProcess, output: ConsoleLog, clock: Clock) {
+    this.name = name;
+    this.pid = child.pid;
+    this.#child = child;
+    this.#output = output;
+    this.#clock = clock;
+    this.exited = child.exited.then(async ({ status }) => {
+      await Promise.race([output.ended, sleep(clock, LAST_OUTPUT_MS)]);
+      const how = status > 128 ? `was killed by signal ${status - 128}` : `exited with status ${status}`;
+      return `${name} ${how}`;
+    });
+  }
+
+  /** Starts the program. @throws KataError with a hint that names the configuration key. */
+  static async start(request: ProgramRequest): Promise<SupervisedProgram> {
+    using output = pipe();
+    const stream = () => new FdStream(new FileDescriptor(output.reader.release()));
+    let child: ChildProcess;
+    try {
+      child = await spawn({
+        path: request.path,
+        args: [request.path, ...request.args],
+        environment: request.environment,
+        descriptors: ["null", output.writer.fd, output.writer.fd, ...request.inherited],
+        workingDirectory: "/",
+        parentDeathSignal: SIGKILL,
+        newSession: true,
+        ...(request.prepare === undefined ? {} : { prepare: request.prepare }),
+      });
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT", "EACCES", "ENOEXEC", "ENOTDIR")) throw error;
+      throw new KataError("invalid-configuration", {
+        operation: `start ${request.name}`,
+        object: request.path,
+        errno: error.errno,
+        hint: `set ${request.configurationKey} in configuration.toml to an executable program`,
+        cause: error,
+      });
+    }
+    return new SupervisedProgram(
+      request.name,
+      child,
+      new ConsoleLog(stream(), request.onOutput),
+      request.clock,
+    );
+  }
+
+  /**
+   * Settles as `work` does, unless the program ends first.
+   *
+   * @throws KataError `hypervisor-error` with the program's last words, if it ends while `work` is under way or `work` fails
+   * because of that.
+   */
+  async whileRunning<T>(operation: string, work: Promise<T>): Promise<T> {
+    let end: string | undefined;
+    const ended = this.exited.then((how): never => {
+      end = how;
+      throw this.#endedError(operation, how);
+    });
+    ended.catch(() => undefined);
+    try {
+      return await Promise.race([work, ended]);
+    } catch (error) {
+      if (end === undefined && hasCode(error, "unavailable")) {
+        // Its end of the connection is gone; its process is about to be.
+        await Promise.race([ended, sleep(this.#clock, LAST_OUTPUT_MS * 2)]);
+      }
+      throw error;
+    }
+  }
+
+  #endedError(operation: string, how: string): KataError {
+    const words = this.lastOutput();
+    return new KataError("hypervisor-error", {
+      operation,
+      object: words === "" ? how : `${how}: ${words}`,
+    });
+  }
+
+  /** What it wrote last, on one line; empty if it wrote nothing. */
+  lastOutput(): string {
+    return this.#output.tail(SHOWN_LINES).join(" | ");
+  }
+
+  /** Asks it to end by `ask`, by default SIGTERM, then kills it after `graceMs`. Any number of calls. */
+  async stop(graceMs: number, ask: () => void = () => void this.#child.kill(SIGTERM)): Promise<void> {
+    if (graceMs > 0) {
+      ask();
+      try {
+        await withDeadline(this.#clock, graceMs, { operation: "end", object: this.name }, this.exited);
+        return;
+      } catch (error) {
+        if (!hasCode(error, "deadline-exceeded")) throw error;
+      }
+    }
+    this.#child.kill(SIGKILL);
+    await this.exited;
+  }
+}

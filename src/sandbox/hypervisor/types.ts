@@ -1,0 +1,145 @@
+/**
+ * What the sandbox knows of virtual machine monitors: one driver each, one machine each, and what they can do.
+ *
+ * Callers ask a machine for its {@link MachineCapabilities}, never for its driver's name.
+ */
+import type { ByteStream } from "../../sys/byte-stream.ts";
+import type { CancelSignal } from "../../sys/cancellation.ts";
+import type { Clock } from "../../sys/clock.ts";
+import type { Logger } from "../types.ts";
+import type { Accelerator } from "./accelerator.ts";
+
+export interface MachineCapabilities {
+  readonly hotPlug: { readonly disk: boolean; readonly network: boolean };
+  /** Whether host directories can be shared through a file server (virtio-fs). */
+  readonly sharedDirectory: boolean;
+  /** Whether the machine can be saved and cloned. */
+  readonly template: boolean;
+}
+
+/** A block device in the guest, over a file or block device of the host. */
+export interface DiskDevice {
+  readonly kind: "disk";
+  readonly id: string;
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/** A network card in the guest, over a tap device that is open here. */
+export interface NetworkDevice {
+  readonly kind: "network";
+  readonly id: string;
+  /** Descriptor of the tap; the machine takes a copy. */
+  readonly tap: number;
+  /** Descriptor of /dev/vhost-net, where the host has it. */
+  readonly vhost?: number;
+  /** `02:00:00:00:00:01`. */
+  readonly macAddress: string;
+}
+
+/** A host directory in the guest, served by a file server at the other end of a connected vhost-user socket. */
+export interface SharedDirectoryDevice {
+  readonly kind: "shared-directory";
+  readonly id: string;
+  /** The name by which the guest mounts it. */
+  readonly tag: string;
+  /** Descriptor of the connected socket; the machine takes a copy. */
+  readonly socket: number;
+  /** Requests under way at most; a power of two. */
+  readonly queueSize: number;
+}
+
+export type Device = DiskDevice | NetworkDevice | SharedDirectoryDevice;
+
+/** Where the guest finds a device: slot numbers from the root bus down, two hexadecimal digits each, `02/00`. */
+export interface AttachedDevice {
+  readonly pciPath: string;
+}
+
+/** Root filesystem of the guest: an archive in memory, or a disk. */
+export type GuestRoot =
+  | { readonly kind: "initrd"; readonly path: string }
+  | { readonly kind: "image"; readonly path: string; readonly filesystem: string };
+
+/** A machine to be booted. All paths are absolute. */
+export interface MachineSpec {
+  /** The sandbox's id. */
+  readonly id: string;
+  /** The monitor's program. */
+  readonly program: string;
+  readonly accelerator: Accelerator;
+  /** The monitor's name for the board: `q35`, `microvm`, … */
+  readonly machineType: string;
+  /** More options of the board, `name=value` with commas between. */
+  readonly machineOptions: string;
+  /** Options for the CPU model, such as `pmu=off`; only with hardware virtualization. */
+  readonly cpuFeatures: string;
+  readonly kernel: string;
+  readonly root: GuestRoot;
+  /** Parameters that come after the driver's own, and win. */
+  readonly kernelParameters: string;
+  /** Debug output of guest and monitor. */
+  readonly debug: boolean;
+  readonly vcpus: number;
+  readonly maxVcpus: number;
+  readonly memoryMib: number;
+  readonly hugePages: boolean;
+  readonly preallocateMemory: boolean;
+  /** Gives memory that the guest has freed back to the host. */
+  readonly reclaimMemory: boolean;
+  /** Slots kept free for devices that are plugged in later. */
+  readonly hotPlugSlots: number;
+  /** Device file that the guest's randomness comes from; empty for none. */
+  readonly entropySource: string;
+  readonly devices: readonly Device[];
+  /** File of the network namespace to run in; undefined: a new one without any interface. */
+  readonly networkNamespace: string | undefined;
+  /** Directories of cgroups that the monitor starts in. */
+  readonly cgroups: readonly string[];
+}
+
+export interface MachineContext {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Fires when the start is given up. */
+  readonly signal?: CancelSignal | undefined;
+}
+
+/** Why a machine is no more. */
+export interface MachineExit {
+  readonly reason: string;
+}
+
+/** How the agent in the guest is reached. */
+export type AgentChannel =
+  /** One stream for all, open from the start (virtio-serial). */
+  | { readonly kind: "stream"; readonly stream: ByteStream }
+  | { readonly kind: "vsock"; readonly cid: number; readonly port: number };
+
+/** A running virtual machine. Methods fail with a KataError; after its end with code `unavailable`. */
+export interface VirtualMachine {
+  readonly pid: number;
+  readonly capabilities: MachineCapabilities;
+  readonly agentChannel: AgentChannel;
+  /** Settles once, when the monitor's process has ended. Never rejects. */
+  readonly exited: Promise<MachineExit>;
+  /** The last lines of the guest's console and of the monitor's own output: the evidence after a failure. */
+  lastOutput(): string;
+  /** Plugs a device in; nothing is left of it if that fails. */
+  attach(device: Device): Promise<AttachedDevice>;
+  /** Takes a device out; waits for the guest to let go of it. */
+  detach(id: string): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the monitor, gently for a moment, then by force. Any number of calls. */
+  stop(): Promise<void>;
+}
+
+export interface Hypervisor {
+  /**
+   * Starts a machine; its guest boots while the promise settles.
+   *
+   * @throws KataError that says what is missing, or with the monitor's own words; nothing is left running.
+   */
+  boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine>;
+}

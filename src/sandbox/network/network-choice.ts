@@ -1,0 +1,32 @@
+/** Which network a pod has, by its specification. Source: OCI runtime specification, "Namespaces". */
+import { KataError } from "../../kata-error.ts";
+import type { Spec } from "../../oci/types.ts";
+
+export type NetworkChoice =
+  /** Nothing but loopback in the guest. */
+  | { readonly kind: "loopback" }
+  /** Whatever is in the network namespace of this file. */
+  | { readonly kind: "namespace"; readonly path: string };
+
+export interface NetworkOptions {
+  /** `disable_new_netns`: the monitor stays in the shim's network namespace, and the guest has no interface. */
+  readonly disableNewNamespace: boolean;
+  /** Whether a file is the network namespace of the host itself. */
+  readonly isHostNamespace: (path: string) => boolean;
+}
+
+/** @throws KataError `unsupported` for a pod that asks for the host's network. */
+export function chooseNetwork(spec: Spec, options: NetworkOptions): NetworkChoice {
+  if (options.disableNewNamespace) return { kind: "loopback" };
+  const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
+  const path = namespace?.path ?? "";
+  if (namespace !== undefined && path === "") return { kind: "loopback" };
+  if (namespace === undefined || options.isHostNamespace(path)) {
+    throw new KataError("unsupported", {
+      operation: "set up network",
+      object: "the host's network was asked for",
+      hint: "a virtual machine has a network of its own, start the container without host networking",
+    });
+  }
+  return { kind: "namespace", path };
+}

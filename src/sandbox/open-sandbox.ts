@@ -1,0 +1,241 @@
+/**
+ * Starting a sandbox, from nothing to an agent that has its pod.
+ *
+ * What does not depend on each other goes on at the same time, and the guest boots while the host waits for nothing but its
+ * first answer. Whatever fails, all that was made before is given back in reverse order.
+ */
+import { describeError, KataError } from "../kata-error.ts";
+import { CancelSource, orCancelled, throwIfCancelled } from "../sys/cancellation.ts";
+import { loop } from "../sys/event-loop.ts";
+import { readTextFileIfExists } from "../sys/files.ts";
+import { Rollback } from "../sys/rollback.ts";
+import type { AgentConnection } from "./agent-client.ts";
+import { connectAgent } from "./agent-connection.ts";
+import { CrashRecorder } from "./crash-recorder.ts";
+import { dnsLines, sandboxStorages } from "./guest-setup.ts";
+import { chooseAccelerator, warnOfEmulation } from "./hypervisor/accelerator.ts";
+import { qemu } from "./hypervisor/qemu/driver.ts";
+import type { MachineSpec, VirtualMachine } from "./hypervisor/types.ts";
+import { chooseNetwork, type NetworkChoice } from "./network/network-choice.ts";
+import { connectPodNetwork, isHostNetwork, type PodNetwork } from "./network/pod-network.ts";
+import { createHostCgroup, hostCgroupPath, removeHostCgroup } from "./resources/host-cgroup.ts";
+import { hostSize } from "./resources/host-size.ts";
+import { machineSize } from "./resources/sizing.ts";
+import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
+import { PodSandbox } from "./sandbox.ts";
+import { SHARE_TAG, sandboxPaths } from "./sandbox-paths.ts";
+import { type SandboxSettings, sandboxSettings } from "./settings.ts";
+import { MountRoom } from "./storage/mount-room.ts";
+import { SharedDirectory } from "./storage/shared-directory.ts";
+import { type FileServer, startVirtiofsd } from "./storage/virtiofsd.ts";
+import type { Sandbox, SandboxRequest } from "./types.ts";
+
+/** The file server ends by itself with the machine's connection; after this it is killed, ms. */
+const FILE_SERVER_END_MS = 500;
+
+/**
+ * Makes a pod's sandbox and boots its virtual machine.
+ *
+ * @throws KataError in one line that says what to do: `invalid-configuration`, `unsupported`, `boot-failed`, or `system-call`
+ * with the kernel's errno. Nothing is left on the host then.
+ */
+export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
+  const { id, spec, logger, signal } = request;
+  throwIfCancelled(signal);
+  const settings = sandboxSettings(request.configuration);
+  const paths = sandboxPaths(id);
+  const size = machineSize(settings.size, hostSize(), spec);
+  const network = chooseNetwork(spec, {
+    disableNewNamespace: settings.disableNewNetworkNamespace || settings.network === "none",
+    isHostNamespace: isHostNetwork,
+  });
+  const undo = new Rollback();
+  const started = loop.now();
+  try {
+    makeRunDirectories(paths);
+    undo.add("run directories", () => removeRunDirectories(paths));
+    const record = new CrashRecorder(paths);
+    const cgroupPath = hostCgroupPath(id, spec.linux?.cgroupsPath, settings.sandboxCgroupOnly);
+    const cgroups = createHostCgroup(cgroupPath, logger);
+    undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
+    const namespace = network.kind === "namespace" ? network.path : undefined;
+    record.update({ cgroups, networkNamespace: namespace });
+
+    const room = MountRoom.open();
+    undo.add("mount namespace", () => room[Symbol.dispose]());
+    const share = SharedDirectory.create(room, paths);
+    const [choice, fileServer, podNetwork] = await together(
+      chooseAccelerator(),
+      serveFiles(settings, share, cgroups, undo, request),
+      joinNetwork(network, settings, record, undo),
+    );
+    warnOfEmulation(choice, logger);
+    throwIfCancelled(signal);
+
+    const machineSpec: MachineSpec = {
+      ...settings.machine,
+      ...size,
+      id,
+      accelerator: choice.accelerator,
+      devices: [
+        {
+          kind: "shared-directory",
+          id: "share0",
+          tag: SHARE_TAG,
+          socket: fileServer.connection.fd,
+          queueSize: settings.fileServer.queueSize,
+        },
+        ...podNetwork.devices,
+      ],
+      networkNamespace: namespace,
+      cgroups,
+    };
+    const machine = await qemu.boot(machineSpec, { clock: loop, logger, signal });
+    undo.add("virtual machine", () => machine.stop());
+    fileServer.connection.close();
+    podNetwork.closeDescriptors();
+    record.addProcess("virtiofsd", fileServer.program.pid);
+    record.addProcess("QEMU", machine.pid);
+    const booting = loop.now();
+
+    const agent = await reachAgent(machine, fileServer, settings, request);
+    undo.add("connection to the agent", () => agent.close());
+    const booted = loop.now();
+    await setUpGuest(agent, podNetwork, settings, request);
+    logger.info("sandbox is running", {
+      hypervisor_ms: Math.round(booting - started),
+      boot_ms: Math.round(booted - booting),
+      setup_ms: Math.round(loop.now() - booted),
+    });
+    return new PodSandbox({
+      id,
+      machine,
+      agent,
+      share,
+      fileServerEnded: fileServer.program.exited,
+      undo,
+      constraints: settings.constraints,
+      createContainerTimeoutMs: settings.createContainerTimeoutMs,
+      clock: loop,
+      logger,
+    });
+  } catch (error) {
+    await undo.run().catch((failure: unknown) => {
+      logger.error("clean up after a failed start", { error: describeError(failure) });
+    });
+    throw error;
+  }
+}
+
+async function serveFiles(
+  settings: SandboxSettings,
+  share: SharedDirectory,
+  cgroups: readonly string[],
+  undo: Rollback,
+  { logger }: SandboxRequest,
+): Promise<FileServer> {
+  const { debug } = settings.machine;
+  const server = await startVirtiofsd({ ...settings.fileServer, share, debug, cgroups, clock: loop, logger });
+  undo.add("virtiofsd", async () => {
+    server.connection.close();
+    await server.program.stop(FILE_SERVER_END_MS);
+  });
+  return server;
+}
+
+const NO_NETWORK: PodNetwork = {
+  devices: [],
+  interfaces: [],
+  routes: [],
+  neighbours: [],
+  closeDescriptors: () => undefined,
+  disconnect: () => Promise.resolve(),
+};
+
+async function joinNetwork(
+  choice: NetworkChoice,
+  settings: SandboxSettings,
+  record: CrashRecorder,
+  undo: Rollback,
+): Promise<PodNetwork> {
+  if (choice.kind === "loopback") return NO_NETWORK;
+  const network = await connectPodNetwork(choice.path, {
+    vhost: settings.vhostNet,
+    onRedirect: (link, tap) => record.addRedirection(link, tap),
+  });
+  undo.add("network", () => network.disconnect());
+  return network;
+}
+
+/** The agent's first answer, or the reason why none will come. */
+async function reachAgent(
+  machine: VirtualMachine,
+  fileServer: FileServer,
+  settings: SandboxSettings,
+  { signal }: SandboxRequest,
+): Promise<AgentConnection> {
+  const { kernel, root } = settings.machine;
+  const failed = (reason: string) =>
+    new KataError("boot-failed", {
+      operation: "boot guest",
+      object: reason,
+      hint: `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.qemu] logs the console`,
+    });
+  const giveUp = new CancelSource(signal);
+  const ended = Promise.race([
+    machine.exited.then(({ reason }) => reason),
+    fileServer.program.exited.then((how) => `${how}: ${fileServer.program.lastOutput()}`),
+  ]).then((reason): never => {
+    throw failed(reason);
+  });
+  ended.catch(() => undefined);
+  try {
+    const connecting = connectAgent(machine.agentChannel, settings.dialTimeoutMs, giveUp.signal);
+    return await orCancelled(Promise.race([connecting, ended]), signal);
+  } catch (error) {
+    giveUp.cancel();
+    if (error instanceof KataError && error.code === "deadline-exceeded") {
+      const words = machine.lastOutput();
+      const silence = `the agent did not answer within ${settings.dialTimeoutMs / 1000} s`;
+      throw failed(words === "" ? silence : `${silence}: ${words}`);
+    }
+    throw error;
+  }
+}
+
+/** Tells the guest of its pod and network. */
+async function setUpGuest(
+  agent: AgentConnection,
+  network: PodNetwork,
+  settings: SandboxSettings,
+  { id, spec }: SandboxRequest,
+): Promise<void> {
+  const call = { timeoutMs: settings.createContainerTimeoutMs };
+  const resolvConf = spec.mounts?.find(({ destination }) => destination === "/etc/resolv.conf")?.source;
+  await agent.calls.createSandbox(
+    {
+      hostname: spec.hostname ?? "",
+      dns: resolvConf === undefined ? [] : dnsLines(readTextFileIfExists(resolvConf) ?? ""),
+      storages: sandboxStorages(spec, true),
+      sandboxPidns: false,
+      sandboxId: id,
+      kernelModules: settings.kernelModules,
+    },
+    call,
+  );
+  for (const each of network.interfaces) await agent.calls.updateInterface({ interface: each }, call);
+  if (network.routes.length > 0) {
+    await agent.calls.updateRoutes({ routes: { Routes: network.routes } }, call);
+  }
+  if (network.neighbours.length > 0) {
+    await agent.calls.addARPNeighbors({ neighbors: { ARPNeighbors: network.neighbours } }, call);
+  }
+}
+
+/** All results, once everything has settled: what has failed must not overtake the undoing of what has not. */
+async function together<T extends readonly unknown[]>(
+  ...work: { readonly [Index in keyof T]: Promise<T[Index]> }
+): Promise<T> {
+  await Promise.allSettled(work);
+  return (await Promise.all(work)) as unknown as T;
+}

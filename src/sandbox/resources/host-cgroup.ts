@@ -1,0 +1,101 @@
+/**
+ * The cgroup that a sandbox's helper programs run in on the host, derived from the container's.
+ *
+ * With `sandbox_cgroup_only` it lies beside where the pod's containers would be, so that the pod's limits hold for all of it;
+ * else in `/kata_overhead`, which has none.
+ * Sources: cgroups(7); upstream Kata Containers, "Host cgroup management".
+ */
+import { describeError, hasErrno } from "../../kata-error.ts";
+import { cgroupDirectory, parseCgroupsPath } from "../../oci/cgroups-path.ts";
+import { type Clock, sleep } from "../../sys/clock.ts";
+import { exists, mkdirAll, mkdirIfMissing, readDirectory, rmdirIfExists, stat } from "../../sys/files.ts";
+import type { Logger } from "../types.ts";
+
+const CGROUP_MOUNT = "/sys/fs/cgroup";
+const OVERHEAD = "/kata_overhead";
+
+/** Version 1's hierarchies that say what the sandbox costs. */
+const ACCOUNTING = ["cpu", "cpuacct", "memory", "pids", "blkio"];
+
+/** A group whose last process has ended may still be busy for a moment. */
+const REMOVE_TRIES = 20;
+const REMOVE_INTERVAL_MS = 10;
+
+/** The path of the group below each hierarchy. */
+export function hostCgroupPath(
+  id: string,
+  cgroupsPath: string | undefined,
+  sandboxCgroupOnly: boolean,
+): string {
+  if (!sandboxCgroupOnly) return `${OVERHEAD}/${id}`;
+  const path = cgroupDirectory(parseCgroupsPath(cgroupsPath), `/vc/${id}`);
+  const slash = path.lastIndexOf("/");
+  return `${path.slice(0, slash)}/kata_${path.slice(slash + 1)}`;
+}
+
+/**
+ * Makes the group in every hierarchy that is there.
+ *
+ * @returns its directories; empty, with a warning, on a host whose cgroups cannot be changed: they limit and count, but are
+ * no part of the isolation.
+ */
+export function createHostCgroup(path: string, logger: Logger): string[] {
+  const made: string[] = [];
+  try {
+    for (const root of hierarchies()) {
+      const directory = `${root}${path}`;
+      mkdirAll(directory.slice(0, directory.lastIndexOf("/")));
+      mkdirIfMissing(directory);
+      made.push(directory);
+    }
+    return made;
+  } catch (error) {
+    logger.warn("the virtual machine runs in the shim's own cgroup", { error: describeError(error) });
+    for (const directory of made) rmdirIfExists(directory);
+    return [];
+  }
+}
+
+/** The mount points that a group is made below. */
+function hierarchies(): string[] {
+  if (exists(`${CGROUP_MOUNT}/cgroup.controllers`)) return [CGROUP_MOUNT];
+  if (!exists(CGROUP_MOUNT)) return [];
+  const seen = new Set<string>();
+  return readDirectory(CGROUP_MOUNT)
+    .map(({ name }) => name)
+    .filter((name) => name.split(",").some((part) => ACCOUNTING.includes(part)))
+    .map((name) => `${CGROUP_MOUNT}/${name}`)
+    .filter((root) => {
+      // `cpu` is a link to `cpu,cpuacct`.
+      const { onMajor, onMinor, inode } = stat(root);
+      const key = `${onMajor}:${onMinor}:${inode}`;
+      return exists(`${root}/cgroup.procs`) && !seen.has(key) && seen.add(key);
+    });
+}
+
+/** Removes the group's directories, whose processes have ended. */
+export async function removeHostCgroup(directories: readonly string[], clock: Clock): Promise<void> {
+  for (const directory of directories) {
+    for (let tries = 1; ; tries++) {
+      try {
+        rmdirIfExists(directory);
+        break;
+      } catch (error) {
+        if (!hasErrno(error, "EBUSY") || tries >= REMOVE_TRIES) throw error;
+        await sleep(clock, REMOVE_INTERVAL_MS);
+      }
+    }
+    removeEmptyOverhead(directory);
+  }
+}
+
+/** The common parent goes with its last member. */
+function removeEmptyOverhead(directory: string): void {
+  const parent = directory.slice(0, directory.lastIndexOf("/"));
+  if (!parent.endsWith(OVERHEAD)) return;
+  try {
+    rmdirIfExists(parent);
+  } catch (error) {
+    if (!hasErrno(error, "EBUSY", "ENOTEMPTY")) throw error;
+  }
+}

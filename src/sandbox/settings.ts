@@ -1,0 +1,120 @@
+/** What a sandbox takes from the configuration, in its own terms. */
+import type { Configuration } from "../config/index.ts";
+import { KataError } from "../kata-error.ts";
+import type { GuestConstraints } from "../oci/constrain-spec.ts";
+import { exists } from "../sys/files.ts";
+import type { GuestRoot } from "./hypervisor/types.ts";
+import type { SizeDefaults } from "./resources/sizing.ts";
+
+export interface SandboxSettings {
+  readonly machine: {
+    readonly program: string;
+    readonly machineType: string;
+    readonly machineOptions: string;
+    readonly cpuFeatures: string;
+    readonly kernel: string;
+    readonly root: GuestRoot;
+    readonly kernelParameters: string;
+    readonly debug: boolean;
+    readonly hugePages: boolean;
+    readonly preallocateMemory: boolean;
+    readonly reclaimMemory: boolean;
+    readonly hotPlugSlots: number;
+    readonly entropySource: string;
+  };
+  readonly size: SizeDefaults;
+  readonly fileServer: {
+    readonly program: string;
+    readonly cache: string;
+    readonly queueSize: number;
+    readonly extraArguments: readonly string[];
+  };
+  readonly vhostNet: boolean;
+  readonly network: "tcfilter" | "none";
+  readonly disableNewNetworkNamespace: boolean;
+  readonly sandboxCgroupOnly: boolean;
+  readonly constraints: GuestConstraints;
+  /** Until the agent must have answered after the start, ms. */
+  readonly dialTimeoutMs: number;
+  readonly createContainerTimeoutMs: number;
+  readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
+}
+
+/** @throws KataError `unsupported` for a choice that this version does not have, `invalid-configuration` for a missing file. */
+export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configuration): SandboxSettings {
+  if (driver !== "qemu") throw unsupported("hypervisor", driver, "qemu");
+  if (hypervisor.shared_fs !== "virtio-fs") {
+    throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs");
+  }
+  const model = runtime.internetworking_model;
+  if (model !== "tcfilter" && model !== "none") {
+    throw unsupported("internetworking_model", model, "tcfilter or none");
+  }
+  return {
+    machine: {
+      program: hypervisor.path,
+      machineType: hypervisor.machine_type,
+      machineOptions: hypervisor.machine_accelerators,
+      cpuFeatures: hypervisor.cpu_features,
+      kernel: hypervisor.kernel,
+      root:
+        hypervisor.image === ""
+          ? { kind: "initrd", path: hypervisor.initrd }
+          : { kind: "image", path: hypervisor.image, filesystem: hypervisor.rootfs_type },
+      kernelParameters: hypervisor.kernel_params,
+      debug: hypervisor.enable_debug,
+      hugePages: hypervisor.enable_hugepages,
+      preallocateMemory: hypervisor.enable_mem_prealloc,
+      reclaimMemory: hypervisor.reclaim_guest_freed_memory,
+      hotPlugSlots: hypervisor.pcie_root_port,
+      entropySource: hypervisor.entropy_source,
+    },
+    size: {
+      vcpus: hypervisor.default_vcpus,
+      maxVcpus: hypervisor.default_maxvcpus,
+      memoryMib: hypervisor.default_memory,
+      maxMemoryMib: hypervisor.default_maxmemory,
+    },
+    fileServer: {
+      program: fileServerProgram(hypervisor.virtio_fs_daemon, hypervisor.valid_virtio_fs_daemon_paths),
+      cache: hypervisor.virtio_fs_cache,
+      queueSize: hypervisor.virtio_fs_queue_size,
+      extraArguments: hypervisor.virtio_fs_extra_args,
+    },
+    vhostNet: !hypervisor.disable_vhost_net,
+    network: model,
+    disableNewNetworkNamespace: runtime.disable_new_netns,
+    sandboxCgroupOnly: runtime.sandbox_cgroup_only,
+    constraints: {
+      seccomp: !runtime.disable_guest_seccomp,
+      selinux: { kind: "drop" },
+      guestKernelOwnsVfio: runtime.vfio_mode === "guest-kernel",
+    },
+    dialTimeoutMs: agent.dial_timeout * 1000,
+    createContainerTimeoutMs: runtime.create_container_timeout * 1000,
+    kernelModules: agent.kernel_modules.map((line) => {
+      const [name = "", ...parameters] = line.split(/\s+/).filter((part) => part !== "");
+      return { name, parameters };
+    }),
+  };
+}
+
+function fileServerProgram(program: string, candidates: readonly string[]): string {
+  if (program !== "") return program;
+  const found = candidates.find((candidate) => exists(candidate));
+  if (found !== undefined) return found;
+  throw new KataError("invalid-configuration", {
+    operation: "find virtiofsd",
+    object: candidates.join(", "),
+    errno: "ENOENT",
+    hint: "install virtiofsd, or set virtio_fs_daemon of [hypervisor.qemu] in configuration.toml",
+  });
+}
+
+function unsupported(key: string, value: string, instead: string): KataError {
+  return new KataError("unsupported", {
+    operation: "read configuration",
+    object: `${key} = ${JSON.stringify(value)}`,
+    hint: `this version has ${instead}`,
+  });
+}

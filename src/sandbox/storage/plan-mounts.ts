@@ -1,0 +1,81 @@
+/**
+ * Which mounts of a specification the guest makes by itself, and which the host has to show it.
+ *
+ * File systems of the kernel (proc, sysfs, tmpfs, cgroup, …) are the guest's own. A bind mount brings a file or directory of
+ * the host in, except for those that mean the kernel's side of things, which the guest has its own of.
+ * Source: OCI runtime specification, "Mounts"; upstream Kata Containers, container mounts.
+ */
+import { KataError } from "../../kata-error.ts";
+import { parseMountOptions } from "../../oci/mount-options.ts";
+import type { Mount } from "../../oci/types.ts";
+import { GUEST_SANDBOX } from "../sandbox-paths.ts";
+
+export type SourceType = "file" | "directory" | "socket" | "fifo" | "character-device" | "block-device";
+
+export type PlannedMount =
+  /** As it is, in the guest. */
+  | { readonly kind: "guest"; readonly mount: Mount }
+  /** `source` of the host, shown to the guest; the mount's own source is not known before. */
+  | {
+      readonly kind: "shared";
+      readonly mount: Mount;
+      readonly source: string;
+      readonly recursive: boolean;
+      readonly readOnly: "no" | "mount" | "recursive";
+      /** A sentence for the log, if the guest can make only little of it. */
+      readonly warning: string | undefined;
+    };
+
+/** Memory that the containers of a pod share inside the guest. */
+export const GUEST_SHM = `${GUEST_SANDBOX}/shm`;
+
+/** Parts of the host's tree that are the kernel's: the guest means its own. */
+const KERNEL_TREES = ["/proc", "/sys"];
+
+/**
+ * Plans one mount.
+ *
+ * @param typeOf what a path of the host is, after links; undefined if nothing is there.
+ * @throws KataError `not-found` that names a missing source; `invalid-argument` for one that cannot be shared.
+ */
+export function planMount(mount: Mount, typeOf: (path: string) => SourceType | undefined): PlannedMount {
+  const options = parseMountOptions(mount.options ?? []);
+  if (!options.bind && mount.type !== "bind") return { kind: "guest", mount };
+  const source = mount.source ?? "";
+  if (mount.destination === "/dev/shm") return { kind: "guest", mount: { ...mount, source: GUEST_SHM } };
+  if (KERNEL_TREES.some((tree) => isBelow(source, tree))) return { kind: "guest", mount };
+  const type = typeOf(source);
+  if (type === undefined) {
+    throw new KataError("not-found", {
+      operation: `mount at ${mount.destination}`,
+      object: source,
+      errno: "ENOENT",
+      hint: "a bind mount needs a file or directory that exists on the host",
+    });
+  }
+  // A device node means the device of that name, which the guest has or has not.
+  if (isBelow(source, "/dev") && type !== "file") return { kind: "guest", mount };
+  if (type === "character-device" || type === "block-device") {
+    throw new KataError("invalid-argument", {
+      operation: `mount at ${mount.destination}`,
+      object: `${source} is a ${type.replace("-", " ")}`,
+      hint: "a device is given to a container by linux.devices, not by a bind mount",
+    });
+  }
+  const recursiveReadOnly = ((options.recursiveAttributes?.set ?? 0) & 1) !== 0;
+  return {
+    kind: "shared",
+    mount,
+    source,
+    recursive: options.recursiveBind,
+    readOnly: recursiveReadOnly ? "recursive" : (options.attributes.set & 1) !== 0 ? "mount" : "no",
+    warning:
+      type === "socket" || type === "fifo"
+        ? `${source} is a ${type}: the guest sees the file, but cannot reach who has it open on the host`
+        : undefined,
+  };
+}
+
+function isBelow(path: string, tree: string): boolean {
+  return path === tree || path.startsWith(`${tree}/`);
+}
