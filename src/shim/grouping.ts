@@ -20,6 +20,11 @@ const CONVENTIONS = [
   { type: "io.kubernetes.docker.type", id: "io.kubernetes.sandbox.id", sandbox: "podsandbox" },
 ] as const;
 
+/** Whether CRI-O made the container with these annotations. */
+export function isFromCrio(annotations: Readonly<Record<string, string>>): boolean {
+  return Object.hasOwn(annotations, "io.kubernetes.cri-o.ContainerType");
+}
+
 /**
  * The role that `annotations` give a container.
  *

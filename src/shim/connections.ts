@@ -1,0 +1,74 @@
+/** Who may talk to the shim, and their connections. */
+import { describeError, KataError } from "../kata-error.ts";
+import { serveConnection } from "../rpc/server.ts";
+import type { Service } from "../rpc/types.ts";
+import type { Logger } from "../sandbox/types.ts";
+import { CancelSource } from "../sys/cancellation.ts";
+import type { FileDescriptor } from "../sys/descriptor.ts";
+import { loop } from "../sys/event-loop.ts";
+import type { FdStream } from "../sys/fd-stream.ts";
+import { check, kernel } from "../sys/kernel.ts";
+import { formatError } from "../sys/program.ts";
+import { accept, peerCredentials } from "../sys/socket.ts";
+
+export class Connections {
+  readonly #socket: FileDescriptor;
+  readonly #services: readonly Service[];
+  readonly #logger: Logger;
+  readonly #stop = new CancelSource();
+  readonly #open = new Set<Promise<void>>();
+
+  /** Takes `socket`, which listens, over. */
+  constructor(socket: FileDescriptor, services: readonly Service[], logger: Logger) {
+    this.#socket = socket;
+    this.#services = services;
+    this.#logger = logger;
+  }
+
+  /** Takes connections until {@link refuseNew} is called. */
+  async serve(): Promise<void> {
+    try {
+      for (;;) this.#attend(await accept(this.#socket));
+    } catch (error) {
+      if (this.#socket.isOpen) throw error;
+    }
+  }
+
+  /** Takes no more connections; those that are open go on. */
+  refuseNew(): void {
+    if (!this.#socket.isOpen) return;
+    const { fd } = this.#socket;
+    this.#socket.close();
+    loop.forget(fd);
+  }
+
+  /** Lets the connections end once their calls are answered. */
+  async ended(): Promise<void> {
+    this.#stop.cancel();
+    await Promise.all(this.#open);
+  }
+
+  #attend(stream: FdStream): void {
+    const { uid, gid, pid } = peerCredentials(stream.fd);
+    if (uid !== kernelId("geteuid") || gid !== kernelId("getegid")) {
+      this.#logger.warn("refused a connection of another user", { uid, gid, pid });
+      stream.close();
+      return;
+    }
+    const connection: Promise<void> = serveConnection(stream, this.#services, {
+      stop: this.#stop.signal,
+      onFailure: (service, method, error) => this.#report(`${service}/${method}`, error),
+    }).finally(() => this.#open.delete(connection));
+    this.#open.add(connection);
+  }
+
+  #report(call: string, error: unknown): void {
+    // What is not ours is a mistake of ours: its place is worth a log line.
+    if (error instanceof KataError) this.#logger.debug("call failed", { call, error: describeError(error) });
+    else this.#logger.error("call failed", { call, error: formatError(error) });
+  }
+}
+
+function kernelId(call: "geteuid" | "getegid"): number {
+  return check(kernel().syscall(call), "read own", call);
+}

@@ -1,0 +1,154 @@
+/**
+ * The shim that stays for the life of a pod: answers containerd's calls until the last container is deleted, or it is told to end.
+ */
+import { applyAnnotations } from "../config/index.ts";
+import { describeError, hasCode, hasErrno, KataError } from "../kata-error.ts";
+import { loadConfiguration } from "../sandbox/load-configuration.ts";
+import { openSandbox } from "../sandbox/open-sandbox.ts";
+import { withDeadline } from "../sys/clock.ts";
+import { FileDescriptor } from "../sys/descriptor.ts";
+import { loop } from "../sys/event-loop.ts";
+import { setNonBlocking } from "../sys/fd-stream.ts";
+import { unlinkIfExists } from "../sys/files.ts";
+import type { Logger } from "../sys/log.ts";
+import {
+  getcwd,
+  getpid,
+  ignoreSignal,
+  listenForSignals,
+  SIGHUP,
+  SIGINT,
+  SIGTERM,
+  SIGUSR1,
+} from "../sys/process.ts";
+import { environment } from "../sys/program.ts";
+import { wallClockMs } from "../sys/time.ts";
+import type { ShimArguments } from "./arguments.ts";
+import { claimSandbox, readAddress, writeOutOfMemory } from "./bundle-files.ts";
+import { Connections } from "./connections.ts";
+import { eventDelivery } from "./events/deliver-event.ts";
+import { EventQueue } from "./events/event-queue.ts";
+import { encodeMetricsV1, encodeMetricsV2 } from "./generated.ts";
+import { LISTENING_FD } from "./launch-server.ts";
+import { hostCgroupVersion } from "./metrics/cgroup-mode.ts";
+import { METRICS_V1_TYPE, metricsV1 } from "./metrics/metrics-v1.ts";
+import { METRICS_V2_TYPE, metricsV2 } from "./metrics/metrics-v2.ts";
+import { Pod, type PodParts } from "./pod/pod.ts";
+import { readSpec } from "./read-spec.ts";
+import { configurationPathOf } from "./runtime-options.ts";
+import { openShimLog } from "./shim-log.ts";
+import { withSingleLineErrors } from "./single-line-errors.ts";
+import { ProcessStdio } from "./stdio.ts";
+import { type ServiceFacts, taskHandlers, taskServices } from "./task/task-service.ts";
+
+/** At the end: for the answers that are under way, and for events that containerd has not taken yet, ms. */
+const LAST_ANSWERS_MS = 1000;
+const LAST_EVENTS_MS = 2000;
+
+/** What Connect tells: the version of the task service that containerd's own shims name. */
+const TASK_VERSION = "2";
+
+/** Serves until the pod has ended. */
+export async function serve(args: ShimArguments): Promise<void> {
+  const bundle = args.bundle || getcwd();
+  const logger = openShimLog(bundle, args);
+  ignoreSignal(SIGHUP);
+  const events = new EventQueue({
+    deliver: eventDelivery({
+      namespace: args.namespace,
+      ttrpcAddress: environment.TTRPC_ADDRESS ?? "",
+      grpcAddress: args.address,
+      publishBinary: args.publishBinary,
+      environment: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
+      clock: loop,
+      logger,
+    }),
+    clock: loop,
+    wallClock: wallClockMs,
+    logger,
+  });
+  const pod = new Pod(podParts(events, logger));
+  const services = taskServices(taskHandlers(pod, serviceFacts())).map(withSingleLineErrors);
+  const connections = new Connections(listeningSocket(), services, logger);
+  using _signals = listenForSignals([SIGTERM, SIGINT, SIGUSR1], (signal) => {
+    if (signal === SIGUSR1) return logPod(pod, logger);
+    logger.info("told to end", { signal });
+    void pod.end();
+  });
+  const address = readAddress(bundle);
+  const serving = connections.serve();
+  await Promise.race([pod.ending, serving]);
+  connections.refuseNew();
+  if (address !== undefined) unlinkIfExists(address.replace(/^unix:\/\//, ""));
+  await pod.ended;
+  await lastAnswers(connections, logger);
+  await events.flushed(LAST_EVENTS_MS);
+}
+
+async function lastAnswers(connections: Connections, logger: Logger): Promise<void> {
+  const what = { operation: "end connections", object: "of the shim" };
+  try {
+    await withDeadline(loop, LAST_ANSWERS_MS, what, connections.ended());
+  } catch (error) {
+    if (!hasCode(error, "deadline-exceeded")) throw error;
+    logger.debug("a connection is still open", { error: describeError(error) });
+  }
+}
+
+/** What `start` has left under its number. */
+function listeningSocket(): FileDescriptor {
+  const socket = new FileDescriptor(LISTENING_FD);
+  try {
+    setNonBlocking(LISTENING_FD);
+    return socket;
+  } catch (error) {
+    if (!hasErrno(error, "EBADF")) throw error;
+    throw new KataError("invalid-argument", {
+      operation: "serve",
+      object: "no socket",
+      hint: "containerd runs this program with 'start', which hands it the socket",
+    });
+  }
+}
+
+function podParts(events: EventQueue, logger: Logger): PodParts {
+  return {
+    openSandbox,
+    openStreams: (sandbox, process, paths) => new ProcessStdio(sandbox, process, paths, logger),
+    readSpec,
+    loadConfiguration: (options, spec) => {
+      const option = configurationPathOf(options);
+      const ofNode = loadConfiguration({ option, environment: environment.KATA_CONF_FILE ?? "" });
+      const configuration = applyAnnotations(ofNode, spec.annotations ?? {});
+      const { runtime, hypervisor, agent } = configuration;
+      if (runtime.enable_debug || hypervisor.enable_debug || agent.enable_debug) logger.showFrom("debug");
+      return configuration;
+    },
+    claimSandbox,
+    noteOutOfMemory: writeOutOfMemory,
+    events,
+    clock: loop,
+    wallClock: wallClockMs,
+    logger,
+  };
+}
+
+function serviceFacts(): ServiceFacts {
+  const version = hostCgroupVersion();
+  return {
+    shimPid: getpid(),
+    version: TASK_VERSION,
+    packMetrics: (statistics) =>
+      version === 2
+        ? { typeUrl: METRICS_V2_TYPE, value: encodeMetricsV2(metricsV2(statistics)) }
+        : { typeUrl: METRICS_V1_TYPE, value: encodeMetricsV1(metricsV1(statistics)) },
+  };
+}
+
+/** For a person who wonders what a shim is about. */
+function logPod(pod: Pod, logger: Logger): void {
+  logger.info("pod", { hypervisor: pod.hypervisorPid, containers: pod.containers.length });
+  for (const container of pod.containers) {
+    for (const { name, state } of container.processes) logger.info("process", { name, state: state.name });
+  }
+}

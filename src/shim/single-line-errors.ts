@@ -1,0 +1,46 @@
+/** Errors as a user of `ctr` sees them: one line each, whatever guest and programs put into their texts. */
+import { KataError } from "../kata-error.ts";
+import type { Method, Service } from "../rpc/types.ts";
+
+/** `error` without line breaks. */
+export function singleLine(error: unknown): unknown {
+  if (!(error instanceof Error) || !/[\r\n]/.test(error.message)) return error;
+  if (!(error instanceof KataError)) return new Error(flatten(error.message), { cause: error });
+  const { code, errno, hint } = error;
+  return new KataError(code, {
+    operation: flatten(error.operation),
+    object: flatten(error.object),
+    errno,
+    hint: hint === undefined ? undefined : flatten(hint),
+    cause: error,
+  });
+}
+
+function flatten(text: string): string {
+  return text
+    .split(/[\r\n]+/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join(" | ");
+}
+
+/** `service`, whose errors have one line. */
+export function withSingleLineErrors(service: Service): Service {
+  const methods = new Map<string, Method>();
+  for (const [name, method] of service.methods) {
+    methods.set(name, method.kind === "unary" ? { ...method, handle: wrapped(method.handle) } : method);
+  }
+  return { ...service, methods };
+}
+
+function wrapped<Arguments extends readonly unknown[], Result>(
+  handle: (...call: Arguments) => Promise<Result>,
+): (...call: Arguments) => Promise<Result> {
+  return async (...call) => {
+    try {
+      return await handle(...call);
+    } catch (error) {
+      throw singleLine(error);
+    }
+  };
+}

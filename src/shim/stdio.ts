@@ -1,0 +1,157 @@
+/**
+ * Carries the stdio of one process between containerd's FIFOs and the guest.
+ *
+ * Output: a FIFO is held open for reading too, so that a reader who goes away costs nothing and a late one still finds
+ * the data. Input: it is held open for writing until CloseIO or the end, so that a client who detaches does not end it.
+ * At most one chunk a stream is in memory; a slow reader slows the process down, nobody else.
+ */
+import { describeError, hasCode, hasErrno } from "../kata-error.ts";
+import type { Logger, OutputStream, ProcessAddress, Sandbox } from "../sandbox/types.ts";
+import type { FileDescriptor } from "../sys/descriptor.ts";
+import { loop } from "../sys/event-loop.ts";
+import { FdStream } from "../sys/fd-stream.ts";
+import { mkdirAll, O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_WRONLY, open } from "../sys/files.ts";
+import { parseStdioAddress } from "./stdio-address.ts";
+
+/** One message's payload at most: large enough that a message's fixed cost does not count, far below 4 MiB. */
+const CHUNK_BYTES = 256 << 10;
+
+/** After the process has ended, its output may stand still this long before the rest is given up, ms. */
+const DRAIN_STALL_MS = 10_000;
+
+export interface StdioPaths {
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly terminal: boolean;
+}
+
+/** The part of a sandbox that stdio needs. */
+export type StdioSandbox = Pick<Sandbox, "writeStdin" | "closeStdin" | "readOutput">;
+
+export class ProcessStdio implements Disposable {
+  readonly #sandbox: StdioSandbox;
+  readonly #process: ProcessAddress;
+  readonly #logger: Logger;
+  readonly #held: FileDescriptor[] = [];
+  readonly #outputs: { readonly stream: OutputStream; readonly sink: FdStream }[] = [];
+  #stdin: FdStream | undefined;
+  #stdinHolder: FileDescriptor | undefined;
+  #running: Promise<void>[] = [];
+  #progress = 0;
+
+  /** Opens what `paths` names. @throws KataError if a path cannot be opened; nothing stays open then. */
+  constructor(sandbox: StdioSandbox, process: ProcessAddress, paths: StdioPaths, logger: Logger) {
+    this.#sandbox = sandbox;
+    this.#process = process;
+    this.#logger = logger;
+    try {
+      this.#openOutput("stdout", paths.stdout);
+      // A terminal has one stream.
+      if (!paths.terminal) this.#openOutput("stderr", paths.stderr);
+      this.#openInput(paths.stdin);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Begins to carry; the process must have been started. */
+  start(): void {
+    this.#running = this.#outputs.map(({ stream, sink }) => this.#carryOutput(stream, sink));
+    if (this.#stdin !== undefined) void this.#carryInput(this.#stdin);
+  }
+
+  /** CloseIO: what is still in the FIFO is delivered; the end comes when the client's end is closed too. */
+  closeStdin(): void {
+    this.#stdinHolder?.close();
+    this.#stdinHolder = undefined;
+  }
+
+  /** Settles when all output has been handed over, or has stood still for too long. The process has ended. */
+  async drained(): Promise<void> {
+    const finished = Promise.all(this.#running).then(() => true);
+    for (let seen = -1; seen !== this.#progress; ) {
+      seen = this.#progress;
+      const stalled = new Promise<boolean>((resolve) => {
+        const timer = loop.after(DRAIN_STALL_MS, () => resolve(false));
+        finished.finally(() => timer.cancel());
+      });
+      if (await Promise.race([finished, stalled])) return;
+    }
+    this.#logger.warn("nobody reads the output of an ended process, or a child holds it open: giving it up", {
+      container: this.#process.containerId,
+      exec: this.#process.execId,
+    });
+  }
+
+  /** Ends all carrying at once and closes everything. */
+  [Symbol.dispose](): void {
+    this.closeStdin();
+    this.#stdin?.close();
+    for (const { sink } of this.#outputs) sink.close();
+    for (const descriptor of this.#held) descriptor.close();
+    this.#held.length = 0;
+  }
+
+  #openOutput(stream: OutputStream, text: string): void {
+    const address = parseStdioAddress(text);
+    if (address.kind === "none") return;
+    if (address.kind === "file") {
+      mkdirAll(address.path.replace(/\/[^/]*$/, "") || "/");
+      const file = open(address.path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
+      this.#outputs.push({ stream, sink: new FdStream(file) });
+      return;
+    }
+    this.#held.push(open(address.path, O_RDONLY | O_NONBLOCK));
+    this.#outputs.push({ stream, sink: new FdStream(open(address.path, O_WRONLY | O_NONBLOCK)) });
+  }
+
+  #openInput(text: string): void {
+    const address = parseStdioAddress(text);
+    if (address.kind === "none") return;
+    this.#stdin = new FdStream(open(address.path, O_RDONLY | O_NONBLOCK));
+    if (address.kind === "fifo") this.#stdinHolder = open(address.path, O_WRONLY | O_NONBLOCK);
+  }
+
+  async #carryOutput(stream: OutputStream, sink: FdStream): Promise<void> {
+    try {
+      for (;;) {
+        const bytes = await this.#sandbox.readOutput(this.#process, stream, CHUNK_BYTES);
+        if (bytes.length === 0) break;
+        await sink.write(bytes);
+        this.#progress++;
+      }
+    } catch (error) {
+      this.#report(`carry ${stream}`, error);
+    } finally {
+      // The reader gets the end of the stream: the holder that is left only reads.
+      sink.close();
+    }
+  }
+
+  async #carryInput(source: FdStream): Promise<void> {
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    try {
+      for (;;) {
+        const count = await source.read(buffer);
+        if (count === 0) break;
+        await this.#sandbox.writeStdin(this.#process, buffer.subarray(0, count));
+      }
+      await this.#sandbox.closeStdin(this.#process);
+    } catch (error) {
+      this.#report("carry stdin", error);
+    } finally {
+      source.close();
+    }
+  }
+
+  #report(what: string, error: unknown): void {
+    // The process, the sandbox or this object is gone; whoever waits for the exit is told there.
+    const expected = hasCode(error, "closed", "not-found", "unavailable") || hasErrno(error, "EPIPE");
+    this.#logger[expected ? "debug" : "warn"](`${what}: ${describeError(error)}`, {
+      container: this.#process.containerId,
+      exec: this.#process.execId,
+    });
+  }
+}

@@ -1,0 +1,112 @@
+/** Create: a container, with the pod's virtual machine if it is the first. */
+import { describeError, KataError } from "../../kata-error.ts";
+import type { Spec } from "../../oci/types.ts";
+import type { ContainerRequest, Sandbox } from "../../sandbox/types.ts";
+import { type CancelSignal, throwIfCancelled } from "../../sys/cancellation.ts";
+import { Rollback } from "../../sys/rollback.ts";
+import { checkId } from "../arguments.ts";
+import { created } from "../events/task-events.ts";
+import type { CreateTaskRequest } from "../generated.ts";
+import { type ContainerRole, containerRole, isFromCrio } from "../grouping.ts";
+import { ContainedProcess } from "../pod/contained-process.ts";
+import { Container } from "../pod/container.ts";
+import type { Pod } from "../pod/pod.ts";
+
+/**
+ * Creates a container and tells of it.
+ *
+ * @param signal fires when nobody waits for it any more: all that was made is undone then.
+ * @throws KataError in one line that says what to do; nothing is left on the host then.
+ */
+export async function createTask(
+  pod: Pod,
+  request: CreateTaskRequest,
+  signal: CancelSignal,
+): Promise<Container> {
+  if (request.checkpoint !== "") {
+    throw new KataError("unimplemented", {
+      operation: "create container",
+      object: request.id,
+      hint: "containers cannot be restored from a checkpoint",
+    });
+  }
+  checkId(request.id);
+  return await pod.create(request.id, signal, (giveUp) => makeContainer(pod, request, giveUp));
+}
+
+async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: CancelSignal): Promise<Container> {
+  const { id, bundle, rootfs } = request;
+  const { parts } = pod;
+  const spec = withTerminal(parts.readSpec(bundle), request.terminal);
+  const role = containerRole(spec.annotations ?? {});
+  const undo = new Rollback();
+  try {
+    const sandbox = await sandboxFor(pod, role, request, spec, giveUp, undo);
+    const paths = {
+      stdin: request.stdin,
+      stdout: request.stdout,
+      stderr: request.stderr,
+      terminal: request.terminal,
+    };
+    const address = { containerId: id, execId: "" };
+    const init = new ContainedProcess({
+      address,
+      paths,
+      openStreams: () => parts.openStreams(sandbox, address, paths),
+      launch: async (size) => {
+        if (size !== undefined) await sandbox.resizeTerminal(address, size);
+        await sandbox.startContainer(id);
+      },
+    });
+    init.openStreams();
+    undo.add("streams", () => init.closeStreams());
+    const container: ContainerRequest = { id, bundle, spec, rootfs };
+    await sandbox.createContainer(container);
+    undo.add("container", () => sandbox.removeContainer(id));
+    throwIfCancelled(giveUp);
+
+    const pid = sandbox.hypervisorPid;
+    parts.events.publish(created({ containerId: id, bundle, rootfs, paths, pid }));
+    return new Container({ id, bundle, role, pid, crio: isFromCrio(spec.annotations ?? {}) }, init);
+  } catch (error) {
+    await undo.run().catch((failure: unknown) => {
+      parts.logger.error("clean up after a failed creation", {
+        container: id,
+        error: describeError(failure),
+      });
+    });
+    throw error;
+  }
+}
+
+/** The sandbox that the container's role asks for, which is booted if the container brings it. */
+async function sandboxFor(
+  pod: Pod,
+  role: ContainerRole,
+  { id, bundle, options }: CreateTaskRequest,
+  spec: Spec,
+  signal: CancelSignal,
+  undo: Rollback,
+): Promise<Sandbox> {
+  if (role.role === "member") {
+    const { sandbox } = pod;
+    if (sandbox.id === role.sandboxId) return sandbox;
+    throw new KataError("failed-precondition", {
+      operation: "join sandbox",
+      object: role.sandboxId,
+      hint: `this shim serves the sandbox ${sandbox.id}`,
+    });
+  }
+  const { logger } = pod.parts;
+  const configuration = pod.parts.loadConfiguration(options, spec);
+  for (const warning of configuration.warnings) logger.warn(warning);
+  const sandbox = await pod.openSandbox({ id, configuration, spec, bundle, logger, signal });
+  undo.add("sandbox", () => pod.closeSandbox());
+  return sandbox;
+}
+
+/** The specification of a container whose client decides again whether it has a terminal. */
+function withTerminal(spec: Spec, terminal: boolean): Spec {
+  if (spec.process === undefined || (spec.process.terminal ?? false) === terminal) return spec;
+  return { ...spec, process: { ...spec.process, terminal } };
+}

@@ -1,0 +1,187 @@
+/** A sandbox without a machine: a test says what happens in the guest, and sees what was asked of it. */
+import { KataError } from "../../kata-error.ts";
+import type {
+  ContainerRequest,
+  ContainerStatistics,
+  ExecRequest,
+  ProcessAddress,
+  Sandbox,
+  SandboxExit,
+} from "../../sandbox/types.ts";
+
+const STATISTICS: ContainerStatistics = {
+  cpu: { total: 1, user: 1, system: 0, perCpu: [], periods: 0, throttledPeriods: 0, throttledTime: 0 },
+  memory: {
+    usage: 4096,
+    maximumUsage: 8192,
+    limit: 2 ** 63,
+    failures: 0,
+    cache: 0,
+    swapUsage: 0,
+    swapLimit: 0,
+    kernelUsage: 0,
+    details: {},
+  },
+  pids: { current: 1, limit: 0 },
+  blockIo: { serviceBytes: [], serviced: [] },
+  hugePages: {},
+  network: [],
+};
+
+const keyOf = ({ containerId, execId }: ProcessAddress) => `${containerId}/${execId}`;
+
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (reason: unknown) => void = () => undefined;
+  const promise = new Promise<T>((resolveIt, rejectIt) => {
+    resolve = resolveIt;
+    reject = rejectIt;
+  });
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}
+
+export class FakeSandbox implements Sandbox {
+  readonly id: string;
+  readonly hypervisorPid = 4711;
+  readonly exited: Promise<SandboxExit>;
+  /** What was asked, in order. */
+  readonly asked: string[] = [];
+  /** Errors that calls fail with, by their names. */
+  readonly failures = new Map<string, KataError>();
+  readonly execs: ExecRequest[] = [];
+  readonly containers: ContainerRequest[] = [];
+  /** Set: a signal ends the process, with 128 more than its number. */
+  diesOfSignals = true;
+  readonly #exits = new Map<string, Deferred<number>>();
+  readonly #end = deferred<SandboxExit>();
+  #shortage = deferred<string>();
+  #ended = false;
+
+  constructor(id: string) {
+    this.id = id;
+    this.exited = this.#end.promise;
+  }
+
+  /** The process ends by itself. */
+  exit(containerId: string, status: number, execId = ""): void {
+    this.#exit({ containerId, execId }).resolve(status);
+  }
+
+  /** The machine ends by itself. */
+  die(): void {
+    this.#endWith({ expected: false, reason: "it was killed" });
+  }
+
+  /** The guest's kernel ends a process of the container for want of memory. */
+  runOutOfMemory(containerId: string): void {
+    const shortage = this.#shortage;
+    this.#shortage = deferred();
+    shortage.resolve(containerId);
+  }
+
+  async createContainer(request: ContainerRequest): Promise<void> {
+    this.#ask("create", request.id);
+    this.containers.push(request);
+  }
+
+  async startContainer(id: string): Promise<void> {
+    this.#ask("start", id);
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    this.asked.push(`remove ${id}`);
+  }
+
+  async exec(request: ExecRequest): Promise<void> {
+    this.#ask("exec", keyOf(request));
+    this.execs.push(request);
+  }
+
+  async signal(process: ProcessAddress, signal: number, all: boolean): Promise<void> {
+    this.#ask("signal", `${keyOf(process)} ${signal}${all ? " all" : ""}`);
+    if (this.diesOfSignals) this.#exit(process).resolve(128 + signal);
+  }
+
+  wait(process: ProcessAddress): Promise<number> {
+    return this.#exit(process).promise;
+  }
+
+  async writeStdin(): Promise<void> {
+    this.#ask("write", "");
+  }
+
+  async closeStdin(process: ProcessAddress): Promise<void> {
+    this.#ask("close-stdin", keyOf(process));
+  }
+
+  async readOutput(): Promise<Uint8Array> {
+    return new Uint8Array(0);
+  }
+
+  async resizeTerminal(
+    process: ProcessAddress,
+    { rows, columns }: { readonly rows: number; readonly columns: number },
+  ): Promise<void> {
+    this.#ask("resize", `${keyOf(process)} ${rows}x${columns}`);
+  }
+
+  async pause(containerId: string): Promise<void> {
+    this.#ask("pause", containerId);
+  }
+
+  async resume(containerId: string): Promise<void> {
+    this.#ask("resume", containerId);
+  }
+
+  async update(containerId: string, resources: object): Promise<void> {
+    this.#ask("update", `${containerId} ${JSON.stringify(resources)}`);
+  }
+
+  async stats(containerId: string): Promise<ContainerStatistics> {
+    this.#ask("stats", containerId);
+    return STATISTICS;
+  }
+
+  nextOutOfMemory(): Promise<string> {
+    return this.#shortage.promise;
+  }
+
+  async stop(): Promise<void> {
+    this.asked.push("stop");
+    this.#endWith({ expected: true, reason: "it was stopped" });
+  }
+
+  #ask(verb: string, object: string): void {
+    this.asked.push(`${verb} ${object}`);
+    const failure = this.failures.get(verb);
+    if (failure !== undefined) throw failure;
+    if (this.#ended) throw gone();
+  }
+
+  #exit(process: ProcessAddress): Deferred<number> {
+    const key = keyOf(process);
+    const known = this.#exits.get(key) ?? deferred<number>();
+    this.#exits.set(key, known);
+    if (this.#ended) known.reject(gone());
+    return known;
+  }
+
+  #endWith(exit: SandboxExit): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const each of this.#exits.values()) each.reject(gone());
+    this.#shortage.reject(gone());
+    this.#end.resolve(exit);
+  }
+}
+
+function gone(): KataError {
+  return new KataError("unavailable", { operation: "call guest", object: "the virtual machine has ended" });
+}

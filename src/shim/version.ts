@@ -1,0 +1,5 @@
+/** What the shim says about itself. */
+export const SHIM_NAME = "containerd-shim-kata-v2";
+/** The name that containerd's configuration uses. */
+export const RUNTIME_NAME = "io.containerd.kata.v2";
+export const SHIM_VERSION = "0.1.0";
