@@ -1,0 +1,105 @@
+import { describe, expect, test } from "vitest";
+import { GLOBAL_FLAGS, parseArguments } from "./arguments.ts";
+import { CHECK_COMMAND } from "./check-command.ts";
+import { ENV_COMMAND } from "./env-command.ts";
+import { commandHelp, programHelp } from "./help.ts";
+import type { Command } from "./types.ts";
+import { VERSION_COMMAND, versionText } from "./version-command.ts";
+
+const COMMANDS: readonly Command[] = [CHECK_COMMAND, ENV_COMMAND, VERSION_COMMAND];
+
+describe("parseArguments()", () => {
+  test.each([
+    [[], { do: "help", command: undefined }],
+    [["--help"], { do: "help", command: undefined }],
+    [["-h"], { do: "help", command: undefined }],
+    [["help"], { do: "help", command: undefined }],
+    [["help", "env"], { do: "help", command: ENV_COMMAND }],
+    [["env", "--help"], { do: "help", command: ENV_COMMAND }],
+    [["check", "-h"], { do: "help", command: CHECK_COMMAND }],
+    [["--version"], { do: "version" }],
+    [["-v"], { do: "version" }],
+    [["--show-default-config-paths"], { do: "show-paths" }],
+    [["--kata-show-default-config-paths"], { do: "show-paths" }],
+    [["version"], { do: "run", command: VERSION_COMMAND, flags: new Map() }],
+    [["kata-env", "--json"], { do: "run", command: ENV_COMMAND, flags: new Map([["json", true]]) }],
+    [
+      ["kata-check", "-v", "-n", "-s"],
+      {
+        do: "run",
+        command: CHECK_COMMAND,
+        flags: new Map([
+          ["verbose", true],
+          ["no-network-checks", true],
+          ["strict", true],
+        ]),
+      },
+    ],
+    [
+      ["--config", "/c.toml", "check"],
+      { do: "run", command: CHECK_COMMAND, flags: new Map([["config", "/c.toml"]]) },
+    ],
+    [
+      ["--kata-config=/c=d.toml", "check", "--"],
+      { do: "run", command: CHECK_COMMAND, flags: new Map([["config", "/c=d.toml"]]) },
+    ],
+  ])("reads %j", (words, expected) => {
+    expect(parseArguments(words, COMMANDS)).toEqual(expected);
+  });
+
+  test.each([
+    [["chekc"], '"chekc" (no such command; did you mean check?)'],
+    [["vresion"], '"vresion" (no such command; did you mean version?)'],
+    [["frobnicate"], '"frobnicate" (no such command)'],
+    [["env", "--jsn"], '"--jsn" (no such flag; did you mean --json?)'],
+    [["--confg", "x"], '"--confg" (no such flag; did you mean --config?)'],
+    [["version", "--json"], '"--json" (no such flag)'],
+    [["--config"], '"--config" (it needs a FILE)'],
+    [["--config="], '"--config" (it needs a FILE)'],
+    [["env", "--json=yes"], '"--json" (it takes no value)'],
+    [["check", "more"], '"more" (check takes no arguments)'],
+    [["check", "--", "--json"], '"--json" (check takes no arguments)'],
+    [["help", "chekc"], '"chekc" (no such command; did you mean check?)'],
+    [["help", "check", "env"], '"env" (help takes one command)'],
+  ])("refuses %j", (words, message) => {
+    expect(() => parseArguments(words, COMMANDS)).toThrowError(
+      expect.objectContaining({ code: "invalid-argument", message: `read command line: ${message}` }),
+    );
+  });
+});
+
+describe("help", () => {
+  test("lists every command and flag, and examples that can be given as they are", () => {
+    const text = programHelp("kata-runtime", COMMANDS);
+    for (const { name, summary } of COMMANDS)
+      expect(text).toMatch(new RegExp(`^  ${name} +${summary}$`, "m"));
+    for (const { names, doc } of GLOBAL_FLAGS) expect(text).toMatch(new RegExp(`${names[0]}.* ${doc}$`, "m"));
+    expect(examplesIn(text)).toHaveLength(COMMANDS.length);
+  });
+
+  test.each(COMMANDS)("of $name has its flags and examples that can be given as they are", (command) => {
+    const text = commandHelp("kata-runtime", command);
+    for (const { names, doc } of command.flags)
+      expect(text).toMatch(new RegExp(`${names[0]}.* ${doc}$`, "m"));
+    const examples = examplesIn(text);
+    expect(examples.length).toBe(command.examples.length);
+    for (const words of examples) {
+      expect(parseArguments(words, COMMANDS)).toMatchObject({ do: "run", command });
+    }
+  });
+});
+
+/** The words of the example lines of a help text. */
+function examplesIn(text: string): string[][] {
+  const section = text.slice(text.indexOf("Examples:\n") + "Examples:\n".length);
+  return section
+    .split("\n")
+    .filter((line) => line.startsWith("  kata-runtime "))
+    .map((line) => (line.trim().split(/ {3,}/)[0] ?? "").split(" ").slice(1));
+}
+
+test("version is told in the shape of upstream's", () => {
+  expect(versionText("kata-runtime")).toMatch(
+    /^kata-runtime {2}: \d+\.\d+\.\d+\n {3}commit {3}: ([0-9a-f]{40}(-dirty)?|unknown)\n {3}OCI specs: \d+\.\d+\.\d+\n$/,
+  );
+});

@@ -1,0 +1,316 @@
+import { describe, expect, test } from "vitest";
+import { defaultConfiguration, parseConfiguration } from "../../config/index.ts";
+import { KataError } from "../../kata-error.ts";
+import type { HostFacts } from "../host/host-facts.ts";
+import { sampleFacts } from "../host/sample-facts.ts";
+import { evaluate } from "./evaluate.ts";
+import { reportJson, resultLines, verdictLines } from "./report-text.ts";
+
+const MISSING = { usable: false, why: "missing" } as const;
+const error = new KataError("invalid-configuration", { operation: "find configuration", object: "/c.toml" });
+const defaults = defaultConfiguration("qemu");
+
+/** What is taken away, the check that notices, how bad that is, and what its line and its advice say. */
+const LACKS: readonly (readonly [
+  what: string,
+  changes: Partial<HostFacts>,
+  name: string,
+  verdict: "ok" | "warning" | "failed",
+  detail: RegExp,
+  fix: RegExp | undefined,
+])[] = [
+  [
+    "no virtualization",
+    {
+      accelerator: { accelerator: "tcg", reason: "/dev/kvm is missing" },
+      cpu: { vendor: "GenuineIntel", model: "Xeon", count: 1, flags: new Set() },
+    },
+    "accelerator",
+    "warning",
+    /emulation \(TCG\).*slow.*no security boundary.*\/dev\/kvm is missing/,
+    /nested virtualization/,
+  ],
+  [
+    "no module for Intel's virtualization",
+    { accelerator: { accelerator: "tcg", reason: "/dev/kvm is missing" } },
+    "accelerator",
+    "warning",
+    /TCG/,
+    /^modprobe kvm_intel$/,
+  ],
+  [
+    "no module for AMD's virtualization",
+    {
+      accelerator: { accelerator: "tcg", reason: "/dev/kvm is missing" },
+      cpu: { vendor: "AuthenticAMD", model: "EPYC", count: 1, flags: new Set(["svm"]) },
+    },
+    "accelerator",
+    "warning",
+    /TCG/,
+    /^modprobe kvm_amd$/,
+  ],
+  [
+    "Microsoft's hypervisor",
+    { accelerator: { accelerator: "mshv", reason: undefined } },
+    "accelerator",
+    "warning",
+    /MSHV/,
+    /limitations/,
+  ],
+  [
+    "no TUN",
+    { devices: { ...sampleFacts().devices, tun: MISSING } },
+    "TUN",
+    "failed",
+    /^\/dev\/net\/tun: missing$/,
+    /^modprobe tun/,
+  ],
+  [
+    "no permission for TUN",
+    { devices: { ...sampleFacts().devices, tun: { usable: false, why: "no permission" } } },
+    "TUN",
+    "failed",
+    /no permission/,
+    /root/,
+  ],
+  [
+    "no overlayfs",
+    { filesystems: new Set(["ext4"]) },
+    "overlayfs",
+    "warning",
+    /overlay/,
+    /^modprobe overlay$/,
+  ],
+  [
+    "no cgroups",
+    { cgroups: { mode: "none", controllers: new Set() } },
+    "cgroups",
+    "failed",
+    /\/sys\/fs\/cgroup/,
+    /^mount -t cgroup2/,
+  ],
+  [
+    "no memory controller",
+    { cgroups: { mode: "legacy", controllers: new Set(["cpu", "pids"]) } },
+    "cgroups",
+    "warning",
+    /version 1 without memory/,
+    /cgroup_enable=memory/,
+  ],
+  [
+    "no vsock",
+    { devices: { ...sampleFacts().devices, vhostVsock: MISSING } },
+    "vsock",
+    "ok",
+    /virtio-serial/,
+    /^modprobe vhost_vsock$/,
+  ],
+  [
+    "no vhost-net",
+    { devices: { ...sampleFacts().devices, vhostNet: MISSING } },
+    "vhost-net",
+    "ok",
+    /speed/,
+    /^modprobe vhost_net$/,
+  ],
+  ["not root", { isRoot: false }, "user", "failed", /not root/, /^sudo kata-runtime check$/],
+  [
+    "no configuration",
+    { configuration: { kind: "missing", configuration: defaults, error } },
+    "configuration",
+    "failed",
+    /\/c\.toml.*defaults/,
+    /configuration\.toml$/,
+  ],
+  [
+    "a wrong configuration",
+    { configuration: { kind: "wrong", configuration: defaults, error } },
+    "configuration",
+    "failed",
+    /\/c\.toml.*defaults/,
+    /correct/,
+  ],
+  [
+    "an odd configuration",
+    {
+      configuration: {
+        kind: "read",
+        configuration: parseConfiguration('[hypervisor.qemu]\nkernle = "/x"\n', "/c.toml"),
+      },
+    },
+    "configuration",
+    "warning",
+    /did you mean kernel\?/,
+    /edit \/c\.toml/,
+  ],
+  [
+    "another driver",
+    { configuration: { kind: "read", configuration: parseConfiguration("[hypervisor.clh]\n", "/c.toml") } },
+    "configuration",
+    "failed",
+    /clh/,
+    /hypervisor\.qemu/,
+  ],
+  [
+    "no QEMU",
+    {
+      hypervisor: {
+        program: { usable: false, path: "/usr/bin/qemu", why: "missing" },
+        version: "",
+        error: "missing",
+      },
+    },
+    "QEMU",
+    "failed",
+    /^\/usr\/bin\/qemu: missing$/,
+    /^apt-get install qemu-system-x86$/,
+  ],
+  [
+    "a QEMU that does not run",
+    {
+      hypervisor: {
+        program: { usable: true, path: "/usr/bin/qemu", bytes: 1 },
+        version: "",
+        error: "not executable",
+      },
+    },
+    "QEMU",
+    "failed",
+    /not executable/,
+    /path of \[hypervisor\.qemu\]/,
+  ],
+  [
+    "no virtiofsd",
+    { fileServer: undefined },
+    "virtiofsd",
+    "failed",
+    /\/usr\/libexec\/virtiofsd.*missing/,
+    /^apt-get install qemu-system-common$/,
+  ],
+  [
+    "no kernel",
+    { kernel: { usable: false, path: "/k/vmlinux", why: "missing", format: "unknown" } },
+    "guest kernel",
+    "failed",
+    /^\/k\/vmlinux: missing$/,
+    /npm run image/,
+  ],
+  [
+    "something else as kernel",
+    { kernel: { usable: true, path: "/k/vmlinux", bytes: 1, format: "unknown" } },
+    "guest kernel",
+    "failed",
+    /no kernel/,
+    /npm run image/,
+  ],
+  [
+    "another architecture's kernel",
+    { kernel: { usable: true, path: "/k/vmlinux", bytes: 1, format: "arm64 Image" } },
+    "guest kernel",
+    "failed",
+    /arm64 Image/,
+    /npm run image/,
+  ],
+  [
+    "no initrd",
+    { root: { usable: false, path: "", why: "not set", kind: "initrd" } },
+    "guest initrd",
+    "failed",
+    /^not set$/,
+    /npm run image/,
+  ],
+  [
+    "no containerd",
+    { containerd: undefined },
+    "containerd",
+    "warning",
+    /not in PATH/,
+    /^apt-get install containerd$/,
+  ],
+  [
+    "a shim that containerd does not find",
+    { shim: undefined },
+    "containerd",
+    "warning",
+    /does not find/,
+    /containerd-shim-kata-v2/,
+  ],
+];
+
+const OF_THE_SET_UP = [
+  "user",
+  "configuration",
+  "QEMU",
+  "virtiofsd",
+  "guest kernel",
+  "guest initrd",
+  "containerd",
+];
+
+describe("evaluate()", () => {
+  test("finds nothing wrong with a host that lacks nothing", () => {
+    const report = evaluate(sampleFacts(), true);
+    expect(report.results.filter(({ verdict, fix }) => verdict !== "ok" || fix !== undefined)).toEqual([]);
+    expect({ capable: report.capable, ready: report.ready }).toEqual({ capable: true, ready: true });
+  });
+
+  test.each(LACKS)("notices %s", (_what, changes, name, verdict, detail, fix) => {
+    const { results, capable, ready } = evaluate(sampleFacts(changes));
+    const result = results.find((each) => each.name === name);
+    expect(result?.verdict).toBe(verdict);
+    expect(result?.detail).toMatch(detail);
+    if (fix !== undefined) expect(result?.fix).toMatch(fix);
+    // Nothing else is found wrong.
+    expect(results.filter((each) => each !== result && each.verdict !== "ok")).toEqual([]);
+    const ofSetUp = OF_THE_SET_UP.includes(name);
+    expect({ capable, ready }).toEqual({
+      capable: verdict !== "failed" || ofSetUp,
+      ready: verdict !== "failed",
+    });
+  });
+
+  test.each(LACKS.filter(([, , , verdict]) => verdict === "warning"))(
+    "counts %s as a failure if it is to be strict",
+    (_what, changes, name) => {
+      const { capable, ready } = evaluate(sampleFacts(changes), true);
+      expect({ capable, ready }).toEqual({ capable: OF_THE_SET_UP.includes(name), ready: false });
+    },
+  );
+});
+
+describe("the report", () => {
+  const good = evaluate(sampleFacts());
+  const unready = evaluate(sampleFacts({ fileServer: undefined }));
+  const incapable = evaluate(sampleFacts({ cgroups: { mode: "none", controllers: new Set() } }));
+
+  test("ends in upstream's sentences", () => {
+    expect(verdictLines(good)).toEqual({
+      good: ["System is capable of running Kata Containers", "System can currently create Kata Containers"],
+      bad: [],
+    });
+    expect(verdictLines(unready)).toEqual({
+      good: ["System is capable of running Kata Containers"],
+      bad: ["ERROR: System cannot currently create Kata Containers"],
+    });
+    expect(verdictLines(incapable)).toEqual({
+      good: [],
+      bad: ["ERROR: System is not capable of running Kata Containers"],
+    });
+  });
+
+  test("has a line for each result and the command below it", () => {
+    expect(resultLines(unready.results.filter(({ verdict }) => verdict !== "ok"))).toBe(
+      "FAILED   virtiofsd  /usr/libexec/virtiofsd, /usr/lib/qemu/virtiofsd: missing\n" +
+        "                    → apt-get install qemu-system-common\n",
+    );
+    expect(resultLines([])).toBe("");
+  });
+
+  test("is the same as JSON", () => {
+    expect(JSON.parse(reportJson(unready))).toEqual({
+      capable: true,
+      ready: false,
+      checks: unready.results,
+    });
+  });
+});

@@ -1,0 +1,296 @@
+/**
+ * Judges what is known of a host: what runs containers in virtual machines, what is missing, and the command that gets it.
+ *
+ * A requirement of the host decides whether the system is capable; one of the set-up, whether it can do it now.
+ */
+import { virtualizationFlag } from "../host/cpu-info.ts";
+import type { FileFact, HostFacts } from "../host/host-facts.ts";
+import { installCommand } from "./install-command.ts";
+
+export type Verdict = "ok" | "warning" | "failed";
+
+export interface CheckResult {
+  readonly name: string;
+  readonly about: "host" | "setup";
+  readonly verdict: Verdict;
+  /** What was found. */
+  readonly detail: string;
+  /** What to do about it; absent if nothing has to be done. */
+  readonly fix?: string;
+}
+
+export interface CheckReport {
+  readonly results: readonly CheckResult[];
+  /** The host has all that it takes. */
+  readonly capable: boolean;
+  /** It is also set up, and this user may do it. */
+  readonly ready: boolean;
+}
+
+/** @param strict a warning counts as a failure. */
+export function evaluate(facts: HostFacts, strict = false): CheckReport {
+  const results = CHECKS.map((check) => check(facts));
+  const holds = (about: CheckResult["about"]) =>
+    !results.some(
+      (result) =>
+        result.about === about && (result.verdict === "failed" || (strict && result.verdict === "warning")),
+    );
+  return { results, capable: holds("host"), ready: holds("host") && holds("setup") };
+}
+
+type Check = (facts: HostFacts) => CheckResult;
+
+/** In the order in which they are shown. */
+const CHECKS: readonly Check[] = [
+  checkProcessor,
+  checkAccelerator,
+  checkTun,
+  checkOverlay,
+  checkCgroups,
+  checkVsock,
+  checkVhostNet,
+  checkUser,
+  checkConfiguration,
+  checkHypervisor,
+  checkFileServer,
+  checkKernel,
+  checkRoot,
+  checkContainerd,
+];
+
+function checkProcessor({ cpu, architecture }: HostFacts): CheckResult {
+  const flag = virtualizationFlag(cpu);
+  const shows =
+    architecture !== "x86_64"
+      ? ""
+      : flag === undefined
+        ? ", shows neither vmx nor svm: no hardware virtualization, or a virtual machine without nesting"
+        : `, with ${flag}`;
+  const name = cpu.model === "" ? cpu.vendor : cpu.model;
+  // The flag alone decides nothing: the next check tries what counts.
+  return { name: "processor", about: "host", verdict: "ok", detail: `${cpu.count} × ${name}${shows}` };
+}
+
+function checkAccelerator({ accelerator: choice, cpu, architecture }: HostFacts): CheckResult {
+  const base = { name: "accelerator", about: "host" } as const;
+  switch (choice.accelerator) {
+    case "kvm":
+      return { ...base, verdict: "ok", detail: "KVM: /dev/kvm runs a virtual CPU" };
+    case "mshv":
+      return {
+        ...base,
+        verdict: "warning",
+        detail:
+          "MSHV: /dev/mshv is there; of the monitors that this version drives, only a QEMU with mshv can use it",
+        fix: "see docs/limitations.md",
+      };
+    case "tcg":
+      return {
+        ...base,
+        verdict: "warning",
+        detail: `emulation (TCG): capable for development, slow, and no security boundary. KVM is not used: ${choice.reason ?? "unknown reason"}`,
+        fix: kvmFix(architecture === "x86_64" ? virtualizationFlag(cpu) : ""),
+      };
+  }
+}
+
+/** @param flag what the processor shows of virtualization; empty if it has no such flags. */
+function kvmFix(flag: string | undefined): string {
+  switch (flag) {
+    case "vmx":
+      return "modprobe kvm_intel";
+    case "svm":
+      return "modprobe kvm_amd";
+    case "":
+      return "modprobe kvm";
+    default:
+      return "switch virtualization on in the firmware, or nested virtualization in the hypervisor below this machine";
+  }
+}
+
+function checkTun({ devices: { tun } }: HostFacts): CheckResult {
+  const base = { name: "TUN", about: "host" } as const;
+  if (tun.usable)
+    return { ...base, verdict: "ok", detail: "/dev/net/tun connects virtual machines to the network" };
+  const fix =
+    tun.why === "missing"
+      ? "modprobe tun; mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200"
+      : "run it as root";
+  return { ...base, verdict: "failed", detail: `/dev/net/tun: ${tun.why}`, fix };
+}
+
+function checkOverlay({ filesystems }: HostFacts): CheckResult {
+  const base = { name: "overlayfs", about: "host" } as const;
+  if (filesystems.has("overlay"))
+    return { ...base, verdict: "ok", detail: "container images can be layered" };
+  return {
+    ...base,
+    verdict: "warning",
+    detail: "the kernel has not loaded overlay: only snapshotters without it work, such as native",
+    fix: "modprobe overlay",
+  };
+}
+
+const CGROUP_CONTROLLERS = ["cpu", "memory", "pids"];
+const CGROUP_MODES = {
+  unified: "version 2",
+  legacy: "version 1",
+  hybrid: "version 1, with an empty version 2 beside it",
+};
+
+function checkCgroups({ cgroups: { mode, controllers } }: HostFacts): CheckResult {
+  const base = { name: "cgroups", about: "host" } as const;
+  if (mode === "none") {
+    return {
+      ...base,
+      verdict: "failed",
+      detail: "nothing is mounted at /sys/fs/cgroup",
+      fix: "mount -t cgroup2 none /sys/fs/cgroup",
+    };
+  }
+  const missing = CGROUP_CONTROLLERS.filter((name) => !controllers.has(name));
+  if (missing.length === 0) return { ...base, verdict: "ok", detail: CGROUP_MODES[mode] };
+  return {
+    ...base,
+    verdict: "warning",
+    detail: `${CGROUP_MODES[mode]} without ${missing.join(", ")}: the host does not limit virtual machines by these`,
+    fix: "boot with cgroup_enable=memory, or switch the controllers on in /sys/fs/cgroup/cgroup.subtree_control",
+  };
+}
+
+function checkVsock({ devices: { vhostVsock } }: HostFacts): CheckResult {
+  const base = { name: "vsock", about: "host", verdict: "ok" } as const;
+  if (vhostVsock.usable) return { ...base, detail: "/dev/vhost-vsock reaches the agent" };
+  return {
+    ...base,
+    detail: `/dev/vhost-vsock: ${vhostVsock.why}; virtio-serial reaches the agent instead`,
+    ...(vhostVsock.why === "missing" ? { fix: "modprobe vhost_vsock" } : {}),
+  };
+}
+
+function checkVhostNet({ devices: { vhostNet } }: HostFacts): CheckResult {
+  const base = { name: "vhost-net", about: "host", verdict: "ok" } as const;
+  if (vhostNet.usable) return { ...base, detail: "the host's kernel carries packets" };
+  return {
+    ...base,
+    detail: `/dev/vhost-net: ${vhostNet.why}; the monitor carries packets instead, which costs speed`,
+    ...(vhostNet.why === "missing" ? { fix: "modprobe vhost_net" } : {}),
+  };
+}
+
+function checkUser({ isRoot }: HostFacts): CheckResult {
+  const base = { name: "user", about: "setup" } as const;
+  if (isRoot) return { ...base, verdict: "ok", detail: "root" };
+  return {
+    ...base,
+    verdict: "failed",
+    detail: "not root: mounts, network and devices need it, and some checks above could not be made",
+    fix: "sudo kata-runtime check",
+  };
+}
+
+function checkConfiguration({ configuration: fact }: HostFacts): CheckResult {
+  const base = { name: "configuration", about: "setup" } as const;
+  switch (fact.kind) {
+    case "read": {
+      const { sources, warnings, driver } = fact.configuration;
+      const [main = "", ...dropIns] = sources;
+      const files = dropIns.length === 0 ? main : `${main} and ${dropIns.length} more in config.d`;
+      if (driver !== "qemu") {
+        return {
+          ...base,
+          verdict: "failed",
+          detail: `${files}: [hypervisor.${driver}]: this version drives QEMU only`,
+          fix: "use [hypervisor.qemu]",
+        };
+      }
+      if (warnings.length === 0) return { ...base, verdict: "ok", detail: files };
+      return { ...base, verdict: "warning", detail: warnings.join("; "), fix: `edit ${main}` };
+    }
+    case "missing":
+      return {
+        ...base,
+        verdict: "failed",
+        detail: `${fact.error.message}; what follows is about the defaults`,
+        fix: "mkdir -p /etc/kata-containers && echo '[hypervisor.qemu]' > /etc/kata-containers/configuration.toml",
+      };
+    case "wrong":
+      return {
+        ...base,
+        verdict: "failed",
+        detail: `${fact.error.message}; what follows is about the defaults`,
+        fix: "correct the configuration file",
+      };
+  }
+}
+
+function checkHypervisor({ hypervisor, distribution, architecture }: HostFacts): CheckResult {
+  const base = { name: "QEMU", about: "setup" } as const;
+  const { program, version, error } = hypervisor;
+  if (error === "") return { ...base, verdict: "ok", detail: `${program.path}: ${version}` };
+  const name = architecture === "aarch64" ? "qemu-system-aarch64" : "qemu-system-x86_64";
+  const fix =
+    error === "missing"
+      ? installCommand(name, distribution)
+      : "set path of [hypervisor.qemu] to a QEMU that runs here";
+  return { ...base, verdict: "failed", detail: `${program.path}: ${error}`, fix };
+}
+
+function checkFileServer({ fileServer, configuration, distribution }: HostFacts): CheckResult {
+  const base = { name: "virtiofsd", about: "setup" } as const;
+  if (fileServer !== undefined) return { ...base, verdict: "ok", detail: fileServer };
+  const { virtio_fs_daemon: named, valid_virtio_fs_daemon_paths: candidates } =
+    configuration.configuration.hypervisor;
+  return {
+    ...base,
+    verdict: "failed",
+    detail: `${named === "" ? candidates.join(", ") : named}: missing`,
+    fix: installCommand("virtiofsd", distribution),
+  };
+}
+
+const MAKE_GUEST =
+  "npm run image in the source tree, then set kernel and initrd of [hypervisor.qemu] to what it made";
+
+function checkKernel({ kernel, architecture }: HostFacts): CheckResult {
+  const base = { name: "guest kernel", about: "setup" } as const;
+  if (!kernel.usable) return { ...base, verdict: "failed", detail: describeFile(kernel), fix: MAKE_GUEST };
+  const formats = architecture === "aarch64" ? ["arm64 Image", "ELF"] : ["bzImage", "ELF"];
+  if (!formats.includes(kernel.format)) {
+    const detail = `${kernel.path}: its beginning is that of ${kernel.format === "unknown" ? "no kernel" : `an ${kernel.format}`}`;
+    return { ...base, verdict: "failed", detail, fix: MAKE_GUEST };
+  }
+  return { ...base, verdict: "ok", detail: `${describeFile(kernel)}, ${kernel.format}` };
+}
+
+function checkRoot({ root }: HostFacts): CheckResult {
+  const base = { name: `guest ${root.kind}`, about: "setup" } as const;
+  if (root.usable) return { ...base, verdict: "ok", detail: describeFile(root) };
+  return { ...base, verdict: "failed", detail: describeFile(root), fix: MAKE_GUEST };
+}
+
+function describeFile(file: FileFact): string {
+  if (!file.usable) return file.path === "" ? file.why : `${file.path}: ${file.why}`;
+  return `${file.path}: ${(file.bytes / (1 << 20)).toFixed(1)} MiB`;
+}
+
+function checkContainerd({ containerd, shim, distribution }: HostFacts): CheckResult {
+  const base = { name: "containerd", about: "setup" } as const;
+  if (containerd === undefined) {
+    return {
+      ...base,
+      verdict: "warning",
+      detail: "containerd is not in PATH",
+      fix: installCommand("containerd", distribution),
+    };
+  }
+  if (shim === undefined) {
+    return {
+      ...base,
+      verdict: "warning",
+      detail: `${containerd} does not find containerd-shim-kata-v2 in PATH`,
+      fix: "install build/bin/containerd-shim-kata-v2 /usr/local/bin/",
+    };
+  }
+  return { ...base, verdict: "ok", detail: `${containerd} starts ${shim}` };
+}

@@ -1,0 +1,25 @@
+/** `kata-runtime check`: what it does. */
+import { gatherFacts } from "../host/gather-facts.ts";
+import { type CommandContext, EXIT_FAILED, EXIT_OK } from "../types.ts";
+import { evaluate } from "./evaluate.ts";
+import { reportJson, resultLines, verdictLines } from "./report-text.ts";
+
+/** @returns 0 if containers can be created now, else 1. */
+export async function runCheck({ flags, environment, output }: CommandContext): Promise<number> {
+  const option = flags.get("config");
+  const facts = await gatherFacts({
+    configurationFile: typeof option === "string" ? option : "",
+    environment,
+  });
+  const report = evaluate(facts, flags.has("strict"));
+  if (flags.has("json")) {
+    output.data(reportJson(report));
+  } else {
+    const shown = report.results.filter(({ verdict }) => flags.has("verbose") || verdict !== "ok");
+    output.data(resultLines(shown));
+    const { good, bad } = verdictLines(report);
+    for (const line of good) output.data(`${line}\n`);
+    for (const line of bad) output.progress(`${line}\n`);
+  }
+  return report.ready ? EXIT_OK : EXIT_FAILED;
+}

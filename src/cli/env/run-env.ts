@@ -1,0 +1,33 @@
+/** `kata-runtime env`: what it does. */
+import { readlink } from "../../sys/files.ts";
+import { COMMIT, OCI_SPECS_VERSION, VERSION } from "../../version.ts";
+import { evaluate } from "../check/evaluate.ts";
+import { gatherFacts } from "../host/gather-facts.ts";
+import { type CommandContext, EXIT_OK } from "../types.ts";
+import { describeEnvironment } from "./environment.ts";
+import { toTomlDocument } from "./to-toml.ts";
+
+/** @throws KataError for a configuration that cannot be read: there is nothing to show. */
+export async function runEnv({ flags, environment, output }: CommandContext): Promise<number> {
+  const option = flags.get("config");
+  const facts = await gatherFacts({
+    configurationFile: typeof option === "string" ? option : "",
+    environment,
+  });
+  const { configuration } = facts;
+  if (configuration.kind !== "read") throw configuration.error;
+  const shown = describeEnvironment(
+    facts,
+    {
+      path: readlink("/proc/self/exe"),
+      version: VERSION,
+      commit: COMMIT,
+      ociVersion: OCI_SPECS_VERSION,
+    },
+    evaluate(facts).capable,
+  );
+  output.data(
+    flags.has("json") ? `${JSON.stringify(shown, null, 2)}\n` : toTomlDocument(shown, ["EnableAnnotations"]),
+  );
+  return EXIT_OK;
+}

@@ -1,0 +1,65 @@
+/** The help texts. */
+import { GLOBAL_FLAGS } from "./arguments.ts";
+import type { Command, Flag } from "./types.ts";
+
+/** Of the whole program. */
+export function programHelp(program: string, commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length), "help".length) + 3;
+  const row = (name: string, summary: string) => `  ${name.padEnd(width)}${summary}`;
+  return [
+    `Usage: ${program} [OPTION]... COMMAND`,
+    "",
+    "Tells about this host and the containers in virtual machines on it.",
+    "",
+    "Commands:",
+    ...commands.map(({ name, summary }) => row(name, summary)),
+    row("help", "show the help of a command"),
+    "",
+    "Options:",
+    ...flagLines(GLOBAL_FLAGS),
+    "",
+    "Examples:",
+    ...exampleLines(
+      program,
+      commands.flatMap(({ examples }) => examples.slice(0, 1)),
+    ),
+    "",
+    "Exit status: 0 if the answer is yes, 1 if it is no or the command failed, 125 for a wrong command line.",
+    "Data goes to stdout, everything else to stderr.",
+    "",
+  ].join("\n");
+}
+
+/** Of one command. */
+export function commandHelp(program: string, command: Command): string {
+  const aliases = command.aliases.length === 0 ? [] : ["", `Also called: ${command.aliases.join(", ")}`];
+  return [
+    `Usage: ${program} ${command.name} [OPTION]...`,
+    "",
+    command.description,
+    ...aliases,
+    "",
+    "Options:",
+    ...flagLines([...command.flags, { names: ["--help", "-h"], doc: "show this help" }]),
+    "",
+    "Examples:",
+    ...exampleLines(program, command.examples),
+    "",
+  ].join("\n");
+}
+
+function flagLines(flags: readonly Flag[]): string[] {
+  const spelled = flags.map(({ names, value, doc }) => {
+    const [long = "", ...others] = names;
+    const short = others.find((name) => !name.startsWith("--"));
+    const shown = value === undefined ? long : `${long} ${value}`;
+    return { left: `${short === undefined ? "    " : `${short}, `}${shown}`, doc };
+  });
+  const width = Math.max(...spelled.map(({ left }) => left.length)) + 3;
+  return spelled.map(({ left, doc }) => `  ${left.padEnd(width)}${doc}`);
+}
+
+function exampleLines(program: string, examples: Command["examples"]): string[] {
+  const width = Math.max(...examples.map(([line]) => line.length)) + 3;
+  return examples.map(([line, what]) => `  ${program} ${line.padEnd(width)}${what}`);
+}

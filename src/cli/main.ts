@@ -1,0 +1,76 @@
+/** kata-runtime: what an administrator asks about a host. */
+import { configurationPaths } from "../config/paths.ts";
+import { describeError, hasCode } from "../kata-error.ts";
+import { ignoreSignal, SIGPIPE } from "../sys/process.ts";
+import { environment, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
+import { parseArguments } from "./arguments.ts";
+import { CHECK_COMMAND } from "./check-command.ts";
+import { ENV_COMMAND } from "./env-command.ts";
+import { commandHelp, programHelp } from "./help.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Output } from "./types.ts";
+import { VERSION_COMMAND, versionText } from "./version-command.ts";
+
+const PROGRAM = "kata-runtime";
+
+const COMMANDS: readonly Command[] = [CHECK_COMMAND, ENV_COMMAND, VERSION_COMMAND];
+
+const OUTPUT: Output = {
+  data: (text) => writeSync(1, text),
+  progress: (text) => writeSync(2, text),
+};
+
+async function main(): Promise<number> {
+  // A reader that has seen enough, such as head(1), is no reason to die.
+  ignoreSignal(SIGPIPE);
+  let invocation: ReturnType<typeof parseArguments>;
+  try {
+    invocation = parseArguments(programArguments, COMMANDS);
+  } catch (error) {
+    OUTPUT.progress(`${PROGRAM}: ${describeError(error)}\n`);
+    return EXIT_USAGE;
+  }
+  switch (invocation.do) {
+    case "help": {
+      const { command } = invocation;
+      OUTPUT.data(command === undefined ? programHelp(PROGRAM, COMMANDS) : commandHelp(PROGRAM, command));
+      return EXIT_OK;
+    }
+    case "version":
+      OUTPUT.data(versionText(PROGRAM));
+      return EXIT_OK;
+    case "show-paths":
+      OUTPUT.data(`${configurationPaths({}).join("\n")}\n`);
+      return EXIT_OK;
+    case "run":
+      return await run(invocation);
+  }
+}
+
+async function run({
+  command,
+  flags,
+}: {
+  command: Command;
+  flags: ReadonlyMap<string, string | true>;
+}): Promise<number> {
+  try {
+    return await command.run({ flags, environment, output: OUTPUT });
+  } catch (error) {
+    // What cannot be foreseen is a bug, and ends with a stack.
+    if (!hasCode(error, ...EXPECTED)) throw error;
+    OUTPUT.progress(`${PROGRAM}: ${describeError(error)}\n`);
+    return EXIT_FAILED;
+  }
+}
+
+/** Codes of failures that the person at the terminal can do something about. */
+const EXPECTED = [
+  "invalid-configuration",
+  "permission-denied",
+  "system-call",
+  "unsupported",
+  "unavailable",
+  "deadline-exceeded",
+];
+
+runProgram(main, (error) => writeSync(2, `${PROGRAM}: fatal: ${formatError(error)}\n`));

@@ -1,0 +1,46 @@
+/** What the parts of the command line share. */
+
+/** A flag of a command, or of all. */
+export interface Flag {
+  /** All its spellings, the one that is shown first: `--json`, `-n`. */
+  readonly names: readonly string[];
+  /** What its value is called in the help; absent for a switch. */
+  readonly value?: string;
+  readonly doc: string;
+}
+
+/** The flags of a command line: each under its first name without dashes; `true` for a switch. */
+export type FlagValues = ReadonlyMap<string, string | true>;
+
+/** Where a command writes. Data goes to `data` (stdout), what is said about it to `progress` (stderr). */
+export interface Output {
+  data(text: string): void;
+  progress(text: string): void;
+}
+
+export interface CommandContext {
+  readonly flags: FlagValues;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly output: Output;
+}
+
+export interface Command {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  /** One sentence for the list of commands. */
+  readonly summary: string;
+  /** More, for the command's own help. */
+  readonly description: string;
+  readonly flags: readonly Flag[];
+  /** Command lines with what they do. */
+  readonly examples: readonly (readonly [line: string, what: string])[];
+  /** @returns the exit status. */
+  readonly run: (context: CommandContext) => Promise<number>;
+}
+
+/** The command did what it was asked, and the answer is not no. */
+export const EXIT_OK = 0;
+/** The answer is no, or the command failed. */
+export const EXIT_FAILED = 1;
+/** The command line makes no sense; as docker's and podman's. */
+export const EXIT_USAGE = 125;

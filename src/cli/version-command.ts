@@ -1,0 +1,22 @@
+/** `kata-runtime version`. */
+import { COMMIT, OCI_SPECS_VERSION, VERSION } from "../version.ts";
+import { type Command, EXIT_OK } from "./types.ts";
+
+/** In the shape that upstream's has. */
+export function versionText(program: string): string {
+  return `${program}  : ${VERSION}\n   commit   : ${COMMIT}\n   OCI specs: ${OCI_SPECS_VERSION}\n`;
+}
+
+export const VERSION_COMMAND: Command = {
+  name: "version",
+  aliases: [],
+  summary: "show the version of the runtime and of the specification that it follows",
+  description:
+    "Shows the runtime's version, the commit that it was built from and the OCI version that it follows.",
+  flags: [],
+  examples: [["version", "what is installed here"]],
+  run: async ({ output }) => {
+    output.data(versionText("kata-runtime"));
+    return EXIT_OK;
+  },
+};
