@@ -1,0 +1,145 @@
+/** The parts of `npm test`, in order. */
+import { spawn } from "node:child_process";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { exitStatus } from "./harness/command.ts";
+import { RUNC_RUNTIME } from "./harness/subject.ts";
+import { runNativeTests } from "./native-tests.ts";
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
+const RESULTS = join(ROOT, "build/test-results");
+const BINARIES = join(ROOT, "node_modules/.bin");
+
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+export const NOTHING: Counts = { passed: 0, failed: 0, skipped: 0 };
+
+export interface TestStage {
+  readonly name: string;
+  readonly what: string;
+  /** Stages without which this one cannot tell anything. */
+  readonly needs: readonly string[];
+  /** Its output goes to the terminal. */
+  readonly run: () => Promise<Counts>;
+}
+
+export const STAGES: readonly TestStage[] = [
+  { name: "types", what: "types and lint", needs: [], run: checkTypes },
+  { name: "build", what: "the binaries", needs: [], run: buildBinaries },
+  {
+    name: "image",
+    what: "the guest",
+    needs: ["build"],
+    run: buildImage,
+  },
+  {
+    name: "unit",
+    what: "logic, in Node",
+    needs: [],
+    run: async () => {
+      await generate();
+      return await vitest("unit", []);
+    },
+  },
+  {
+    name: "native",
+    what: "the system layer, in the engine host",
+    needs: ["build"],
+    run: async () => {
+      await generate();
+      return await runNativeTests(ROOT);
+    },
+  },
+  {
+    name: "agent",
+    what: "the agent as a process of this machine",
+    needs: ["build"],
+    run: () => vitest("agent", ["--config", "tests/vitest.agent.config.ts"]),
+  },
+  {
+    name: "reference",
+    what: "the end-to-end tests against runc, which prove the tests",
+    needs: [],
+    run: () => endToEnd("reference", "e2e", { KATA_TEST_RUNTIME: RUNC_RUNTIME }),
+  },
+  {
+    name: "e2e",
+    what: "containers in virtual machines, through containerd",
+    needs: ["build", "image"],
+    run: () => endToEnd("e2e", "e2e", {}),
+  },
+  {
+    name: "faults",
+    what: "kill -9 at random moments",
+    needs: ["build", "image"],
+    run: () => endToEnd("faults", "faults", {}),
+  },
+  {
+    name: "demo",
+    what: "the demo plays through",
+    needs: ["build", "image"],
+    run: async () => ({ ...(await step("npm", ["run", "--silent", "demo"])), passed: 1 }),
+  },
+];
+
+let generated: Promise<Counts> | undefined;
+
+/** Writes the modules that others import and the repository does not hold; once in a run. */
+function generate(): Promise<Counts> {
+  generated ??= step("npm", ["run", "--silent", "generate"]);
+  return generated;
+}
+
+async function checkTypes(): Promise<Counts> {
+  await generate();
+  await step(join(BINARIES, "tsc"), ["-p", "."]);
+  return await step(join(BINARIES, "biome"), ["check", "--error-on-warnings", "."]);
+}
+
+async function buildBinaries(): Promise<Counts> {
+  await step("npm", ["run", "--silent", "build"]);
+  return await vitest("build", ["--config", "tests/vitest.build.config.ts", "build"]);
+}
+
+async function buildImage(): Promise<Counts> {
+  await step("npm", ["run", "--silent", "image"]);
+  return await vitest("image", ["--config", "tests/vitest.build.config.ts", "image"]);
+}
+
+function endToEnd(name: string, folder: string, env: NodeJS.ProcessEnv): Promise<Counts> {
+  return vitest(name, ["--config", "tests/vitest.e2e.config.ts", folder], env);
+}
+
+/** Runs vitest and counts from the report that it writes beside its output. */
+async function vitest(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Counts> {
+  const report = join(RESULTS, `${name}.json`);
+  await mkdir(RESULTS, { recursive: true });
+  await rm(report, { force: true });
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const status = await inherit(join(BINARIES, "vitest"), ["run", ...args, ...reporters], env);
+  const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(await readFile(report, "utf8"));
+  // A suite that cannot even be loaded has no failed test, but fails.
+  const failed = status !== 0 && numFailedTests === 0 ? 1 : numFailedTests;
+  return { passed: numPassedTests, failed, skipped: numPendingTests };
+}
+
+/** Something that must succeed and counts no tests. */
+async function step(command: string, args: readonly string[]): Promise<Counts> {
+  const status = await inherit(command, args);
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: exit status ${status}`);
+  return NOTHING;
+}
+
+function inherit(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return exitStatus(child);
+}
