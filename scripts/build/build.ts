@@ -9,16 +9,22 @@ import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildEngine } from "./engine.ts";
+import { buildNodeProgram } from "./node-program.ts";
 import { buildProgram, type Program } from "./program.ts";
-import { PROGRAMS } from "./programs.ts";
+import { NODE_PROGRAMS, PROGRAMS } from "./programs.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 async function main(args: readonly string[]): Promise<void> {
   const started = performance.now();
-  const engine = await buildEngine(root, (text) => console.error(text));
   const wanted = chosen(args);
-  await Promise.all(wanted.map((program) => buildProgram(root, engine, program)));
+  const forNode = wanted.filter((program) => NODE_PROGRAMS.includes(program));
+  const forEngine = wanted.filter((program) => !forNode.includes(program));
+  if (forEngine.length > 0) {
+    const engine = await buildEngine(root, (text) => console.error(text));
+    await Promise.all(forEngine.map((program) => buildProgram(root, engine, program)));
+  }
+  await Promise.all(forNode.map((program) => buildNodeProgram(root, program)));
   for (const program of wanted) {
     const bytes = statSync(join(root, program.output)).size;
     console.log(`${program.output}  ${(bytes / 1024).toFixed(0)} KiB`);
@@ -28,15 +34,16 @@ async function main(args: readonly string[]): Promise<void> {
 
 function chosen(args: readonly string[]): readonly Program[] {
   const [flag, first, second] = args;
-  if (flag === undefined) return PROGRAMS;
+  const all = [...PROGRAMS, ...NODE_PROGRAMS];
+  if (flag === undefined) return all;
   if (flag === "--program" && first !== undefined && second !== undefined) {
     return [{ entry: first, output: second }];
   }
   if (flag === "--only" && first !== undefined) {
-    const found = PROGRAMS.filter((program) => basename(program.output) === first);
+    const found = all.filter((program) => basename(program.output) === first);
     if (found.length > 0) return found;
   }
-  const names = PROGRAMS.map((program) => basename(program.output)).join(", ");
+  const names = all.map((program) => basename(program.output)).join(", ");
   throw new Error(`usage: build [--only NAME | --program ENTRY OUTPUT]; NAME is one of ${names}`);
 }
 

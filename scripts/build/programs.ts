@@ -1,8 +1,14 @@
-/** The programs that run in the engine host. */
+/** The programs of `build/bin/`. */
 import type { Program } from "./program.ts";
 
+/** Those that run in the engine host. */
 export const PROGRAMS: readonly Program[] = [
   { entry: "src/shim/main.ts", output: "build/bin/containerd-shim-kata-v2" },
   { entry: "src/cli/main.ts", output: "build/bin/kata-runtime" },
   { entry: "src/agent/main.ts", output: "build/bin/kata-agent" },
+];
+
+/** Those that run under Node, as one script each. */
+export const NODE_PROGRAMS: readonly Program[] = [
+  { entry: "src/policy/rego-cli/main.ts", output: "build/bin/kata-rego" },
 ];
