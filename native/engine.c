@@ -7,6 +7,7 @@
  *                             of their first byte.
  *   addressOf(buffer)         address of an ArrayBuffer's or view's first byte, for pointers inside structures.
  *   utf8Encode(string)        ArrayBuffer.
+ *   utf8EncodeInto(string, buffer, offset)   the bytes it has; they are written only if they fit.
  *   utf8Decode(buffer, offset, length)   string; invalid bytes become U+FFFD.
  *   argv, environ             lists of strings.
  *   pageOf(address, length)   ArrayBuffer over mapped memory that the caller keeps mapped.
@@ -141,6 +142,25 @@ static JSValue host_utf8_encode(JSContext *ctx, JSValueConst this_value, int arg
     return buffer;
 }
 
+static JSValue host_utf8_encode_into(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    uint8_t *data;
+    size_t size, length;
+    int64_t offset;
+    const char *text = JS_ToCStringLen(ctx, &length, argv[0]);
+    if (text == NULL)
+        return JS_EXCEPTION;
+    if (!bytes_of(ctx, argv[1], &data, &size) || JS_ToInt64(ctx, &offset, argv[2]) || offset < 0 ||
+        offset > (int64_t)size) {
+        JS_FreeCString(ctx, text);
+        return JS_ThrowRangeError(ctx, "utf8EncodeInto: outside of the buffer");
+    }
+    if (length <= size - (size_t)offset)
+        memcpy(data + offset, text, length);
+    JS_FreeCString(ctx, text);
+    return JS_NewInt64(ctx, (int64_t)length);
+}
+
 static JSValue host_utf8_decode(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
 {
     uint8_t *data;
@@ -272,6 +292,7 @@ int main(int argc, char **argv)
     define(ctx, "addressOf", host_address_of, 1);
     define(ctx, "pageOf", host_page_of, 2);
     define(ctx, "utf8Encode", host_utf8_encode, 1);
+    define(ctx, "utf8EncodeInto", host_utf8_encode_into, 3);
     define(ctx, "utf8Decode", host_utf8_decode, 3);
     JS_SetPropertyStr(ctx, host, "argv", string_list(ctx, argv));
     JS_SetPropertyStr(ctx, host, "environ", string_list(ctx, environ));
@@ -287,9 +308,16 @@ int main(int argc, char **argv)
                                     JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
     if (JS_IsException(program))
         report(ctx);
+    if (JS_ResolveModule(ctx, program) < 0)
+        report(ctx);
+    /* A module answers with a promise; it awaits nothing at its top, so that this one is settled at once. */
     JSValue result = JS_EvalFunction(ctx, program);
     if (JS_IsException(result))
         report(ctx);
+    if (JS_PromiseState(ctx, result) == JS_PROMISE_REJECTED) {
+        JS_Throw(ctx, JS_PromiseResult(ctx, result));
+        report(ctx);
+    }
     JS_FreeValue(ctx, result);
     run_loop(runtime, ctx);
     return 0;
