@@ -177,8 +177,8 @@ function readLines(field: Field, nameOf: NameOf): string {
     );
   }
   if (label.kind === "repeated") {
-    if (type.kind === "message") return arm(tag, `r.push(${target}, r.message(${reader}))`);
-    if (scalar === "string") return arm(tag, `r.push(${target}, r.string())`);
+    if (type.kind === "message") return arm(tag, `r.messages(${target}, ${reader})`);
+    if (scalar === "string") return arm(tag, `r.strings(${target}, ${tag})`);
     return (
       arm(tag, `r.push(${target}, r.${method(type)}())`) +
       arm(tagOf(field.number, WIRE_BYTES), `r.packed${packedName(field)}(${target})`)

@@ -8,31 +8,39 @@ import { KataError } from "../kata-error.ts";
 import type { ByteStream } from "../sys/byte-stream.ts";
 import type { Clock } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
-import { type ClientCall, type StreamCall, streamCall, unaryCall } from "./client-call.ts";
-import { dataFrame, FrameFlag, MAX_STREAM_ID, requestFrame } from "./frame.ts";
-import { FrameReader } from "./frame-reader.ts";
+import { type CallTable, type ClientCall, StreamCall, tooLate, UnaryCall } from "./client-call.ts";
+import { dataFrame, FrameFlag, type FrameHeader, FrameType, MAX_STREAM_ID, requestFrame } from "./frame.ts";
+import { FrameParser } from "./frame-parser.ts";
+import type { LastingClient } from "./lasting-stream.ts";
 import { closedError } from "./status.ts";
 import type { CallOptions, ClientStream, StreamCaller, StreamShape } from "./types.ts";
 
 export interface ClientOptions {
   /** For the deadlines of calls. Default: the event loop. */
   readonly clock?: Clock;
+  /** The stream outlives its connections, and may hold what is left of earlier ones. See `lasting-stream.ts`. */
+  readonly lasting?: LastingClient;
 }
+
+const NO_OPTIONS: CallOptions = {};
 
 export class TtrpcClient implements StreamCaller {
   /** Settles when the connection has ended, for whatever reason. Never rejects. */
   readonly closed: Promise<void>;
   readonly #stream: ByteStream;
   readonly #clock: Clock;
-  readonly #calls = new Map<number, ClientCall>();
-  #nextId = 1;
+  readonly #calls: CallTable = new Map();
+  /** One for all writes: a call should not need a function of its own. */
+  readonly #onWriteFailure = (error: unknown): void => this.#fail(error);
+  #nextId: number;
   #isClosed = false;
 
   /** Takes `stream` over and reads from it at once. */
   constructor(stream: ByteStream, options: ClientOptions = {}) {
     this.#stream = stream;
     this.#clock = options.clock ?? loop;
-    this.closed = this.#receive();
+    this.#nextId = options.lasting?.firstStream ?? 1;
+    this.closed = this.#receive(options.lasting !== undefined);
   }
 
   /** Ends the connection; calls under way fail with `unavailable`. */
@@ -40,10 +48,14 @@ export class TtrpcClient implements StreamCaller {
     this.#fail(undefined);
   }
 
-  call(service: string, method: string, payload: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
+  call(
+    service: string,
+    method: string,
+    payload: Uint8Array,
+    options: CallOptions = NO_OPTIONS,
+  ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      const call = unaryCall(`call ${service}/${method}`, resolve, reject);
-      this.#open(call, service, method, payload, 0, options);
+      this.#open(new UnaryCall(service, method, resolve, reject), payload, 0, options);
     });
   }
 
@@ -52,11 +64,11 @@ export class TtrpcClient implements StreamCaller {
     method: string,
     shape: StreamShape,
     request?: Uint8Array,
-    options: CallOptions = {},
+    options: CallOptions = NO_OPTIONS,
   ): ClientStream<Uint8Array, Uint8Array> {
-    const call = streamCall(`call ${service}/${method}`, shape, this.#clock);
+    const call = new StreamCall(service, method, shape, this.#clock);
     const flags = shape === "server" ? FrameFlag.remoteClosed : FrameFlag.remoteOpen;
-    const id = this.#open(call, service, method, request, flags, options);
+    const id = this.#open(call, request, flags, options);
     let sendsMore = shape !== "server";
     const send = async (flag: number, message: Uint8Array): Promise<void> => {
       if (call.failure !== undefined) throw call.failure;
@@ -82,8 +94,6 @@ export class TtrpcClient implements StreamCaller {
   /** Sends the request of a call. @returns its id, undefined if it failed. */
   #open(
     call: ClientCall,
-    service: string,
-    method: string,
     payload: Uint8Array | undefined,
     flags: number,
     options: CallOptions,
@@ -100,26 +110,17 @@ export class TtrpcClient implements StreamCaller {
       }
       const id = this.#nextId;
       const frame = requestFrame(id, flags, {
-        service,
-        method,
+        service: call.service,
+        method: call.method,
         payload,
         timeoutNano: timeoutMs === undefined ? 0 : toNanoseconds(timeoutMs),
         metadata: metadata === undefined ? undefined : toPairs(metadata),
       });
       this.#nextId += 2;
-      this.#calls.set(id, call);
-      const timer =
-        timeoutMs === undefined
-          ? undefined
-          : this.#clock.after(timeoutMs, () => call.fail(tooLate(call.operation, timeoutMs)));
-      const onAbort = () => call.fail(signal?.reason);
-      signal?.addEventListener("abort", onAbort);
-      call.onEnd(() => {
-        this.#calls.delete(id);
-        timer?.cancel();
-        signal?.removeEventListener("abort", onAbort);
-      });
-      this.#stream.write(frame).catch((error: unknown) => this.#fail(error));
+      call.begin(this.#calls, id);
+      if (timeoutMs !== undefined) call.endAfter(this.#clock, timeoutMs);
+      if (signal !== undefined) call.endOn(signal);
+      this.#stream.write(frame).then(undefined, this.#onWriteFailure);
       return id;
     } catch (error) {
       call.fail(error);
@@ -136,15 +137,24 @@ export class TtrpcClient implements StreamCaller {
     }
   }
 
-  async #receive(): Promise<void> {
-    const reader = new FrameReader(this.#stream);
+  async #receive(mayHoldOldFrames: boolean): Promise<void> {
+    const isOwnAnswer = ({ stream, type }: FrameHeader) =>
+      type === FrameType.response && this.#calls.has(stream);
+    const parser = new FrameParser(mayHoldOldFrames ? isOwnAnswer : undefined);
     try {
       for (;;) {
-        const frame = await reader.next();
-        if (frame === undefined) break;
-        // An answer that nobody waits for any more: its call was given up.
-        await this.#calls.get(frame.stream)?.take(frame);
+        const frame = parser.next();
+        if (frame !== undefined) {
+          // An answer that nobody waits for any more is dropped: its call was given up.
+          const held = this.#calls.get(frame.stream)?.take(frame);
+          if (held !== undefined) await held;
+        } else {
+          const count = await this.#stream.read(parser.space());
+          if (count === 0) break;
+          parser.filled(count);
+        }
       }
+      parser.end();
       this.#fail(undefined);
     } catch (error) {
       this.#fail(error);
@@ -157,10 +167,6 @@ export class TtrpcClient implements StreamCaller {
     this.#stream.close();
     for (const call of [...this.#calls.values()]) call.fail(closedError(call.operation, cause));
   }
-}
-
-function tooLate(operation: string, timeoutMs: number): KataError {
-  return new KataError("deadline-exceeded", { operation, object: `no answer within ${timeoutMs} ms` });
 }
 
 /** The protocol's unit; more than 2^53 of them, 104 days, is as good as that. */

@@ -2,9 +2,9 @@
 import { expect, test } from "vitest";
 import { agentService, agentServiceClient } from "../../build/generated/agent.ts";
 import { KataError } from "../kata-error.ts";
+import { FakeClock } from "../sys/testing/fake-clock.ts";
 import { TtrpcClient } from "./client.ts";
 import { serveConnection } from "./server.ts";
-import { FakeClock } from "./testing/fake-clock.ts";
 import { MemoryStream } from "./testing/memory-stream.ts";
 
 test("a call brings the request to the handler and the response back", async () => {

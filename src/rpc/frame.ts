@@ -45,15 +45,17 @@ export interface FrameHeader {
   readonly flags: number;
 }
 
-/** Reads a header from the ten bytes at `at`. */
-export function decodeHeader(from: Uint8Array, at = 0): FrameHeader {
-  const view = new DataView(from.buffer, from.byteOffset + at, HEADER_BYTES);
-  return {
-    length: view.getUint32(0),
-    stream: view.getUint32(4),
-    type: view.getUint8(8),
-    flags: view.getUint8(9),
-  };
+/** The u32 at `at`, big-endian; what is behind the end counts as 0. */
+export function readUint32(from: Uint8Array, at: number): number {
+  const low = ((from[at + 1] ?? 0) << 16) | ((from[at + 2] ?? 0) << 8) | (from[at + 3] ?? 0);
+  return (from[at] ?? 0) * 0x100_0000 + low;
+}
+
+function writeUint32(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 24;
+  into[at + 1] = value >>> 16;
+  into[at + 2] = value >>> 8;
+  into[at + 3] = value;
 }
 
 /** A request as a frame. @throws KataError `resource-exhausted` if it is too large. */
@@ -81,11 +83,10 @@ export function dataFrame(stream: number, flags: number, message: Uint8Array): U
 function finish(frame: Uint8Array, stream: number, type: number, flags: number): Uint8Array {
   const length = frame.length - HEADER_BYTES;
   if (length > MAX_BODY_BYTES) throw oversized("send ttrpc message", length);
-  const view = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES);
-  view.setUint32(0, length);
-  view.setUint32(4, stream);
-  view.setUint8(8, type);
-  view.setUint8(9, flags);
+  writeUint32(frame, 0, length);
+  writeUint32(frame, 4, stream);
+  frame[8] = type;
+  frame[9] = flags;
   return frame;
 }
 

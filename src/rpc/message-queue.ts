@@ -1,8 +1,11 @@
 /** Messages of one stream that came and were not yet asked for. */
 import type { Clock } from "../sys/clock.ts";
+import { MAX_BODY_BYTES } from "./frame.ts";
 
 /** Most messages that wait: as many as containerd's implementation keeps. */
 export const MAX_QUEUED_MESSAGES = 64;
+/** Bytes of the messages that wait, after which no more are taken: one of the largest may always be there. */
+const MAX_QUEUED_BYTES = MAX_BODY_BYTES;
 /**
  * How long a full queue holds the connection up before its stream fails, ms: what containerd's implementation does. All streams
  * share the connection, so one that nobody reads must not stop the others for ever.
@@ -11,6 +14,7 @@ export const FULL_QUEUE_MS = 1000;
 
 export class MessageQueue {
   readonly #messages: Uint8Array[] = [];
+  #bytes = 0;
   #reader: { resolve(message: Uint8Array | undefined): void; reject(error: unknown): void } | undefined;
   #room: (() => void) | undefined;
   #end: { readonly error: unknown } | undefined;
@@ -33,7 +37,8 @@ export class MessageQueue {
       return undefined;
     }
     this.#messages.push(message);
-    if (this.#messages.length < MAX_QUEUED_MESSAGES) return undefined;
+    this.#bytes += message.length;
+    if (this.#hasRoom()) return undefined;
     return new Promise((resolve) => {
       const timer = clock.after(FULL_QUEUE_MS, () => {
         this.#room = undefined;
@@ -60,6 +65,7 @@ export class MessageQueue {
   /** Ends at once: what is there is dropped. */
   abort(error: unknown): void {
     this.#messages.length = 0;
+    this.#bytes = 0;
     this.#end = undefined;
     this.end(error);
   }
@@ -68,7 +74,8 @@ export class MessageQueue {
   pull(): Promise<Uint8Array | undefined> {
     const message = this.#messages.shift();
     if (message !== undefined) {
-      this.#makeRoom();
+      this.#bytes -= message.length;
+      if (this.#hasRoom()) this.#makeRoom();
       return Promise.resolve(message);
     }
     if (this.#end !== undefined) {
@@ -77,6 +84,10 @@ export class MessageQueue {
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
     });
+  }
+
+  #hasRoom(): boolean {
+    return this.#messages.length < MAX_QUEUED_MESSAGES && this.#bytes < MAX_QUEUED_BYTES;
   }
 
   #makeRoom(): void {

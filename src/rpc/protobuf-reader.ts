@@ -7,7 +7,7 @@
  * Source: protobuf.dev, "Encoding".
  */
 import { KataError } from "../kata-error.ts";
-import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
+import { utf8DecodeAt, utf8Encode } from "../sys/utf8.ts";
 
 /** Most messages inside of each other: what protobuf's own implementations allow. */
 export const MAX_DEPTH = 100;
@@ -51,7 +51,14 @@ export class Reader {
 
   /** The next field's number * 8 + wire type. */
   tag(): number {
-    const tag = this.#varint();
+    const at = this.at;
+    const byte = this.#bytes[at] ?? 0;
+    // Most are of one byte, and a call costs the engine more than reading it.
+    if (byte >= 8 && byte < 0x80 && at < this.end) {
+      this.at = at + 1;
+      return byte;
+    }
+    const tag = this.#longVarint();
     if (tag < 8 || this.#high !== 0) malformed("a field has number 0");
     return tag;
   }
@@ -88,11 +95,18 @@ export class Reader {
   }
 
   string(): string {
-    const bytes = this.bytes();
-    if (bytes.length === 0) return "";
-    const text = utf8Decode(bytes);
+    let at = this.at;
+    let length = this.#bytes[at] ?? 0;
+    if (length < 0x80 && at + length < this.end) this.at = ++at + length;
+    else {
+      length = this.#varint();
+      at = this.#take(length);
+    }
+    const text = utf8DecodeAt(this.#bytes, at, length);
     // The engine replaces what is no UTF-8; two names must not become the same by that.
-    if (text.includes(REPLACEMENT) && !isSame(utf8Encode(text), bytes)) malformed("a string is not UTF-8");
+    if (text.includes(REPLACEMENT) && !isSame(utf8Encode(text), this.#bytes.subarray(at, at + length))) {
+      malformed("a string is not UTF-8");
+    }
     return text;
   }
 
@@ -107,11 +121,29 @@ export class Reader {
   message<T>(read: (r: Reader, into?: T) => T, into?: T): T {
     const outer = this.#enter();
     const value = read(this, into);
-    this.#leave(outer);
+    this.end = outer;
+    this.#depth--;
     return value;
   }
 
-  /** Adds to a list. */
+  /** An element of a list of messages. */
+  messages<T>(list: T[], read: (r: Reader, into?: T) => T): void {
+    this.#count();
+    list.push(this.message(read));
+  }
+
+  /** Elements of a list of texts: one, and those of the same field that follow at once. */
+  strings(list: string[], tag: number): void {
+    for (;;) {
+      if (++this.#elements > MAX_ELEMENTS) tooMany();
+      list.push(this.string());
+      const at = this.at;
+      if (at >= this.end || tag > 0x7f || this.#bytes[at] !== tag) return;
+      this.at = at + 1;
+    }
+  }
+
+  /** An element of a list of numbers that is not packed. */
   push<T>(list: T[], value: T): void {
     this.#count();
     list.push(value);
@@ -208,7 +240,7 @@ export class Reader {
   }
 
   #count(): void {
-    if (++this.#elements > MAX_ELEMENTS) malformed(`lists and maps have more than ${MAX_ELEMENTS} elements`);
+    if (++this.#elements > MAX_ELEMENTS) tooMany();
   }
 
   #packed(read: () => void): void {
@@ -230,6 +262,18 @@ export class Reader {
 
   /** @returns the lower half; the upper one is in {@link #high}. */
   #varint(): number {
+    const at = this.at;
+    const byte = this.#bytes[at] ?? 0;
+    // Most are of one byte.
+    if (byte < 0x80 && at < this.end) {
+      this.at = at + 1;
+      this.#high = 0;
+      return byte;
+    }
+    return this.#longVarint();
+  }
+
+  #longVarint(): number {
     const bytes = this.#bytes;
     const end = this.end;
     let at = this.at;
@@ -258,6 +302,10 @@ export const NO_FIELDS: Reader = new Reader(NO_BYTES);
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+function tooMany(): never {
+  malformed(`lists and maps have more than ${MAX_ELEMENTS} elements`);
 }
 
 function malformed(why: string): never {

@@ -6,13 +6,14 @@
  * Source: protobuf.dev, "Encoding".
  */
 import { KataError } from "../kata-error.ts";
-import { utf8Encode } from "../sys/utf8.ts";
+import { utf8EncodeInto } from "../sys/utf8.ts";
 
 /** A map field for encoding. */
 export type MapInput<V> = ReadonlyMap<string, V> | Readonly<Record<string, V>>;
 
 /** First size of the buffer, bytes: most messages fit. */
 const FIRST_BYTES = 256;
+const MAX_UINT64 = (1n << 64n) - 1n;
 /** Most bytes of a varint of 64 bits. */
 const MAX_VARINT_BYTES = 10;
 /** Tags of the two fields of a map's entry: strings both, or the value's own wire type. */
@@ -20,6 +21,8 @@ const ENTRY_KEY_TAG = 10;
 
 export class Writer {
   #bytes: Uint8Array<ArrayBuffer>;
+  /** The buffer's length, which the engine looks up much slower. */
+  #capacity = FIRST_BYTES;
   #length: number;
 
   /** @param reserved bytes to keep free at the start, for a header. */
@@ -34,52 +37,73 @@ export class Writer {
   }
 
   bool(tag: number, value: boolean): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#small(value ? 1 : 0);
   }
 
   /** @throws KataError `invalid-argument` if `value` is no such number, here and below. */
   uint32(tag: number, value: number): void {
     if (value >>> 0 !== value) refuse("uint32", value);
-    this.#tag(tag);
+    this.#small(tag);
     this.#small(value);
   }
 
   int32(tag: number, value: number): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#int32(value);
   }
 
   uint64(tag: number, value: number | bigint): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#uint64(value);
   }
 
   int64(tag: number, value: number | bigint): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#int64(value);
   }
 
   double(tag: number, value: number): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#reserve(8);
     new DataView(this.#bytes.buffer).setFloat64(this.#length, value, true);
     this.#length += 8;
   }
 
   float(tag: number, value: number): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#reserve(4);
     new DataView(this.#bytes.buffer).setFloat32(this.#length, value, true);
     this.#length += 4;
   }
 
   string(tag: number, value: string): void {
-    this.bytes(tag, utf8Encode(value));
+    const units = value.length;
+    // A UTF-16 unit is at most three bytes.
+    this.#reserve(units * 3 + 2 * MAX_VARINT_BYTES);
+    const bytes = this.#bytes;
+    const at = this.#length;
+    if (tag < 0x80 && units < 0x80) {
+      // Most texts are short and ASCII, and a call costs the engine more than writing one.
+      const count = utf8EncodeInto(value, bytes, at + 2);
+      if (count < 0x80) {
+        bytes[at] = tag;
+        bytes[at + 1] = count;
+        this.#length = at + 2 + count;
+        return;
+      }
+    }
+    this.#small(tag);
+    const start = this.#length + varintBytes(units);
+    const count = utf8EncodeInto(value, bytes, start);
+    const moved = this.#length + varintBytes(count);
+    if (moved !== start) bytes.copyWithin(moved, start, start + count);
+    this.#small(count);
+    this.#length += count;
   }
 
   bytes(tag: number, value: Uint8Array): void {
-    this.#tag(tag);
+    this.#small(tag);
     this.#small(value.length);
     this.#reserve(value.length);
     this.#bytes.set(value, this.#length);
@@ -98,7 +122,9 @@ export class Writer {
   }
 
   strings(tag: number, values: readonly string[] | undefined): void {
-    if (values !== undefined) for (const value of values) this.string(tag, value);
+    if (values === undefined) return;
+    // An iterator costs the engine more than an index.
+    for (let index = 0; index < values.length; index++) this.string(tag, values[index] ?? "");
   }
 
   packedUint32(tag: number, values: readonly number[] | undefined): void {
@@ -141,7 +167,7 @@ export class Writer {
 
   /** @returns where the nested bytes start. */
   #begin(tag: number): number {
-    this.#tag(tag);
+    this.#small(tag);
     this.#reserve(1);
     this.#length++;
     return this.#length;
@@ -153,7 +179,7 @@ export class Writer {
       this.#bytes[start - 1] = length;
       return;
     }
-    const more = length < 0x4000 ? 1 : length < 0x20_0000 ? 2 : length < 0x1000_0000 ? 3 : 4;
+    const more = varintBytes(length) - 1;
     this.#reserve(more);
     this.#bytes.copyWithin(start + more, start, this.#length);
     this.#length = start - 1;
@@ -161,22 +187,23 @@ export class Writer {
     this.#length += length;
   }
 
-  #tag(tag: number): void {
-    if (tag < 0x80 && this.#length < this.#bytes.length) this.#bytes[this.#length++] = tag;
-    else this.#small(tag);
-  }
-
   /** A varint of 0 to 2^32 − 1. */
   #small(value: number): void {
-    this.#reserve(MAX_VARINT_BYTES);
     const bytes = this.#bytes;
     let at = this.#length;
+    if (value < 0x80 && at < this.#capacity) {
+      bytes[at] = value;
+      this.#length = at + 1;
+      return;
+    }
+    this.#reserve(MAX_VARINT_BYTES);
+    const roomy = this.#bytes;
     let rest = value;
     while (rest > 0x7f) {
-      bytes[at++] = (rest & 0x7f) | 0x80;
+      roomy[at++] = (rest & 0x7f) | 0x80;
       rest >>>= 7;
     }
-    bytes[at++] = rest;
+    roomy[at++] = rest;
     this.#length = at;
   }
 
@@ -191,7 +218,8 @@ export class Writer {
       if (!Number.isSafeInteger(value) || value < 0) refuse("uint64", value);
       this.#safe(value);
     } else {
-      if (BigInt.asUintN(64, value) !== value) refuse("uint64", value);
+      // Not BigInt.asUintN(64): QuickJS 2025-04-26 answers with a negative number from 2^63 on.
+      if (value < 0n || value > MAX_UINT64) refuse("uint64", value);
       this.#bigint(value);
     }
   }
@@ -236,11 +264,17 @@ export class Writer {
   /** Makes room for `count` more bytes. */
   #reserve(count: number): void {
     const needed = this.#length + count;
-    if (needed <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    if (needed <= this.#capacity) return;
+    this.#capacity = Math.max(needed, this.#capacity * 2);
+    const larger = new Uint8Array(this.#capacity);
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }
+}
+
+/** The bytes of a varint of 0 to 2^32 − 1. */
+function varintBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5;
 }
 
 function refuse(type: string, value: number | bigint): never {

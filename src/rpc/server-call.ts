@@ -9,16 +9,17 @@ import { MessageQueue } from "./message-queue.ts";
 import { statusOf } from "./status.ts";
 import type { CallContext, Method, ServerStream } from "./types.ts";
 
-export interface ServerCallInit {
-  readonly id: number;
-  readonly request: Request;
-  readonly method: Method;
-  /** The caller has said that data follows the request. */
-  readonly sendsMore: boolean;
+/** The connection as its calls see it. */
+export interface CallHost {
   readonly stream: ByteStream;
   readonly clock: Clock;
-  /** Runs when the call is answered or abandoned: frames for it are of no use any more. */
-  readonly onEnd: () => void;
+  /** The call is answered or abandoned: frames for it are of no use any more. */
+  forget(id: number): void;
+  handlerFailed(request: Request, error: unknown): void;
+  /** So many bytes more wait to be sent, or fewer if it is negative. */
+  hold(bytes: number): void;
+  /** @param bytes what {@link ServerCall.run} was given. */
+  handlerEnded(bytes: number): void;
 }
 
 const NO_METADATA: ReadonlyMap<string, readonly string[]> = new Map();
@@ -26,26 +27,33 @@ const NO_METADATA: ReadonlyMap<string, readonly string[]> = new Map();
 export class ServerCall implements CallContext {
   readonly metadata: ReadonlyMap<string, readonly string[]>;
   readonly timeoutMs: number | undefined;
-  readonly #init: ServerCallInit;
+  readonly #host: CallHost;
+  readonly #id: number;
+  readonly #request: Request;
+  readonly #method: Method;
   readonly #queue: MessageQueue | undefined;
   readonly #timer: Timer | undefined;
   /** Made when it is asked for: most handlers do not wait. */
   #source: CancelSource | undefined;
   #end: { readonly reason: unknown } | undefined;
 
-  constructor(init: ServerCallInit) {
-    const { request, method, clock } = init;
-    this.#init = init;
+  /** @param sendsMore the caller has said that data follows the request. */
+  constructor(host: CallHost, id: number, request: Request, method: Method, sendsMore: boolean) {
+    this.#host = host;
+    this.#id = id;
+    this.#request = request;
+    this.#method = method;
     this.metadata = toMap(request);
     if (request.timeoutNano > 0n) {
       const timeoutMs = Number(request.timeoutNano) / 1e6;
       this.timeoutMs = timeoutMs;
-      this.#timer = clock.after(timeoutMs, () => this.#timeOut());
+      this.#timer = host.clock.after(timeoutMs, () => this.#timeOut(timeoutMs));
     }
     if (method.kind === "stream") {
       this.#queue = new MessageQueue();
-      if (method.shape === "server" || request.payload.length > 0) this.#queue.push(request.payload, clock);
-      if (!init.sendsMore) this.#queue.end();
+      if (method.shape === "server" || request.payload.length > 0)
+        this.#queue.push(request.payload, host.clock);
+      if (!sendsMore) this.#queue.end();
     }
   }
 
@@ -61,32 +69,21 @@ export class ServerCall implements CallContext {
     return this.#source.signal;
   }
 
-  /** Runs the handler and sends its answer. Rejects with the handler's error, which is for {@link answerError}. */
-  async run(): Promise<void> {
-    const { id, request, method, stream } = this.#init;
-    if (method.kind === "unary") {
-      const payload = await method.handle(request.payload, this);
-      if (this.#end !== undefined) return;
-      const frame = responseFrame(id, { payload });
-      this.#finish();
-      await this.#write(frame);
-      return;
+  /** Runs the handler and sends its answer. */
+  run(bytes: number): void {
+    let work: Promise<Uint8Array | undefined>;
+    try {
+      work =
+        this.#method.kind === "unary"
+          ? this.#method.handle(this.#request.payload, this)
+          : this.#method.handle(this.#messages(), this);
+    } catch (error) {
+      work = Promise.reject(error);
     }
-    const payload = await method.handle(this.#messages(stream), this);
-    if (this.#end !== undefined) return;
-    const frame =
-      payload === undefined
-        ? dataFrame(id, FrameFlag.remoteClosed | FrameFlag.noData, new Uint8Array(0))
-        : responseFrame(id, { payload });
-    this.#finish();
-    await this.#write(frame);
-  }
-
-  /** Tells the caller of an error, unless the call has ended already. */
-  async answerError(error: unknown): Promise<void> {
-    if (this.#end !== undefined) return;
-    this.#finish(error);
-    await this.#write(responseFrame(this.#init.id, { status: statusOf(error) }));
+    work.then(
+      (payload) => this.#answer(payload, bytes),
+      (error: unknown) => this.#answerError(error, bytes),
+    );
   }
 
   /** Handles a data frame of a stream. A promise: the connection should wait for it before it reads on. */
@@ -94,16 +91,14 @@ export class ServerCall implements CallContext {
     const queue = this.#queue;
     if (queue === undefined) return;
     const isMessage = (flags & FrameFlag.noData) === 0;
-    const closes = (flags & FrameFlag.remoteClosed) !== 0;
     if (queue.ended) {
-      if (isMessage) await this.#failStream("invalid-argument", "data handling error: ttrpc: stream closed");
+      if (isMessage) await this.#failStream("data handling error: ttrpc: stream closed");
       return;
     }
-    const room = isMessage ? queue.push(body, this.#init.clock) : undefined;
-    if (closes) queue.end();
-    else if (room !== undefined && !(await room)) {
-      await this.#failStream("resource-exhausted", "data handling error: stream buffer full");
-    }
+    const room = isMessage ? queue.push(body, this.#host.clock) : undefined;
+    if ((flags & FrameFlag.remoteClosed) !== 0) queue.end();
+    else if (room !== undefined && !(await room))
+      await this.#failStream("data handling error: stream buffer full");
   }
 
   /** Ends the call without an answer: the connection is gone, or its answer is sent already. */
@@ -114,53 +109,89 @@ export class ServerCall implements CallContext {
     this.#queue?.abort(reason);
   }
 
-  #messages(stream: ByteStream): ServerStream<Uint8Array, Uint8Array> {
-    const { id } = this.#init;
+  #answer(payload: Uint8Array | undefined, bytes: number): void {
+    if (this.#end !== undefined) {
+      this.#host.handlerEnded(bytes);
+      return;
+    }
+    let frame: Uint8Array;
+    try {
+      frame =
+        payload === undefined
+          ? dataFrame(this.#id, FrameFlag.remoteClosed | FrameFlag.noData, NOTHING)
+          : responseFrame(this.#id, { payload });
+    } catch (error) {
+      // It is too large.
+      this.#answerError(error, bytes);
+      return;
+    }
+    this.#finish(ANSWERED);
+    this.#write(frame, bytes);
+  }
+
+  #answerError(error: unknown, bytes: number): void {
+    this.#host.handlerFailed(this.#request, error);
+    if (this.#end !== undefined) {
+      this.#host.handlerEnded(bytes);
+      return;
+    }
+    this.#finish(error);
+    this.#write(responseFrame(this.#id, { status: statusOf(error) }), bytes);
+  }
+
+  #messages(): ServerStream<Uint8Array, Uint8Array> {
     const queue = this.#queue ?? new MessageQueue();
     return {
       receive: () => queue.pull(),
       send: async (message) => {
         if (this.#end !== undefined) throw this.#end.reason;
-        await stream.write(dataFrame(id, 0, message));
+        await this.#host.stream.write(dataFrame(this.#id, 0, message));
       },
     };
   }
 
-  async #failStream(code: string, object: string): Promise<void> {
-    const error = new KataError(code, { operation: "receive", object });
-    const frame = responseFrame(this.#init.id, { status: { ...statusOf(error), message: object } });
+  async #failStream(object: string): Promise<void> {
+    const error = new KataError("invalid-argument", { operation: "receive", object });
     this.abandon(error);
-    await this.#write(frame);
+    await this.#host.stream.write(
+      responseFrame(this.#id, { status: { ...statusOf(error), message: object } }),
+    );
   }
 
-  #timeOut(): void {
-    const { id, request } = this.#init;
+  #timeOut(timeoutMs: number): void {
     const error = new KataError("deadline-exceeded", {
-      operation: `serve ${request.service}/${request.method}`,
-      object: `not done within ${this.timeoutMs} ms`,
+      operation: `serve ${this.#request.service}/${this.#request.method}`,
+      object: `not done within ${timeoutMs} ms`,
     });
     this.abandon(error);
-    void this.#write(responseFrame(id, { status: { ...statusOf(error), message: "timeout" } }));
+    this.#write(responseFrame(this.#id, { status: { ...statusOf(error), message: "timeout" } }), undefined);
   }
 
-  #finish(
-    reason: unknown = new KataError("cancelled", { operation: "serve call", object: "it is answered" }),
-  ): void {
+  #finish(reason: unknown): void {
     this.#end = { reason };
     this.#timer?.cancel();
-    this.#init.onEnd();
+    this.#host.forget(this.#id);
   }
 
-  /** A caller that is gone is no failure of the call; the connection's reader sees its end. */
-  async #write(frame: Uint8Array): Promise<void> {
-    try {
-      await this.#init.stream.write(frame);
-    } catch (error) {
-      this.#source?.cancel(error);
-      this.#init.stream.close();
-    }
+  /** @param bytes of the request of a handler that has ended, undefined if it goes on. */
+  #write(frame: Uint8Array, bytes: number | undefined): void {
+    const { stream } = this.#host;
+    this.#host.hold(frame.length);
+    const ended = () => {
+      this.#host.hold(-frame.length);
+      if (bytes !== undefined) this.#host.handlerEnded(bytes);
+    };
+    // A caller that is gone is no failure of the call; closing lets the connection's reader see its end.
+    stream.write(frame).then(ended, () => {
+      stream.close();
+      ended();
+    });
   }
 }
+
+const NOTHING = new Uint8Array(0);
+
+const ANSWERED = new KataError("cancelled", { operation: "serve call", object: "it is answered" });
 
 function toMap({ metadata }: Request): ReadonlyMap<string, readonly string[]> {
   if (metadata.length === 0) return NO_METADATA;

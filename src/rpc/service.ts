@@ -19,7 +19,16 @@ export function unaryCall<Request, Response>(
   encode: Encode<Request>,
   decode: Decode<Response>,
 ): (request: Request, options?: CallOptions) => Promise<Response> {
-  return async (request, options) => decode(await caller.call(service, method, encode(request), options));
+  // Promises cost the engine more than anything else of a call: then() needs fewer than await.
+  return (request, options) => {
+    let payload: Uint8Array;
+    try {
+      payload = encode(request);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return caller.call(service, method, payload, options).then(decode);
+  };
 }
 
 export function streamCall<Out, In>(
@@ -54,7 +63,7 @@ export function unaryMethod<Request, Response>(
   if (handler === undefined) return;
   methods.set(name, {
     kind: "unary",
-    handle: async (payload, context) => encode(await handler(decode(payload), context)),
+    handle: (payload, context) => handler(decode(payload), context).then(encode),
   });
 }
 

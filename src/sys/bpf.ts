@@ -25,7 +25,7 @@ export function loadDeviceProgram(instructions: Uint8Array): FileDescriptor {
   attributes.setUint32(4, instructions.length / INSTRUCTION_BYTES, true);
   attributes.setBigUint64(8, BigInt(k.addressOf(instructions)), true);
   attributes.setBigUint64(16, BigInt(k.addressOf(license)), true);
-  const fd = k.syscall("bpf", BPF_PROG_LOAD, attributes, attributes.byteLength);
+  const fd = k.syscall("bpf", BPF_PROG_LOAD, attributes.buffer, attributes.byteLength);
   // Both buffers are used by address above and have to live until here.
   const what = `${instructions.length + license.length} bytes`;
   return new FileDescriptor(check(fd, "load device program", what));

@@ -26,10 +26,50 @@ const CLOCK_MONOTONIC = 1;
 /** Events taken from the kernel at once. */
 const BATCH = 32;
 
-interface Waiter {
-  resolve(): void;
-  reject(reason: unknown): void;
+/**
+ * A wait under way. It lets go of everything when it is over: what refers to itself in a circle is only given back by a
+ * garbage collection, and there is a wait for every event.
+ */
+class Waiter {
+  #resolve: (() => void) | undefined;
+  #reject: ((reason: unknown) => void) | undefined;
+  #signal: CancelSignal | undefined;
+  #onAbort: (() => void) | undefined;
+
+  constructor(resolve: () => void, reject: (reason: unknown) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Runs `onAbort` if `signal` fires before the wait is over. */
+  follow(signal: CancelSignal, onAbort: () => void): void {
+    this.#signal = signal;
+    this.#onAbort = onAbort;
+    signal.addEventListener("abort", onAbort);
+  }
+
+  resolve(): void {
+    const resolve = this.#resolve;
+    this.#end();
+    resolve?.();
+  }
+
+  reject(reason: unknown): void {
+    const reject = this.#reject;
+    this.#end();
+    reject?.(reason);
+  }
+
+  #end(): void {
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#signal = undefined;
+    this.#onAbort = undefined;
+    this.#resolve = undefined;
+    this.#reject = undefined;
+  }
 }
+
+type Direction = "read" | "write" | "priority";
 
 /** Who waits for one descriptor; one waiter for each direction. */
 interface Watch {
@@ -39,10 +79,25 @@ interface Watch {
   registered: number;
 }
 
-interface PendingTimer extends Timer {
+/** A timer of the heap. Its callback is gone once it has fired or was taken back. */
+class PendingTimer implements Timer {
   readonly at: number;
   readonly order: number;
   callback: (() => void) | undefined;
+  readonly #onCancel: () => void;
+
+  constructor(at: number, order: number, callback: () => void, onCancel: () => void) {
+    this.at = at;
+    this.order = order;
+    this.callback = callback;
+    this.#onCancel = onCancel;
+  }
+
+  cancel(): void {
+    if (this.callback === undefined) return;
+    this.callback = undefined;
+    this.#onCancel();
+  }
 }
 
 export class EventLoop implements Clock {
@@ -54,7 +109,10 @@ export class EventLoop implements Clock {
   readonly #ready: (() => void)[] = [];
   // x86_64 packs struct epoll_event to 12 bytes; elsewhere its 64-bit member is aligned.
   readonly #eventBytes = kernel().architecture === "x86_64" ? 12 : 16;
-  readonly #events = new DataView(new ArrayBuffer(16 * BATCH));
+  readonly #eventList = new Uint8Array(16 * BATCH);
+  readonly #events = new DataView(this.#eventList.buffer);
+  /** struct epoll_event for epoll_ctl(2). */
+  readonly #interest = new Uint32Array(4);
   readonly #timespec = new BigInt64Array(2);
 
   /** Milliseconds of CLOCK_MONOTONIC. */
@@ -64,23 +122,21 @@ export class EventLoop implements Clock {
   }
 
   after(ms: number, callback: () => void): Timer {
-    const timer: PendingTimer = {
-      at: this.now() + Math.max(0, ms),
-      order: this.#timerOrder++,
+    const timer = new PendingTimer(
+      this.now() + Math.max(0, ms),
+      this.#timerOrder++,
       callback,
-      cancel: () => {
-        if (timer.callback === undefined) return;
-        timer.callback = undefined;
-        // The heap drops it when it comes up; only a heap of mostly cancelled timers is worth rebuilding.
-        this.#cancelledTimers++;
-        if (this.#cancelledTimers > 64 && this.#cancelledTimers * 2 > this.#timers.length)
-          this.#compactTimers();
-      },
-    };
+      this.#onCancel,
+    );
     this.#pushTimer(timer);
     return timer;
   }
   #cancelledTimers = 0;
+  readonly #onCancel = (): void => {
+    // The heap drops it when it comes up; only a heap of mostly cancelled timers is worth rebuilding.
+    this.#cancelledTimers++;
+    if (this.#cancelledTimers > 64 && this.#cancelledTimers * 2 > this.#timers.length) this.#compactTimers();
+  };
 
   /** Resolves when `fd` can be read without waiting, is at its end or has failed. */
   readable(fd: number, signal?: CancelSignal): Promise<void> {
@@ -153,11 +209,7 @@ export class EventLoop implements Clock {
     this.#waiters = 0;
   }
 
-  #wait(
-    fd: number,
-    direction: "read" | "write" | "priority",
-    signal: CancelSignal | undefined,
-  ): Promise<void> {
+  #wait(fd: number, direction: Direction, signal: CancelSignal | undefined): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise<void>((resolve, reject) => {
       let watch = this.#watches.get(fd);
@@ -175,34 +227,29 @@ export class EventLoop implements Clock {
         );
         return;
       }
-      const owner = watch;
-      const onAbort = () => {
-        if (owner[direction] !== waiter) return;
-        owner[direction] = undefined;
-        this.#waiters--;
-        this.#update(fd, owner);
-        reject(signal?.reason);
-      };
-      const settle = (done: () => void) => {
-        signal?.removeEventListener("abort", onAbort);
-        done();
-      };
-      const waiter: Waiter = {
-        resolve: () => settle(resolve),
-        reject: (reason) => settle(() => reject(reason)),
-      };
-      owner[direction] = waiter;
+      const waiter = new Waiter(resolve, reject);
+      watch[direction] = waiter;
       this.#waiters++;
       try {
-        this.#update(fd, owner);
+        this.#update(fd, watch);
       } catch (error) {
-        owner[direction] = undefined;
+        watch[direction] = undefined;
         this.#waiters--;
-        if (!owner.read && !owner.write && !owner.priority) this.#watches.delete(fd);
+        if (!watch.read && !watch.write && !watch.priority) this.#watches.delete(fd);
         reject(error);
         return;
       }
-      signal?.addEventListener("abort", onAbort);
+      if (signal !== undefined) this.#followSignal(fd, watch, direction, waiter, signal);
+    });
+  }
+
+  #followSignal(fd: number, watch: Watch, direction: Direction, waiter: Waiter, signal: CancelSignal): void {
+    waiter.follow(signal, () => {
+      if (watch[direction] !== waiter) return;
+      watch[direction] = undefined;
+      this.#waiters--;
+      this.#update(fd, watch);
+      waiter.reject(signal.reason);
     });
   }
 
@@ -217,10 +264,10 @@ export class EventLoop implements Clock {
       this.#epoll = check(kernel().syscall("epoll_create1", EPOLL_CLOEXEC), "create event loop", "epoll");
     }
     const operation = wanted === 0 ? EPOLL_CTL_DEL : watch.registered === 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    const event = new DataView(new ArrayBuffer(16));
-    event.setUint32(0, wanted, true);
-    event.setUint32(this.#eventBytes - 8, fd, true);
-    check(kernel().syscall("epoll_ctl", this.#epoll, operation, fd, event.buffer), "watch", fd);
+    const words = this.#interest;
+    words[0] = wanted;
+    words[(this.#eventBytes - 8) / 4] = fd;
+    check(kernel().syscall("epoll_ctl", this.#epoll, operation, fd, words), "watch", fd);
     watch.registered = wanted;
     if (wanted === 0) this.#watches.delete(fd);
   }
@@ -229,7 +276,7 @@ export class EventLoop implements Clock {
     if (this.#epoll < 0) {
       this.#epoll = check(kernel().syscall("epoll_create1", EPOLL_CLOEXEC), "create event loop", "epoll");
     }
-    const count = kernel().syscall("epoll_pwait", this.#epoll, this.#events.buffer, BATCH, timeout, null, 8);
+    const count = kernel().syscall("epoll_pwait", this.#epoll, this.#eventList, BATCH, timeout, null, 8);
     if (count === -EINTR) return;
     check(count, "wait for events", "epoll");
     for (let i = 0; i < count; i++) {
@@ -245,7 +292,7 @@ export class EventLoop implements Clock {
     if (watch === undefined) return;
     const failed = (events & (EPOLLERR | EPOLLHUP)) !== 0;
     const due: Waiter[] = [];
-    const take = (direction: "read" | "write" | "priority", mask: number) => {
+    const take = (direction: Direction, mask: number) => {
       const waiter = watch[direction];
       if (waiter === undefined || !(failed || events & mask)) return;
       watch[direction] = undefined;

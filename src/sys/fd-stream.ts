@@ -17,6 +17,9 @@ export function setNonBlocking(fd: number, on = true): void {
   if (wanted !== flags) check(kernel().syscall("fcntl", fd, F_SETFL, wanted), "set flags of", fd);
 }
 
+/** What most writes answer with. */
+const WRITTEN: Promise<void> = Promise.resolve();
+
 export class FdStream implements ByteStream {
   readonly #descriptor: FileDescriptor;
   /** Ends when all writes so far have: they are sent in the order of the calls. */
@@ -50,7 +53,7 @@ export class FdStream implements ByteStream {
     if (this.#lastWrite === undefined) {
       // Most writes fit into the socket's buffer at once and need no promise chain.
       const rest = this.#writeSome(bytes);
-      if (rest === undefined) return Promise.resolve();
+      if (rest === undefined) return WRITTEN;
       if (rest instanceof Error) return Promise.reject(rest);
       return this.#track(this.#writeRest(rest));
     }

@@ -473,6 +473,13 @@ export function statfs(path: string): FilesystemStatus {
   };
 }
 
+/** Magic number of the file system that an open file is on. */
+export function filesystemType(fd: number): number {
+  const words = new BigInt64Array(15);
+  check(kernel().syscall("fstatfs", fd, words), "stat file system of", fd);
+  return Number(words[0]);
+}
+
 /** Takes a lock on an open file, which its closing gives back. @returns false if another has it and `wait` is false. */
 export function flock(fd: number, kind: "shared" | "exclusive", wait: boolean): boolean {
   const result = kernel().syscall("flock", fd, (kind === "shared" ? 1 : 2) | (wait ? 0 : 4));

@@ -29,7 +29,7 @@ function quoteValue(value: unknown): string {
 
 export class Logger {
   readonly #fd: number;
-  readonly #lowest: number;
+  #lowest: number;
   readonly #fields: LogFields;
 
   /** @param fd a non-blocking descriptor, or one that never blocks. @param fields in every record. */
@@ -37,6 +37,11 @@ export class Logger {
     this.#fd = fd;
     this.#lowest = RANKS[lowest];
     this.#fields = fields;
+  }
+
+  /** Shows records of `level` and above from now on. */
+  showFrom(level: LogLevel): void {
+    this.#lowest = RANKS[level];
   }
 
   debug(message: string, fields: LogFields = {}): void {

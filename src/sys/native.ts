@@ -5,6 +5,7 @@ export interface NativeHost {
   addressOf(buffer: ArrayBuffer | ArrayBufferView): number;
   pageOf(address: number, length: number): ArrayBuffer;
   utf8Encode(text: string): ArrayBuffer;
+  utf8EncodeInto(text: string, buffer: Uint8Array, offset: number): number;
   utf8Decode(buffer: ArrayBuffer | ArrayBufferView, offset?: number, length?: number): string;
   readonly argv: readonly string[];
   readonly environ: readonly string[];

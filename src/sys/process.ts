@@ -5,6 +5,7 @@
 import { FileDescriptor } from "./descriptor.ts";
 import { EAGAIN, ECHILD, EINTR, ESRCH } from "./errno.ts";
 import { loop } from "./event-loop.ts";
+import { readTextFileIfExists } from "./files.ts";
 import { check, kernel } from "./kernel.ts";
 import { cString, utf8Encode } from "./utf8.ts";
 
@@ -54,6 +55,7 @@ export type CloneResult =
  * Layout: struct clone_args of clone3(2), 88 bytes.
  */
 export function clone(options: CloneOptions): CloneResult {
+  learnIgnoredSignals();
   const pidfd = new Int32Array(1);
   const cgroup = options.cgroup;
   const flags = options.flags + CLONE_PIDFD + (cgroup === undefined ? 0 : CLONE_INTO_CGROUP);
@@ -214,6 +216,8 @@ export function unblockSignals(signals: readonly number[]): void {
   );
 }
 
+const ALL_SIGNALS: readonly number[] = Array.from({ length: SIGNAL_COUNT }, (_, index) => index + 1);
+
 const SIG_DFL = 0n;
 const SIG_IGN = 1n;
 
@@ -224,12 +228,25 @@ function sigaction(signal: number, handler: bigint): number {
 
 export function ignoreSignal(signal: number): void {
   check(sigaction(signal, SIG_IGN), "ignore signal", String(signal));
+  ignored?.add(signal);
+}
+
+/** The signals that have not their default action; undefined as long as nobody has looked. No handlers are ever set. */
+let ignored: Set<number> | undefined;
+
+/** Looks once what this process ignores, also what it was started with, so that a child has little to reset. */
+function learnIgnoredSignals(): void {
+  if (ignored !== undefined) return;
+  const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readTextFileIfExists("/proc/self/status") ?? "")?.[1];
+  if (mask === undefined) return;
+  const bits = BigInt(`0x${mask}`);
+  ignored = new Set(ALL_SIGNALS.filter((signal) => ((bits >> BigInt(signal - 1)) & 1n) === 1n));
 }
 
 /** Unblocks all signals and gives each its default action: what a program expects after execve. */
 export function resetSignals(): void {
   // SIGKILL and SIGSTOP refuse, which changes nothing.
-  for (let signal = 1; signal <= SIGNAL_COUNT; signal++) sigaction(signal, SIG_DFL);
+  for (const signal of ignored ?? ALL_SIGNALS) sigaction(signal, SIG_DFL);
   check(
     kernel().syscall("rt_sigprocmask", SIG_SETMASK, new BigUint64Array(1), null, 8),
     "reset signals",

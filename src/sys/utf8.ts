@@ -35,6 +35,26 @@ export const utf8Decode: (bytes: Uint8Array) => string =
           decoder.decode(bytes)
       )(new TextDecoder("utf-8", { ignoreBOM: true }));
 
+/**
+ * Writes `text` as UTF-8 at `offset` of `buffer`, without an object between.
+ *
+ * @returns its bytes; more than there is room for means that what was written is not all of it.
+ */
+export const utf8EncodeInto: (text: string, buffer: Uint8Array, offset: number) => number =
+  nativeHost !== undefined
+    ? nativeHost.utf8EncodeInto
+    : (text, buffer, offset) => {
+        const bytes = utf8Encode(text);
+        if (bytes.length <= buffer.length - offset) buffer.set(bytes, offset);
+        return bytes.length;
+      };
+
+/** The text of the `length` bytes at `offset`, like {@link utf8Decode}. */
+export const utf8DecodeAt: (bytes: Uint8Array, offset: number, length: number) => string =
+  nativeHost !== undefined
+    ? nativeHost.utf8Decode
+    : (bytes, offset, length) => utf8Decode(bytes.subarray(offset, offset + length));
+
 /** `text` as a NUL-terminated C string, for pointers inside structures. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   const bytes = utf8Encode(text);

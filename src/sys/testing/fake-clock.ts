@@ -1,5 +1,5 @@
 /** Time that goes on when a test says so. */
-import type { Clock, Timer } from "../../sys/clock.ts";
+import type { Clock, Timer } from "../clock.ts";
 
 export class FakeClock implements Clock {
   #now = 0;
