@@ -42,6 +42,8 @@ function sampleText(key: Key): string {
 function sampleValue(key: Key): Key["default"] {
   switch (key.kind) {
     case "text":
+      if (key.podItems !== undefined)
+        return key.podItems.some((item) => item.test("nosmm")) ? "nosmm" : "pmu=on";
       return key.oneOf?.at(-1) ?? (key.path === true ? "/some/path" : "some");
     case "flag":
       return !key.default;
@@ -178,6 +180,16 @@ describe("annotations and what is enabled", () => {
       [`${HYPERVISOR}virtio_fs_extra_args`]: JSON.stringify(items),
     });
     expect(error.code).toBe("permission-denied");
+  });
+
+  test.each([
+    ["machine_accelerators", "firmware=/etc/shadow"],
+    ["machine_accelerators", "nosmm,kernel=/etc/shadow"],
+    ["machine_accelerators", ""],
+    ["cpu_features", "pmu=off,model-id=x y"],
+    ["cpu_features", "hv-spinlocks=/x"],
+  ])("%s = %j of a pod is refused even where the annotation is enabled", (name, value) => {
+    expect(refusal(enabling([".*"]), { [`${HYPERVISOR}${name}`]: value }).code).toBe("permission-denied");
   });
 
   // CVE-2026-50540: an annotation named the file that the configuration was read from.

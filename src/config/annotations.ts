@@ -185,8 +185,8 @@ function checkListed(
 /** What a pod adds to a command line of the host is among what the key's row lists. */
 function checkItems({ key }: Target, annotation: string, value: unknown): void {
   const { podItems } = key;
-  if (podItems === undefined || !Array.isArray(value)) return;
-  for (const item of value) {
+  if (podItems === undefined) return;
+  for (const item of Array.isArray(value) ? value : String(value).split(",")) {
     if (podItems.some((pattern) => pattern.test(item))) continue;
     const shown = JSON.stringify(String(item).slice(0, 200));
     throw refuse("permission-denied", annotation, `${shown} is no argument that a pod may set`);

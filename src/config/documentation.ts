@@ -1,7 +1,9 @@
 /** The table of keys as a page for people: `docs/configuration.md`. */
 import { annotationNames } from "./annotations.ts";
 import { SECTIONS, type SectionName } from "./configuration.ts";
+import { EFFECTIVE_KEYS } from "./effective-keys.ts";
 import { DRIVERS, type DriverLetter, type Key } from "./key.ts";
+import { configurationPaths } from "./paths.ts";
 import { sectionHeader, toToml } from "./sample.ts";
 
 const TYPE_NAMES: Readonly<Record<Key["kind"], string>> = {
@@ -14,26 +16,65 @@ const TYPE_NAMES: Readonly<Record<Key["kind"], string>> = {
   table: "table",
 };
 
-/** Markdown: a table for each section. */
+/** Markdown: how the configuration is read, and a table for each section. */
 export function renderDocumentation(): string {
-  const lines = [
-    "# Configuration keys",
+  const sections = Object.entries(SECTIONS) as [SectionName, Readonly<Record<string, Key>>][];
+  return [INTRODUCTION, ...sections.map(([section, keys]) => renderSection(section, keys))].join("\n");
+}
+
+const INTRODUCTION = `# Configuration
+
+What \`configuration.toml\` and pod annotations can say. This page is written from the table that the programs read them by:
+\`npx vitest run src/config --update\` writes it anew.
+
+## A file to begin with
+
+\`\`\`toml
+[hypervisor.qemu]
+kernel = "/usr/share/kata-containers/vmlinux.container"
+initrd = "/usr/share/kata-containers/kata-containers-initrd.img"
+default_memory = 512
+\`\`\`
+
+Everything else has a default. \`kata-runtime check\` tells whether the file is right and what it names is there.
+
+## Which file is read
+
+1. The one that containerd names for the runtime (\`ConfigPath\` of its options; \`ctr run --runtime-config-path FILE\`).
+2. The one in the environment variable \`KATA_CONF_FILE\`. Outside of \`/etc/kata-containers\` and
+   \`/usr/share/defaults/kata-containers\` it counts only if nobody but root can change the file and the directories above it.
+3. The first that exists of ${configurationPaths({})
+  .map((path) => `\`${path}\``)
+  .join(", ")}.
+
+Files \`config.d/*.toml\` beside it are laid over it, key by key, in the order of their names.
+
+An unknown key, a value of the wrong type or out of its bounds, and keys that contradict each other are errors with file, line,
+column and, for a misspelt name, the nearest one that there is. The container then does not start.
+
+## Pod annotations
+
+An annotation about the hypervisor counts only if one of the regular expressions in \`enable_annotations\` is about its whole name
+behind \`io.katacontainers.config.hypervisor.\`; so does one that is marked with \\*. A path must also match the key's list
+\`valid_…\`. Otherwise the pod does not start.
+
+## Keys
+
+Keys that are **bold** change something in this version. The others are read and checked, so that a file made for upstream's
+runtime can be used as it is, and have no effect yet. Drivers other than \`qemu\` are refused when a container starts; so are other
+values of \`shared_fs\` than \`virtio-fs\`, and of \`internetworking_model\` than \`tcfilter\` and \`none\`. Sizes are in MiB where
+nothing else is said.
+`;
+
+function renderSection(section: SectionName, keys: Readonly<Record<string, Key>>): string {
+  return [
+    `### \`${sectionHeader(section, "NAME")}\``,
     "",
-    "What `configuration.toml` and pod annotations can say. This page is written from the table that the programs read it by.",
+    "| Key | Type | Default | Drivers | Annotation | Meaning |",
+    "|---|---|---|---|---|---|",
+    ...Object.entries(keys).map(([name, key]) => row(section, name, key)),
     "",
-    "An annotation about the hypervisor counts only if its name is in `enable_annotations`; so does one that is marked with *.",
-  ];
-  for (const [section, keys] of Object.entries(SECTIONS) as [SectionName, Readonly<Record<string, Key>>][]) {
-    lines.push(
-      "",
-      `## \`${sectionHeader(section, "NAME")}\``,
-      "",
-      "| Key | Type | Default | Drivers | Annotation | Meaning |",
-    );
-    lines.push("|---|---|---|---|---|---|");
-    for (const [name, key] of Object.entries(keys)) lines.push(row(section, name, key));
-  }
-  return `${lines.join("\n")}\n`;
+  ].join("\n");
 }
 
 function row(section: SectionName, name: string, key: Key): string {
@@ -48,7 +89,8 @@ function row(section: SectionName, name: string, key: Key): string {
     ([driver, value]) => `${driver}: ${code(toToml(value))}`,
   );
   const defaults = key.annotationOnly === true ? "" : [code(toToml(key.default)), ...own].join("; ");
-  const cells = [code(name), typeText(key), defaults, drivers, annotations, key.doc];
+  const shown = EFFECTIVE_KEYS[section].has(name) ? `**${code(name)}**` : code(name);
+  const cells = [shown, typeText(key), defaults, drivers, annotations, key.doc];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
 

@@ -14,6 +14,16 @@ const HARMLESS_FILE_SERVER_ARGUMENTS = [
   /^--(no-)?xattr$/,
 ];
 
+/** Switches of the board. Not among them: what loads a file of the host, such as `firmware`. */
+const HARMLESS_BOARD_OPTIONS = [
+  /^no(smm|smbus|sata|pit|fw)$/,
+  /^static-prt$/,
+  /^(smm|hmat|nvdimm|pit|pic|rtc|vmport)=(on|off|auto)$/,
+];
+
+/** Flags of a CPU are switched on and off. */
+const HARMLESS_CPU_OPTIONS = [/^[+-]?[a-z0-9][a-z0-9._-]*$/, /^[a-z0-9][a-z0-9._-]*=(on|off)$/];
+
 const QEMU = "/usr/bin/qemu-system-x86_64";
 
 // biome-ignore format: a table
@@ -36,8 +46,8 @@ export const HYPERVISOR_KEYS = {
   firmware_volume: path("", "Variables of the firmware, if they are a file of their own.", { drivers: "Q", dialect: "go", annotation: true }),
   pflashes: texts([], "Flash images, for Arm machines.", { drivers: "Q" }),
   machine_type: text("q35", "Kind of machine.", { drivers: "QS", annotation: true, driverDefaults: { stratovirt: "microvm" } }),
-  machine_accelerators: text("", "More properties of the machine, separated by commas.", { drivers: "Q", annotation: true }),
-  cpu_features: text("pmu=off", "More properties of the CPU, separated by commas.", { drivers: "Q", annotation: true }),
+  machine_accelerators: text("", "More properties of the machine, separated by commas.", { drivers: "Q", annotation: true, podItems: HARMLESS_BOARD_OPTIONS }),
+  cpu_features: text("pmu=off", "More properties of the CPU, separated by commas.", { drivers: "Q", annotation: true, podItems: HARMLESS_CPU_OPTIONS }),
   kernel_params: text("cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1", "Parameters that are put behind those of the runtime on the kernel's command line.", { annotation: true, appends: true, shown: true }),
   kernel_verity_params: text("", "dm-verity of the root disk: `root_hash=…,salt=…,data_blocks=…,data_block_size=…,hash_block_size=…`.", { annotation: true }),
   seccompsandbox: text("", "Filter of system calls for the monitor itself: `on,obsolete=deny,spawn=deny,resourcecontrol=deny`.", { drivers: "Q", aliases: ["seccomp_sandbox"] }),

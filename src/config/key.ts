@@ -43,7 +43,7 @@ export interface KeyTraits<T> {
   readonly appends?: true;
   /** The annotation reaches the host, so that it has to be in `enable_annotations` although it is not about the machine. */
   readonly guarded?: true;
-  /** Patterns for the items of the annotation's value: what a pod may add to a command line of the host. */
+  /** Patterns for the items of the annotation's value (separated by commas in a text): what a pod may add to a command line of the host. */
   readonly podItems?: readonly RegExp[];
   /** What separates the items in the annotation's value; a JSON list if absent. */
   readonly separator?: string;
