@@ -6,7 +6,8 @@ import { Logger } from "../sys/log.ts";
 import { getpid, ignoreSignal, listenForSignals, SIGINT, SIGPIPE, SIGTERM } from "../sys/process.ts";
 import { environment, exit, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
 import { parseArguments, USAGE } from "./arguments.ts";
-import { bootGuest } from "./boot/guest-boot.ts";
+import { offerShell, showShell } from "./boot/debug-console.ts";
+import { type BootedGuest, bootGuest } from "./boot/guest-boot.ts";
 import { KernelModules } from "./boot/kernel-modules.ts";
 import { enterOwnMounts } from "./boot/native-start.ts";
 import { ChildReaper } from "./child-reaper.ts";
@@ -36,6 +37,7 @@ async function runGuest(): Promise<number> {
   const modules = new KernelModules(guest.initialRoot.fd);
   modules.loadEarly();
   const sandbox = prepare(guest, modules);
+  if (guest.settings.debugConsole) startDebugConsole(guest, sandbox.context.logger);
   const server = startServer(
     chooseAddress(guest.settings.serverAddress),
     (stream) =>
@@ -47,6 +49,17 @@ async function runGuest(): Promise<number> {
   );
   await server.ended;
   throw new KataError("internal", { operation: "run guest", object: "the server ended" });
+}
+
+/** A guest without its shell runs containers all the same. */
+function startDebugConsole({ settings, initialRoot }: BootedGuest, logger: Logger): void {
+  const failed = (error: unknown) => logger.error("no debug console", { error: describeError(error) });
+  try {
+    showShell(initialRoot.fd);
+    offerShell(settings.debugConsolePort, logger).catch(failed);
+  } catch (error) {
+    failed(error);
+  }
 }
 
 async function runNative(): Promise<number> {

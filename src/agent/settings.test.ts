@@ -73,6 +73,14 @@ describe("parseArguments()", () => {
   });
 });
 
+test.each([
+  ["agent.debug_console", { debugConsole: true, debugConsolePort: 0 }],
+  ["agent.debug_console agent.debug_console_vport=1026", { debugConsole: true, debugConsolePort: 1026 }],
+  ["quiet", { debugConsole: false, debugConsolePort: 0 }],
+])("the debug console is asked for by %j", (line, expected) => {
+  expect(settingsFromKernelParameters(line)).toMatchObject({ settings: expected, warnings: [] });
+});
+
 describe("parseListenAddress()", () => {
   test.each([
     ["vsock://-1:1024", { kind: "vsock", cid: 0xffff_ffff, port: 1024 }],

@@ -15,6 +15,10 @@ export interface Settings {
   readonly hotplugTimeoutMs: number;
   /** Size of the pipes of stdio, bytes; 0 is the kernel's default. */
   readonly containerPipeSize: number;
+  /** Whether there is a shell for who looks for a fault: on the console, or on a vsock port. */
+  readonly debugConsole: boolean;
+  /** The vsock port of the shell; 0 for the console. */
+  readonly debugConsolePort: number;
   /** Whether the guest uses cgroup v2 alone. */
   readonly unifiedCgroups: boolean;
 }
@@ -24,12 +28,16 @@ export const DEFAULT_SETTINGS: Settings = {
   serverAddress: undefined,
   hotplugTimeoutMs: 3000,
   containerPipeSize: 0,
+  debugConsole: false,
+  debugConsolePort: 0,
   unifiedCgroups: false,
 };
 
 /** Largest pipe an unprivileged process may have is 1 MiB; more than this buys nothing. */
 const MAX_PIPE_BYTES = 64 << 20;
 const MAX_TIMEOUT_SECONDS = 3600;
+/** A vsock port, less the one that stands for any. */
+const MAX_PORT = 0xffff_fffe;
 
 /** How one key changes the settings. */
 type Apply = (value: string) => Partial<Settings>;
@@ -44,13 +52,17 @@ const KEYS: Readonly<Record<string, Apply>> = {
   container_pipe_size: (value) => ({
     containerPipeSize: parseNumber("agent.container_pipe_size", value, MAX_PIPE_BYTES),
   }),
+  debug_console: (value) => ({ debugConsole: parseBoolean(value) }),
+  debug_console_vport: (value) => ({
+    debugConsolePort: parseNumber("agent.debug_console_vport", value, MAX_PORT),
+  }),
   unified_cgroup_hierarchy: (value) => ({ unifiedCgroups: parseBoolean(value) }),
 };
 
 /** Keys of upstream's that are known, and have no meaning for this agent yet: they are no reason for a warning. */
 const ACCEPTED_KEYS: ReadonlySet<string> = new Set(
   (
-    "debug_console debug_console_vport devmode trace log_vport passfd_listener_port cdh_api_timeout " +
+    "devmode trace log_vport passfd_listener_port cdh_api_timeout " +
     "image_pull_timeout cdi_timeout launch_process_timeout visible_cdi_devices https_proxy no_proxy " +
     "guest_components_rest_api guest_components_procs secure_storage_integrity config_file mem_agent_enable " +
     "mem_agent_memcg_disable mem_agent_memcg_swap mem_agent_memcg_swappiness_max mem_agent_memcg_period_secs " +

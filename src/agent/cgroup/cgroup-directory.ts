@@ -117,11 +117,20 @@ export async function removeTree(directory: string): Promise<void> {
 }
 
 function removeOnce(directory: string): number {
+  // Most containers make no cgroups of their own.
+  let result = removeDirectory(directory);
+  if (result !== -EBUSY) return result;
   for (const path of treeOf(directory)) {
-    const result = kernel().syscall("unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
-    if (result !== 0 && result !== -ENOENT && result !== -ENODEV) return result;
+    result = removeDirectory(path);
+    if (result !== 0) return result;
   }
   return 0;
+}
+
+/** @returns 0 if it is gone. */
+function removeDirectory(path: string): number {
+  const result = kernel().syscall("unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+  return result === -ENOENT || result === -ENODEV ? 0 : result;
 }
 
 /** Removes those of `directories` that nobody has put anything into, the last one first. */

@@ -6,7 +6,7 @@ import { hasErrno, KataError } from "../../kata-error.ts";
 import { cgroupV2Writes } from "../../oci/cgroup-v2.ts";
 import { compileDeviceProgram } from "../../oci/device-program.ts";
 import { containerDeviceRules } from "../../oci/device-rules.ts";
-import type { LinuxDevice, LinuxResources } from "../../oci/types.ts";
+import type { LinuxDevice, LinuxDeviceCgroup, LinuxResources } from "../../oci/types.ts";
 import { attachDeviceProgram, detachDeviceProgram, loadDeviceProgram } from "../../sys/bpf.ts";
 import { CancelSource } from "../../sys/cancellation.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
@@ -54,7 +54,7 @@ export class CgroupV2 implements ContainerCgroup {
   readonly #directory: string;
   readonly #made: readonly string[];
   readonly #devices: readonly LinuxDevice[];
-  #deviceProgram: FileDescriptor | undefined;
+  #deviceProgram: SharedProgram | undefined;
   #oomEvents: FileDescriptor | undefined;
   /** The container's first process. */
   #firstPid: number | undefined;
@@ -106,20 +106,23 @@ export class CgroupV2 implements ContainerCgroup {
 
   /** Sets what devices its processes may use; what they have open stays open. */
   restrictDevices(resources: LinuxResources): void {
-    const rules = containerDeviceRules(resources.devices ?? [], this.#devices);
-    const program = loadDeviceProgram(compileDeviceProgram(rules));
+    const program = takeProgram(containerDeviceRules(resources.devices ?? [], this.#devices));
+    const old = this.#deviceProgram;
+    if (program === old) {
+      program.users--;
+      return;
+    }
     try {
       // Both count until the old one is gone, so nothing is allowed meanwhile that neither allows.
-      attachDeviceProgram(this.#directory, program.fd);
-      const old = this.#deviceProgram;
-      this.#deviceProgram = program;
-      if (old === undefined) return;
-      detachDeviceProgram(this.#directory, old.fd);
-      old.close();
+      attachDeviceProgram(this.#directory, program.descriptor.fd);
     } catch (error) {
-      if (this.#deviceProgram !== program) program.close();
+      releaseProgram(program);
       throw error;
     }
+    this.#deviceProgram = program;
+    if (old === undefined) return;
+    detachDeviceProgram(this.#directory, old.descriptor.fd);
+    releaseProgram(old);
   }
 
   async freeze(): Promise<void> {
@@ -233,10 +236,41 @@ export class CgroupV2 implements ContainerCgroup {
       loop.forget(events.fd);
       events.close();
     }
-    this.#deviceProgram?.close();
+    if (this.#deviceProgram !== undefined) releaseProgram(this.#deviceProgram);
+    this.#deviceProgram = undefined;
     await removeTree(this.#directory);
     removeIfUnused(this.#made);
   }
+}
+
+/** A loaded device program, and how many containers have it. */
+interface SharedProgram {
+  readonly key: string;
+  readonly descriptor: FileDescriptor;
+  users: number;
+}
+
+/** Programs by their rules: the containers of a pod, and of most pods, have the same. */
+const programs = new Map<string, SharedProgram>();
+/** Beyond these one that nobody uses is closed. */
+const MAX_PROGRAMS = 8;
+
+function takeProgram(rules: readonly LinuxDeviceCgroup[]): SharedProgram {
+  const key = JSON.stringify(rules);
+  let program = programs.get(key);
+  if (program === undefined) {
+    program = { key, descriptor: loadDeviceProgram(compileDeviceProgram(rules)), users: 0 };
+    programs.set(key, program);
+  }
+  program.users++;
+  return program;
+}
+
+function releaseProgram(program: SharedProgram): void {
+  program.users--;
+  if (program.users > 0 || programs.size <= MAX_PROGRAMS) return;
+  programs.delete(program.key);
+  program.descriptor.close();
 }
 
 /** Enables in `directory`, for its children, every controller that it has; one that is refused is not to be had. */

@@ -4,6 +4,7 @@ import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import {
   AT_EMPTY_PATH,
+  filesystemType,
   O_NONBLOCK,
   O_RDONLY,
   open,
@@ -30,6 +31,7 @@ import {
 } from "../../sys/process.ts";
 import { exit } from "../../sys/program.ts";
 import { loadFilter } from "../../sys/seccomp.ts";
+import { setControllingTerminal } from "../../sys/terminal.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { ParentChannel } from "./child-channel.ts";
 import { becomeUser } from "./credentials.ts";
@@ -43,7 +45,6 @@ const CHANNEL_FD = 3;
 export const FIRST_GIVEN_FD = 4;
 
 const O_CLOEXEC = 0o2000000;
-const TIOCSCTTY = 0x540e;
 /** Exit status of a child that could not become its program; the agent knows why from the channel. */
 const EXIT_NOT_STARTED = 1;
 
@@ -94,7 +95,7 @@ export function applyOomScore(plan: ProcessPlan): void {
 export function becomeProgram(plan: ProcessPlan, channel: ParentChannel, beforeStart: () => void): never {
   umask(plan.umask ?? 0o022);
   setsid();
-  if (plan.terminal !== undefined) check(kernel().syscall("ioctl", 0, TIOCSCTTY, 0), "take terminal", 0);
+  if (plan.terminal !== undefined) setControllingTerminal(0);
   giveStdioToUser(plan);
   setLabels(plan);
   const environment = completeEnvironment(plan.environment, () => homeDirectory(plan.credentials.uid));
@@ -140,10 +141,8 @@ const PROC_SUPER_MAGIC = 0x9fa0;
 
 function writeLabel(path: string, label: string): void {
   using file = open(path, 1);
-  const status = new BigInt64Array(15);
-  check(kernel().syscall("fstatfs", file.fd, status), "stat file system of", path);
   // A container may have put another file there to learn or change the label (CVE-2025-52881).
-  if (Number(status[0]) !== PROC_SUPER_MAGIC) {
+  if (filesystemType(file.fd) !== PROC_SUPER_MAGIC) {
     throw new KataError("permission-denied", {
       operation: "set security label",
       object: `${path} is not procfs`,

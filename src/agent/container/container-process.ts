@@ -3,7 +3,8 @@ import { KataError } from "../../kata-error.ts";
 import type { CancelSignal } from "../../sys/cancellation.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { pidfdSendSignal } from "../../sys/process.ts";
-import { type ProcessStdio, setTerminalSize } from "./process-stdio.ts";
+import { setWindowSize } from "../../sys/terminal.ts";
+import type { ProcessStdio } from "./process-stdio.ts";
 
 /** Rows and columns of a terminal are 16-bit numbers. */
 const MAX_TERMINAL_SIZE = 0xffff;
@@ -108,7 +109,7 @@ export class ContainerProcess {
         hint: "it has no terminal",
       });
     }
-    if (terminal.isOpen) setTerminalSize(terminal.fd, rows, columns);
+    if (terminal.isOpen) setWindowSize(terminal.fd, { rows, columns });
   }
 
   /** Gives back streams and descriptors; the exit status stays. */

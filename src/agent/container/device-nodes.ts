@@ -3,12 +3,11 @@
  * Source: runtime-spec, "Default Devices", "Dev symbolic links".
  */
 import { KataError } from "../../kata-error.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { EEXIST } from "../../sys/errno.ts";
 import {
   AT_SYMLINK_NOFOLLOW,
   makeDevice,
-  O_PATH,
-  openInRoot,
   S_IFBLK,
   S_IFCHR,
   S_IFIFO,
@@ -16,7 +15,7 @@ import {
   statx,
 } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
-import { openParent } from "./mount-target.ts";
+import { openDirectory } from "./mount-target.ts";
 
 export interface DeviceNode {
   /** Absolute, in the container. */
@@ -53,26 +52,52 @@ const LINKS: readonly (readonly [path: string, target: string])[] = [
   ["/dev/stderr", "/proc/self/fd/2"],
 ];
 
+/** Opens the directory of each path once: nearly all are in /dev. */
+class Parents implements Disposable {
+  readonly #root: number;
+  readonly #open = new Map<string, FileDescriptor>();
+
+  constructor(root: number) {
+    this.#root = root;
+  }
+
+  /** The directory that `path` is in, made if it is missing, and its name there. */
+  of(path: string): { readonly directory: number; readonly name: string } {
+    const slash = path.lastIndexOf("/");
+    const above = path.slice(0, slash);
+    let parent = this.#open.get(above);
+    if (parent === undefined) {
+      parent = openDirectory(this.#root, above);
+      this.#open.set(above, parent);
+    }
+    return { directory: parent.fd, name: path.slice(slash + 1) };
+  }
+
+  [Symbol.dispose](): void {
+    for (const parent of this.#open.values()) parent.close();
+  }
+}
+
 /** Makes `nodes` below `root`; the process's umask must be 0. @param bind puts the machine's own node there instead. */
 export function makeDeviceNodes(
   root: number,
   nodes: readonly DeviceNode[],
   bind: ((node: DeviceNode) => void) | undefined,
 ): void {
+  using parents = new Parents(root);
   for (const node of nodes) {
     if (bind !== undefined) bind(node);
-    else makeDeviceNode(root, node);
+    else makeDeviceNode(parents, node);
   }
 }
 
-function makeDeviceNode(root: number, node: DeviceNode): void {
-  const { parent, name } = openParent(root, node.path);
-  using directory = parent;
+function makeDeviceNode(parents: Parents, node: DeviceNode): void {
+  const { directory, name } = parents.of(node.path);
   const type = TYPES[node.type];
   const device = makeDevice(node.major, node.minor);
-  const made = kernel().syscall("mknodat", directory.fd, name, type | node.mode, device);
+  const made = kernel().syscall("mknodat", directory, name, type | node.mode, device);
   if (made === -EEXIST) {
-    const found = statx(directory.fd, name, AT_SYMLINK_NOFOLLOW);
+    const found = statx(directory, name, AT_SYMLINK_NOFOLLOW);
     const same =
       (found.mode & S_IFMT) === type &&
       (node.type === "fifo" || (found.deviceMajor === node.major && found.deviceMinor === node.minor));
@@ -86,7 +111,7 @@ function makeDeviceNode(root: number, node: DeviceNode): void {
   } else check(made, "make device", node.path);
   if (node.uid !== 0 || node.gid !== 0) {
     check(
-      kernel().syscall("fchownat", directory.fd, name, node.uid, node.gid, AT_SYMLINK_NOFOLLOW),
+      kernel().syscall("fchownat", directory, name, node.uid, node.gid, AT_SYMLINK_NOFOLLOW),
       "change owner",
       node.path,
     );
@@ -95,30 +120,18 @@ function makeDeviceNode(root: number, node: DeviceNode): void {
 
 /** Makes the links that programs expect in /dev. What is there already stays, but for ptmx. */
 export function makeDeviceLinks(root: number, hasKernelCore: boolean): void {
+  using parents = new Parents(root);
   for (const [path, target] of hasKernelCore ? [...LINKS, ["/dev/core", "/proc/kcore"] as const] : LINKS) {
-    makeLink(root, path, target);
+    makeLink(parents, path, target);
   }
   // Without this link a terminal would be made in the wrong devpts.
-  const { parent, name } = openParent(root, "/dev/ptmx");
-  using directory = parent;
-  kernel().syscall("unlinkat", directory.fd, name, 0);
-  makeLink(root, "/dev/ptmx", "pts/ptmx");
+  const { directory, name } = parents.of("/dev/ptmx");
+  kernel().syscall("unlinkat", directory, name, 0);
+  makeLink(parents, "/dev/ptmx", "pts/ptmx");
 }
 
-function makeLink(root: number, path: string, target: string): void {
-  const { parent, name } = openParent(root, path);
-  using directory = parent;
-  const made = kernel().syscall("symlinkat", target, directory.fd, name);
+function makeLink(parents: Parents, path: string, target: string): void {
+  const { directory, name } = parents.of(path);
+  const made = kernel().syscall("symlinkat", target, directory, name);
   if (made !== -EEXIST) check(made, "make link", path);
-}
-
-/** Whether anything is at `path` below `root`. */
-export function existsInRoot(root: number, path: string): boolean {
-  try {
-    openInRoot(root, path, O_PATH).close();
-    return true;
-  } catch (error) {
-    if (error instanceof KataError && error.code === "system-call") return false;
-    throw error;
-  }
 }

@@ -57,8 +57,10 @@ export function openDirectory(root: number, path: string, links = 0): FileDescri
     if (!hasErrno(error, "ENOENT")) throw error;
   }
   const components = pathComponents(path);
-  let current = openInRoot(root, "/", O_PATH | O_DIRECTORY);
+  const nearest = openNearest(root, components);
+  let current = nearest.current;
   for (const [index, component] of components.entries()) {
+    if (index < nearest.present) continue;
     using parent = current;
     const made = kernel().syscall("mkdirat", parent.fd, component, DIRECTORY_MODE);
     if (made !== -EEXIST) check(made, "make directory", clean);
@@ -74,6 +76,23 @@ export function openDirectory(root: number, path: string, links = 0): FileDescri
     }
   }
   return current;
+}
+
+/** The directory that a missing one is to be in, or the root if that is missing, too; and how many components lead there. */
+function openNearest(
+  root: number,
+  components: readonly string[],
+): { readonly current: FileDescriptor; readonly present: number } {
+  const above = components.slice(0, -1);
+  try {
+    return {
+      current: openInRoot(root, `/${above.join("/")}`, O_PATH | O_DIRECTORY),
+      present: above.length,
+    };
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT")) throw error;
+    return { current: openInRoot(root, "/", O_PATH | O_DIRECTORY), present: 0 };
+  }
 }
 
 /** Opens what is at `path` below `root`, as a mount target; a missing one is made as `kind`. The caller closes it. */
@@ -117,9 +136,15 @@ export function openParent(
 
 /** Like {@link openMountTarget} for a directory, but refuses any link on the way: for /proc and /sys themselves. */
 export function openPlainDirectory(root: number, path: string): FileDescriptor {
-  openDirectory(root, path).close();
-  return openat2(root, cleanPath(path), {
+  const how = {
     flags: O_PATH | O_DIRECTORY,
     resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
-  });
+  };
+  try {
+    return openat2(root, cleanPath(path), how);
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT")) throw error;
+  }
+  openDirectory(root, path).close();
+  return openat2(root, cleanPath(path), how);
 }

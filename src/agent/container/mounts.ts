@@ -7,8 +7,7 @@
  */
 import { KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, S_IFDIR, S_IFMT, statx } from "../../sys/files.ts";
-import { check, kernel } from "../../sys/kernel.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, filesystemType, S_IFDIR, S_IFMT, statx } from "../../sys/files.ts";
 import {
   AT_RECURSIVE,
   fsconfigCreate,
@@ -29,15 +28,12 @@ import { openMountTarget, openPlainDirectory } from "./mount-target.ts";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
 
-/** Type of the file system that an open file is on. */
-function filesystemType(fd: number): number {
-  const status = new BigInt64Array(15);
-  check(kernel().syscall("fstatfs", fd, status), "stat file system of", fd);
-  return Number(status[0]);
-}
-
-/** A new mount that is nowhere yet. The caller closes it. */
-export function newMount(source: Exclude<MountSource, { kind: "cgroup" }>): FileDescriptor {
+/**
+ * A new mount that is nowhere yet. The caller closes it.
+ *
+ * @param attributes `MOUNT_ATTR_*` bits that a mount of its own file system begins with; a bind has those of its source.
+ */
+export function newMount(source: Exclude<MountSource, { kind: "cgroup" }>, attributes = 0): FileDescriptor {
   if (source.kind === "bind") {
     const flags = OPEN_TREE_CLONE | (source.recursive ? AT_RECURSIVE : 0);
     return openTree(AT_FDCWD, source.path, flags);
@@ -49,7 +45,7 @@ export function newMount(source: Exclude<MountSource, { kind: "cgroup" }>): File
     else fsconfigString(context, name, value);
   }
   fsconfigCreate(context);
-  return fsmount(context, 0);
+  return fsmount(context, attributes);
 }
 
 function isDirectory(fd: number): boolean {
@@ -103,12 +99,9 @@ function mountOne(
     source.kind === "filesystem" &&
     source.type === "tmpfs" &&
     (plan.attributes.set & MOUNT_ATTR_RDONLY) !== 0;
-  const mount = newMount(source);
+  const mount = newMount(source, late ? plan.attributes.set & ~MOUNT_ATTR_RDONLY : plan.attributes.set);
   try {
-    const attributes = late
-      ? { ...plan.attributes, set: plan.attributes.set & ~MOUNT_ATTR_RDONLY }
-      : plan.attributes;
-    change(mount, attributes, 0);
+    if (source.kind === "bind") change(mount, plan.attributes, 0);
     if (plan.recursiveAttributes !== undefined) change(mount, plan.recursiveAttributes, AT_RECURSIVE);
     using target = openTarget(root, plan, source, mount);
     if (plan.copyUp) copyUp(target.fd, mount.fd);
@@ -140,7 +133,8 @@ function openTarget(
   if (source.kind === "filesystem" && (source.type === "proc" || source.type === "sysfs")) {
     return openPlainDirectory(root, plan.destination);
   }
-  const target = openMountTarget(root, plan.destination, isDirectory(mount.fd) ? "directory" : "file");
+  const isFile = source.kind === "bind" && !isDirectory(mount.fd);
+  const target = openMountTarget(root, plan.destination, isFile ? "file" : "directory");
   try {
     if (filesystemType(target.fd) === PROC_SUPER_MAGIC) checkProcMountpoint(plan.destination);
     return target;

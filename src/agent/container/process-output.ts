@@ -50,15 +50,11 @@ export class ProcessOutput {
     }
     this.#reading = true;
     try {
-      const into = new Uint8Array(Math.min(limit, MAX_READ_BYTES));
       for (;;) {
-        const fd = this.#descriptor.fd;
-        const count = kernel().syscall("read", fd, into, into.length);
-        if (count === -EAGAIN) await loop.readable(fd, signal);
-        else if (count === 0 || count === -EIO) {
-          this.close();
-          return into.subarray(0, 0);
-        } else if (count !== -EINTR) return into.subarray(0, check(count, `read ${this.#name}`, fd));
+        // A buffer is made only when there may be something for it: most reads wait, and for a long time.
+        const bytes = this.#readNow(Math.min(limit, MAX_READ_BYTES));
+        if (bytes !== undefined) return bytes;
+        await loop.readable(this.#descriptor.fd, signal);
       }
     } catch (error) {
       // Closed while it waited: the container is gone, so this is the end of its output.
@@ -66,6 +62,20 @@ export class ProcessOutput {
       throw error;
     } finally {
       this.#reading = false;
+    }
+  }
+
+  /** What is there; nothing at the end of the stream, undefined if it has to be waited for. */
+  #readNow(limit: number): Uint8Array | undefined {
+    const fd = this.#descriptor.fd;
+    const into = new Uint8Array(limit);
+    for (;;) {
+      const count = kernel().syscall("read", fd, into, limit);
+      if (count === -EINTR) continue;
+      if (count === -EAGAIN) return undefined;
+      if (count !== 0 && count !== -EIO) return into.subarray(0, check(count, `read ${this.#name}`, fd));
+      this.close();
+      return into.subarray(0, 0);
     }
   }
 

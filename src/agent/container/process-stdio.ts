@@ -1,7 +1,7 @@
 /** Both ends of a process's standard streams: three pipes, or a terminal whose master the child hands over. */
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
-import { check, kernel } from "../../sys/kernel.ts";
+import { kernel } from "../../sys/kernel.ts";
 import { pipe } from "../../sys/pipe.ts";
 import { duplicate } from "../../sys/process.ts";
 import { ProcessOutput } from "./process-output.ts";
@@ -85,12 +85,4 @@ function stdioOf(
       stderr?.close();
     },
   };
-}
-
-const TIOCSWINSZ = 0x5414;
-
-/** Tells a terminal its size; its foreground processes get SIGWINCH. */
-export function setTerminalSize(fd: number, rows: number, columns: number): void {
-  const size = new Uint16Array([rows, columns, 0, 0]);
-  check(kernel().syscall("ioctl", fd, TIOCSWINSZ, size), "set terminal size of", fd);
 }

@@ -59,7 +59,8 @@ export function enterRootFilesystem(
   // pivot_root refuses a root whose parent mount is shared; a slave of a shared mount is none.
   mountAll(root.fd, plan, terminal, setUpTerminal);
   pivot(root);
-  if (plan.propagation.type !== MS_PRIVATE) {
+  // What was made since is nobody's master or slave; what was there before is a slave already.
+  if (plan.propagation.type !== MS_PRIVATE && plan.propagation.type !== MS_SLAVE) {
     mountSetattr(AT_FDCWD, "/", plan.propagation.recursive ? AT_RECURSIVE : 0, {
       propagation: plan.propagation.type,
     });

@@ -6,8 +6,11 @@ export function maskHolds(mask: string, signal: number): boolean {
   return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
 }
 
-/** Whether the process catches `signal`. A process that is gone does not. */
+/** Whether the process catches `signal`, or has chosen to ignore it. A process that is gone does neither. */
 export function handlesSignal(pid: number, signal: number): boolean {
-  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readTextFileIfExists(`/proc/${pid}/status`) ?? "")?.[1];
-  return caught !== undefined && maskHolds(caught, signal);
+  const status = readTextFileIfExists(`/proc/${pid}/status`) ?? "";
+  return ["SigCgt", "SigIgn"].some((field) => {
+    const mask = new RegExp(`^${field}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1];
+    return mask !== undefined && maskHolds(mask, signal);
+  });
 }

@@ -6,21 +6,18 @@
  * Sources: pts(4), ioctl_tty(2), TIOCGPTPEER.
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
-import { FileDescriptor } from "../../sys/descriptor.ts";
-import { AT_EMPTY_PATH, O_NOCTTY, O_RDWR, open, openInRoot, statx } from "../../sys/files.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
+import { AT_EMPTY_PATH, filesystemType, O_NOCTTY, O_RDWR, open, openInRoot, statx } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { duplicateTo } from "../../sys/process.ts";
+import { openTerminalPeer, setWindowSize } from "../../sys/terminal.ts";
 import type { ParentChannel } from "./child-channel.ts";
 import { openMountTarget } from "./mount-target.ts";
 import { attach } from "./mounts.ts";
 import type { TerminalSize } from "./process-plan.ts";
-import { setTerminalSize } from "./process-stdio.ts";
 
 const DEVPTS_SUPER_MAGIC = 0x1cd1;
-const TIOCSPTLCK = 0x40045431;
-const TIOCGPTPEER = 0x5441;
-const O_CLOEXEC = 0o2000000;
 
 /**
  * Makes a terminal for the calling process: its descriptors 0, 1 and 2 are the terminal's end, and the agent has taken the
@@ -37,12 +34,8 @@ export function setUpTerminal(
   console: boolean,
 ): void {
   using master = openMultiplexer(root);
-  check(kernel().syscall("ioctl", master.fd, TIOCSPTLCK, new Int32Array([0])), "unlock terminal", master.fd);
-  const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
-  using end = new FileDescriptor(
-    check(kernel().syscall("ioctl", master.fd, TIOCGPTPEER, flags), "open terminal", master.fd),
-  );
-  if (size.rows > 0 && size.columns > 0) setTerminalSize(master.fd, size.rows, size.columns);
+  using end = openTerminalPeer(master.fd);
+  if (size.rows > 0 && size.columns > 0) setWindowSize(master.fd, size);
   // The group stays: devpts gives it as its gid= option says.
   if (owner !== 0) check(kernel().syscall("fchown", end.fd, owner, -1), "change owner of terminal", end.fd);
   if (console) {
@@ -64,10 +57,12 @@ function openMultiplexer(root: number): FileDescriptor {
 }
 
 function verified(master: FileDescriptor): FileDescriptor {
-  const filesystem = new BigInt64Array(15);
-  check(kernel().syscall("fstatfs", master.fd, filesystem), "look at terminal", master.fd);
   const status = statx(master.fd, "", AT_EMPTY_PATH);
-  if (Number(filesystem[0]) === DEVPTS_SUPER_MAGIC && status.deviceMajor === 5 && status.deviceMinor === 2) {
+  if (
+    filesystemType(master.fd) === DEVPTS_SUPER_MAGIC &&
+    status.deviceMajor === 5 &&
+    status.deviceMinor === 2
+  ) {
     return master;
   }
   master.close();

@@ -1,6 +1,6 @@
 /** The guest's wall clock. */
 import { KataError } from "../../kata-error.ts";
-import { check, kernel } from "../../sys/kernel.ts";
+import { settimeofday } from "../../sys/time.ts";
 
 /** Sets the wall clock. @param seconds since 1970. @param microseconds 0 to 999,999. */
 export function setDateTime(seconds: bigint, microseconds: bigint): void {
@@ -10,6 +10,5 @@ export function setDateTime(seconds: bigint, microseconds: bigint): void {
       object: `${seconds} s, ${microseconds} µs`,
     });
   }
-  const time = new BigInt64Array([seconds, microseconds]);
-  check(kernel().syscall("settimeofday", time, null), "set date and time", `${seconds} s`);
+  settimeofday(seconds, microseconds);
 }

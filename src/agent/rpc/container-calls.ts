@@ -1,4 +1,5 @@
 /** The calls about containers as a whole. */
+import { KataError } from "../../kata-error.ts";
 import { resourcesFromMessage, specFromMessage } from "../../oci/wire.ts";
 import { readInterfaceCounters } from "../guest/interface-counters.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
@@ -22,9 +23,16 @@ export function containerCalls(sandbox: Sandbox): ContainerCalls {
   return {
     async createContainer(request) {
       refusePassedStreams(request);
+      refuseSharedMounts(request.sharedMounts.length);
       await sandbox.createContainer({
         id: request.containerId,
         spec: specFromMessage(required(request.OCI, "create container", "OCI")),
+        devices: request.devices.map(({ type, id, vmPath, containerPath }) => ({
+          type,
+          id,
+          guestPath: vmPath,
+          containerPath,
+        })),
         storages: decodeStorages(request.storages),
         sharedPidNamespace: request.sandboxPidns,
       });
@@ -64,4 +72,10 @@ export function containerCalls(sandbox: Sandbox): ContainerCalls {
       return {};
     },
   };
+}
+
+/** Mounts of one container that appear in another are not offered; a container that counts on one would lose data. */
+function refuseSharedMounts(count: number): void {
+  if (count === 0) return;
+  throw new KataError("unimplemented", { operation: "create container", object: `${count} shared mounts` });
 }

@@ -27,6 +27,9 @@ type SandboxCalls = Pick<
 export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): SandboxCalls {
   return {
     async createSandbox(request) {
+      if (request.guestHookPath !== "") {
+        sandbox.context.logger.warn("guest hooks are not run", { path: request.guestHookPath });
+      }
       await sandbox.create({
         id: request.sandboxId,
         hostname: request.hostname,

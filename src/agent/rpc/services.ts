@@ -37,6 +37,8 @@ export function serveAgent(stream: ByteStream, sandbox: Sandbox, onDestroyed: ()
   });
   const { logger } = sandbox.context;
   return serveConnection(stream, [agent, healthService(HEALTH)], {
+    // A virtio-serial port is; on a socket it changes nothing for a client that keeps to the protocol.
+    lasting: true,
     onFailure: (_service, method, error) => {
       if (error instanceof KataError) logger.debug(`${method} failed`, { error: describeError(error) });
       else logger.error(`${method} failed by a mistake of ours`, { error: formatError(error) });

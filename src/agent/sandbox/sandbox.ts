@@ -15,6 +15,7 @@ import type { ChildReaper } from "../child-reaper.ts";
 import type { Container } from "../container/container.ts";
 import type { CgroupRoom } from "../container/container-cgroup.ts";
 import { checkId, createContainer } from "../container/create-container.ts";
+import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -44,6 +45,8 @@ export interface ModuleRequest {
 export interface NewContainer {
   readonly id: string;
   readonly spec: Spec;
+  /** What the host has plugged in for it. */
+  readonly devices: readonly PluggedDevice[];
   readonly storages: readonly Storage[];
   /** Whether it is in the pod's pid namespace. */
   readonly sharedPidNamespace: boolean;
@@ -223,10 +226,11 @@ export class Sandbox {
         await this.storages.use(storage);
         resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
       }
+      const resolved = await resolveDevices(spec, request.devices, this.context.settings.hotplugTimeoutMs);
       const container = await createContainer(
         {
           id,
-          spec,
+          spec: resolved,
           resources,
           shared: {
             ipc: wants(spec, "ipc") ? this.#namespaces?.ipc.fd : undefined,

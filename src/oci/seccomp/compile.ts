@@ -211,7 +211,8 @@ interface Comparison {
 }
 
 function halves(value: Int64): readonly [high: number, low: number] {
-  const bits = BigInt.asUintN(64, BigInt(value));
+  // Not BigInt.asUintN(64): QuickJS 2025-04-26 answers with a negative number from 2^63 on.
+  const bits = BigInt(value) & 0xffff_ffff_ffff_ffffn;
   return [Number(bits >> 32n), Number(bits & 0xffff_ffffn)];
 }
 

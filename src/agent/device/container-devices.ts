@@ -1,0 +1,108 @@
+/**
+ * Devices of the host that have been plugged in for one container: the spec knows them by the host's numbers, the guest's
+ * kernel has given them its own.
+ * Source: upstream's agent protocol, message Device.
+ */
+import { KataError } from "../../kata-error.ts";
+import type { LinuxDevice, LinuxDeviceCgroup, Spec } from "../../oci/types.ts";
+import { stat } from "../../sys/files.ts";
+import { namedBlockNode, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
+
+export interface PluggedDevice {
+  /** `blk`, `mmioblk` or `scsi`. */
+  readonly type: string;
+  /** PCI path or SCSI address. */
+  readonly id: string;
+  /** Node in the guest, where the host knows it. */
+  readonly guestPath: string;
+  /** The path in the spec's devices. */
+  readonly containerPath: string;
+}
+
+export interface DeviceNumbers {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** Most devices of one container. */
+const MAX_DEVICES = 256;
+
+/**
+ * Waits for `devices` and gives back `spec` with the guest's numbers for them, in its devices and in their rules.
+ *
+ * @throws KataError `invalid-argument` for a device that the spec does not have, `unimplemented` for a type that this agent
+ * cannot find, `deadline-exceeded` if one does not come.
+ */
+export async function resolveDevices(
+  spec: Spec,
+  devices: readonly PluggedDevice[],
+  timeoutMs: number,
+): Promise<Spec> {
+  if (devices.length > MAX_DEVICES) {
+    throw new KataError("invalid-argument", {
+      operation: "provide devices",
+      object: `${devices.length} of them`,
+      hint: `a container has at most ${MAX_DEVICES}`,
+    });
+  }
+  const numbers = new Map<string, DeviceNumbers>();
+  for (const device of devices) {
+    const { deviceMajor, deviceMinor } = stat(await findNode(device, timeoutMs));
+    numbers.set(device.containerPath, { major: deviceMajor, minor: deviceMinor });
+  }
+  return withGuestNumbers(spec, numbers);
+}
+
+function findNode({ type, id, guestPath }: PluggedDevice, timeoutMs: number): Promise<string> {
+  switch (type) {
+    case "blk":
+      return id === "" ? namedBlockNode(guestPath, timeoutMs) : virtioBlockNode(id, timeoutMs);
+    case "mmioblk":
+      return namedBlockNode(guestPath, timeoutMs);
+    case "scsi":
+      return scsiBlockNode(id, timeoutMs);
+    default:
+      throw new KataError("unimplemented", {
+        operation: "provide device",
+        object: `of type ${JSON.stringify(type.slice(0, 40))}`,
+        hint: "this agent has blk, mmioblk and scsi",
+      });
+  }
+}
+
+/** `spec` with other numbers for the devices at some paths; rules for the old numbers become rules for the new ones. */
+export function withGuestNumbers(spec: Spec, numbers: ReadonlyMap<string, DeviceNumbers>): Spec {
+  if (numbers.size === 0) return spec;
+  const devices = spec.linux?.devices ?? [];
+  for (const path of numbers.keys()) {
+    if (devices.some((device) => device.path === path)) continue;
+    throw new KataError("invalid-argument", {
+      operation: "provide device",
+      object: JSON.stringify(path.slice(0, 256)),
+      hint: "the spec has no device at this path",
+    });
+  }
+  const changes = devices.flatMap((from) => {
+    const to = numbers.get(from.path);
+    return to === undefined ? [] : [{ from, to }];
+  });
+  const resources = spec.linux?.resources;
+  const rules = resources?.devices?.map((rule): LinuxDeviceCgroup => {
+    const change = changes.find(({ from }) => isRuleFor(rule, from));
+    return change === undefined ? rule : { ...rule, ...change.to };
+  });
+  return {
+    ...spec,
+    linux: {
+      ...spec.linux,
+      devices: devices.map((device) => ({ ...device, ...numbers.get(device.path) })),
+      ...(resources === undefined || rules === undefined
+        ? {}
+        : { resources: { ...resources, devices: rules } }),
+    },
+  };
+}
+
+function isRuleFor(rule: LinuxDeviceCgroup, device: LinuxDevice): boolean {
+  return rule.type === device.type && rule.major === device.major && rule.minor === device.minor;
+}
