@@ -8,6 +8,7 @@
  */
 import { hasCode, hasErrno, KataError } from "../kata-error.ts";
 import { TtrpcClient } from "../rpc/client.ts";
+import { lastingClient } from "../rpc/lasting-stream.ts";
 import { type CancelSignal, CancelSource, orCancelled, throwIfCancelled } from "../sys/cancellation.ts";
 import { sleep, type Timer } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
@@ -43,7 +44,8 @@ export async function connectAgent(
     ),
   );
   try {
-    if (channel.kind === "stream") return await greet(new TtrpcClient(channel.stream), giveUp.signal);
+    if (channel.kind === "stream")
+      return await greet(new TtrpcClient(channel.stream, { lasting: lastingClient() }), giveUp.signal);
     return await dial(channel, giveUp.signal);
   } finally {
     timer.cancel();

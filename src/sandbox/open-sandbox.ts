@@ -4,8 +4,9 @@
  * What does not depend on each other goes on at the same time, and the guest boots while the host waits for nothing but its
  * first answer. Whatever fails, all that was made before is given back in reverse order.
  */
-import { describeError, KataError } from "../kata-error.ts";
+import { describeError, hasCode, KataError } from "../kata-error.ts";
 import { CancelSource, orCancelled, throwIfCancelled } from "../sys/cancellation.ts";
+import { sleep } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
 import { readTextFileIfExists } from "../sys/files.ts";
 import { Rollback } from "../sys/rollback.ts";
@@ -23,6 +24,7 @@ import { hostSize } from "./resources/host-size.ts";
 import { machineSize } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
+import { firstEnd } from "./sandbox-end.ts";
 import { SHARE_TAG, sandboxPaths } from "./sandbox-paths.ts";
 import { type SandboxSettings, sandboxSettings } from "./settings.ts";
 import { MountRoom } from "./storage/mount-room.ts";
@@ -32,6 +34,9 @@ import type { Sandbox, SandboxRequest } from "./types.ts";
 
 /** The file server ends by itself with the machine's connection; after this it is killed, ms. */
 const FILE_SERVER_END_MS = 500;
+
+/** From the end of a machine's connections to the end of its process, ms. */
+const MACHINE_END_MS = 1000;
 
 /**
  * Makes a pod's sandbox and boots its virtual machine.
@@ -98,10 +103,13 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     record.addProcess("QEMU", machine.pid);
     const booting = loop.now();
 
-    const agent = await reachAgent(machine, fileServer, settings, request);
+    const start = watchStart(machine, fileServer, settings);
+    const agent = await reachAgent(machine, start, settings, request);
     undo.add("connection to the agent", () => agent.close());
     const booted = loop.now();
-    await setUpGuest(agent, podNetwork, settings, request);
+    // The guest may wait for ever for a file server that has ended.
+    const setUp = setUpGuest(agent, podNetwork, settings, request);
+    await orCancelled(Promise.race([setUp, start.ended]), signal);
     logger.info("sandbox is running", {
       hypervisor_ms: Math.round(booting - started),
       boot_ms: Math.round(booted - booting),
@@ -167,13 +175,14 @@ async function joinNetwork(
   return network;
 }
 
-/** The agent's first answer, or the reason why none will come. */
-async function reachAgent(
-  machine: VirtualMachine,
-  fileServer: FileServer,
-  settings: SandboxSettings,
-  { signal }: SandboxRequest,
-): Promise<AgentConnection> {
+/** What a start can come to that goes on by itself. */
+interface StartWatch {
+  failed(reason: string): KataError;
+  /** Fails when the machine or the file server ends. */
+  readonly ended: Promise<never>;
+}
+
+function watchStart(machine: VirtualMachine, fileServer: FileServer, settings: SandboxSettings): StartWatch {
   const { kernel, root } = settings.machine;
   const failed = (reason: string) =>
     new KataError("boot-failed", {
@@ -181,14 +190,25 @@ async function reachAgent(
       object: reason,
       hint: `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.qemu] logs the console`,
     });
-  const giveUp = new CancelSource(signal);
-  const ended = Promise.race([
-    machine.exited.then(({ reason }) => reason),
-    fileServer.program.exited.then((how) => `${how}: ${fileServer.program.lastOutput()}`),
-  ]).then((reason): never => {
+  const fileServerEnded = fileServer.program.exited.then((how) => {
+    const words = fileServer.program.lastOutput();
+    return words === "" ? how : `${how}: ${words}`;
+  });
+  const ended = firstEnd({ machine, fileServerEnded }, loop).then((reason): never => {
     throw failed(reason);
   });
   ended.catch(() => undefined);
+  return { failed, ended };
+}
+
+/** The agent's first answer, or the reason why none will come. */
+async function reachAgent(
+  machine: VirtualMachine,
+  { failed, ended }: StartWatch,
+  settings: SandboxSettings,
+  { signal }: SandboxRequest,
+): Promise<AgentConnection> {
+  const giveUp = new CancelSource(signal);
   try {
     const connecting = connectAgent(machine.agentChannel, settings.dialTimeoutMs, giveUp.signal);
     return await orCancelled(Promise.race([connecting, ended]), signal);
@@ -198,6 +218,10 @@ async function reachAgent(
       const words = machine.lastOutput();
       const silence = `the agent did not answer within ${settings.dialTimeoutMs / 1000} s`;
       throw failed(words === "" ? silence : `${silence}: ${words}`);
+    }
+    // A machine that ends closes the channel first; how it ended says more than that it did.
+    if (hasCode(error, "unavailable")) {
+      await Promise.race([ended, sleep(loop, 2 * MACHINE_END_MS)]);
     }
     throw error;
   }

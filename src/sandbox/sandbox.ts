@@ -13,10 +13,11 @@ import {
 } from "../oci/constrain-spec.ts";
 import type { Spec } from "../oci/types.ts";
 import { processToMessage, resourcesToMessage, specToMessage } from "../oci/wire.ts";
-import { type Clock, sleep } from "../sys/clock.ts";
+import type { Clock } from "../sys/clock.ts";
 import type { Rollback } from "../sys/rollback.ts";
 import type { AgentClient, AgentConnection, CallOptions } from "./agent-client.ts";
 import type { VirtualMachine } from "./hypervisor/types.ts";
+import { firstEnd } from "./sandbox-end.ts";
 import { checkId } from "./sandbox-paths.ts";
 import { containerStatistics } from "./statistics.ts";
 import { ContainerMounts } from "./storage/container-mounts.ts";
@@ -55,8 +56,6 @@ const CALL: CallOptions = { timeoutMs: 60_000 };
 const DESTROY: CallOptions = { timeoutMs: 2000 };
 /** Calls that wait for something to happen. */
 const UNBOUNDED: CallOptions = {};
-/** After the agent's connection has ended, the guest's own end, with its reason, is waited for this long, ms. */
-const GUEST_END_MS = 3000;
 /** Largest piece of stdin in one message: a quarter of what the protocol allows, so that others get their turn. */
 const STDIN_CHUNK_BYTES = 1 << 20;
 const SIGKILL = 9;
@@ -83,14 +82,7 @@ export class PodSandbox implements Sandbox {
   /** The first reason for which this sandbox ends. */
   async #watch(): Promise<SandboxExit> {
     const { machine, agent, fileServerEnded, clock } = this.#parts;
-    const ended = machine.exited.then(({ reason }) => reason);
-    let reason = await Promise.race([
-      ended,
-      fileServerEnded,
-      agent.closed.then(() =>
-        Promise.race([ended, sleep(clock, GUEST_END_MS).then(() => "the agent's connection ended")]),
-      ),
-    ]);
+    let reason = await firstEnd({ machine, fileServerEnded, agentClosed: agent.closed }, clock);
     const expected = this.#stopping;
     if (!expected) this.#parts.logger.error("the virtual machine has ended", { reason });
     if (expected) reason = "it was stopped";

@@ -4,103 +4,28 @@ import { withDeadline } from "../../sys/clock.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
-import { mkdirAll, O_RDONLY, open, readDirectory, removeTree } from "../../sys/files.ts";
+import { O_RDONLY, open, readDirectory } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { MS_PRIVATE, MS_REC, mount } from "../../sys/mount.ts";
-import {
-  inNamespace,
-  ownNamespacePath,
-  persistNamespace,
-  unpersistNamespace,
-  unshare,
-} from "../../sys/namespaces.ts";
-import { addAddress } from "../../sys/netlink/addresses.ts";
+import { inNamespace, unshare } from "../../sys/namespaces.ts";
 import { parseIpAddress, parseMacAddress } from "../../sys/netlink/ip-address.ts";
-import {
-  createVethPair,
-  deleteLink,
-  linkByName,
-  listLinks,
-  moveLink,
-  setLink,
-} from "../../sys/netlink/links.ts";
+import { createVethPair, deleteLink, linkByName, listLinks } from "../../sys/netlink/links.ts";
 import { listNeighbours, replaceNeighbour } from "../../sys/netlink/neighbours.ts";
-import { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
-import { replaceRoute } from "../../sys/netlink/routes.ts";
+import type { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
 import { addIngress, listDisciplines } from "../../sys/netlink/traffic-control.ts";
-import { CLONE_NEWNET, CLONE_NEWNS, duplicate, getpid } from "../../sys/process.ts";
+import { CLONE_NEWNET, CLONE_NEWNS, duplicate } from "../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
+import { HOST_ADDRESS, POD_ADDRESS, POD_MAC, POD_MTU, testNetwork } from "../testing/test-network.ts";
 import { connectPodNetwork, isHostNetwork } from "./pod-network.ts";
 
 // What stands for the host and all that is mounted ends with this program.
 unshare(CLONE_NEWNS | CLONE_NEWNET);
 mount(null, "/", null, MS_REC | MS_PRIVATE);
 
-const HOST_ADDRESS = "198.51.100.1";
-const POD_ADDRESS = "198.51.100.2";
-const POD_MAC = "02:00:00:00:00:02";
-const MTU = 1400;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
 /** struct virtio_net_hdr in front of every frame of the tap. */
 const VNET_HEADER_BYTES = 10;
-
-let pods = 0;
-
-interface Pod extends Disposable {
-  readonly path: string;
-  /** A netlink socket in the pod's namespace. */
-  readonly inside: NetlinkSocket;
-  /** And one in the host's. */
-  readonly outside: NetlinkSocket;
-  readonly hostLink: string;
-}
-
-/** A namespace with `eth0`, whose other end is here, as a network plug-in makes it. */
-function pod(): Pod {
-  const number = pods++;
-  const directory = `/tmp/kata-pod-test.${getpid()}.${number}`;
-  const path = `${directory}/net`;
-  const hostLink = `host${number}`;
-  mkdirAll(directory);
-  {
-    using home = open(ownNamespacePath(CLONE_NEWNET), O_RDONLY);
-    unshare(CLONE_NEWNET);
-    using made = open(ownNamespacePath(CLONE_NEWNET), O_RDONLY);
-    persistNamespace(made.fd, path);
-    check(kernel().syscall("setns", home.fd, CLONE_NEWNET), "come back to", "test namespace");
-  }
-  using namespace = open(path, O_RDONLY);
-  const outside = NetlinkSocket.open();
-  const inside = NetlinkSocket.open(namespace.fd);
-  createVethPair(outside, hostLink, "podlink");
-  moveLink(outside, linkByName(outside, "podlink").index, "podlink", namespace.fd);
-  const eth0 = linkByName(inside, "podlink").index;
-  setLink(inside, eth0, "podlink", { name: "eth0", mtu: MTU, macAddress: POD_MAC });
-  setLink(inside, eth0, "eth0", { up: true });
-  setLink(outside, linkByName(outside, hostLink).index, hostLink, { mtu: MTU, up: true });
-  const address = (socket: NetlinkSocket, name: string, text: string) =>
-    addAddress(socket, {
-      linkIndex: linkByName(socket, name).index,
-      address: parseIpAddress(text),
-      prefixLength: 24,
-    });
-  address(outside, hostLink, HOST_ADDRESS);
-  address(inside, "eth0", POD_ADDRESS);
-  replaceRoute(inside, { family: AF_INET, gateway: parseIpAddress(HOST_ADDRESS), linkIndex: eth0 });
-  return {
-    path,
-    inside,
-    outside,
-    hostLink,
-    [Symbol.dispose]() {
-      inside.close();
-      outside.close();
-      unpersistNamespace(path);
-      removeTree(directory);
-    },
-  };
-}
 
 /** Makes the host ask for the pod's hardware address. */
 function sendDatagramToPod(): void {
@@ -126,7 +51,7 @@ function disciplinesOf(socket: NetlinkSocket): string[] {
 const withoutVhost = { vhost: false, onRedirect: () => undefined };
 
 test("connectPodNetwork() tells the guest of the namespace's link, addresses, routes and lasting neighbours", async () => {
-  using made = pod();
+  using made = testNetwork();
   replaceNeighbour(made.inside, {
     linkIndex: linkByName(made.inside, "eth0").index,
     address: parseIpAddress(HOST_ADDRESS),
@@ -146,7 +71,7 @@ test("connectPodNetwork() tells the guest of the namespace's link, addresses, ro
         device: "eth0",
         name: "eth0",
         IPAddresses: [{ family: 0, address: POD_ADDRESS, mask: "24" }],
-        mtu: BigInt(MTU),
+        mtu: BigInt(POD_MTU),
         hwAddr: POD_MAC,
       },
     ]);
@@ -167,7 +92,7 @@ test("connectPodNetwork() tells the guest of the namespace's link, addresses, ro
       [{ kind: "network", id: "network0", macAddress: POD_MAC }],
     );
     const tap = linkByName(made.inside, "tap0_kata");
-    assertEqual([tap.mtu, tap.up], [MTU, true]);
+    assertEqual([tap.mtu, tap.up], [POD_MTU, true]);
     assertEqual(disciplinesOf(made.inside), ["ingress on eth0", "ingress on tap0_kata"]);
   } finally {
     await network.disconnect();
@@ -175,7 +100,7 @@ test("connectPodNetwork() tells the guest of the namespace's link, addresses, ro
 });
 
 test("packets go from the host to the tap and back, and after disconnect() nothing is left", async () => {
-  using made = pod();
+  using made = testNetwork();
   const before = readDirectory("/proc/self/fd").length;
   const network = await connectPodNetwork(made.path, withoutVhost);
   try {
@@ -226,7 +151,7 @@ async function nextFrame(tap: FdStream, type: number): Promise<Uint8Array> {
 }
 
 test("a link that somebody else redirects is refused and left as it was", async () => {
-  using made = pod();
+  using made = testNetwork();
   addIngress(made.inside, linkByName(made.inside, "eth0").index, "eth0");
   const before = readDirectory("/proc/self/fd").length;
   await assertThrows(
@@ -242,7 +167,7 @@ test("a link that somebody else redirects is refused and left as it was", async 
 });
 
 test("a link without an address is not the guest's", async () => {
-  using made = pod();
+  using made = testNetwork();
   createVethPair(made.inside, "spare", "other");
   const network = await connectPodNetwork(made.path, withoutVhost);
   assertEqual(
@@ -253,7 +178,7 @@ test("a link without an address is not the guest's", async () => {
 });
 
 test("disconnect() is no error when the link is gone", async () => {
-  using made = pod();
+  using made = testNetwork();
   const network = await connectPodNetwork(made.path, withoutVhost);
   deleteLink(made.outside, linkByName(made.outside, made.hostLink).index, made.hostLink);
   assertEqual(
@@ -264,7 +189,7 @@ test("disconnect() is no error when the link is gone", async () => {
 });
 
 test("isHostNetwork() knows this process's namespace from another, and a missing one", async () => {
-  using made = pod();
+  using made = testNetwork();
   assertEqual([isHostNetwork("/proc/self/ns/net"), isHostNetwork(made.path)], [true, false]);
   using other = open(made.path, O_RDONLY);
   assert(

@@ -18,6 +18,7 @@ import {
 } from "../../sys/files.ts";
 import { getpid } from "../../sys/process.ts";
 import { environment } from "../../sys/program.ts";
+import { test } from "../../sys/testing/native-test.ts";
 import type { Logger, Sandbox } from "../types.ts";
 
 /** Where `npm run image` writes; another directory with the same files by `KATA_TEST_IMAGE`. */
@@ -71,6 +72,14 @@ export function testConfiguration(changes: Partial<Configuration["hypervisor"]> 
 
 function currentDirectory(): string {
   return environment.PWD ?? "/";
+}
+
+/** A machine boots in seconds under emulation, and in many on a busy host, ms. */
+const VM_TEST_DEADLINE_MS = 90_000;
+
+/** A test that boots a machine. */
+export function vmTest(name: string, body: () => Promise<void>): void {
+  test(name, body, VM_TEST_DEADLINE_MS);
 }
 
 let made = 0;

@@ -62,7 +62,11 @@ export class QemuMachine implements VirtualMachine {
   }
 
   lastOutput(): string {
-    const lines = [...this.#console.tail(SHOWN_CONSOLE_LINES), this.#program.lastOutput()];
+    const console = this.#console.tail(Number.POSITIVE_INFINITY);
+    // What follows a panic, the kernel's stack, tells an operator nothing.
+    const panic = console.findIndex((line) => line.includes("Kernel panic"));
+    const told = panic < 0 ? console : console.slice(0, panic + 1);
+    const lines = [...told.slice(-SHOWN_CONSOLE_LINES), this.#program.lastOutput()];
     return lines.filter((line) => line !== "").join(" | ");
   }
 

@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import type { MachineSpec } from "../types.ts";
+import { type InheritedDescriptors, qemuArguments } from "./command-line.ts";
+
+const SPEC: MachineSpec = {
+  id: "pod1",
+  program: "/usr/bin/qemu-system-x86_64",
+  accelerator: "kvm",
+  machineType: "q35",
+  machineOptions: "",
+  cpuFeatures: "pmu=off",
+  kernel: "/k",
+  root: { kind: "initrd", path: "/i" },
+  kernelParameters: "agent.log=info",
+  debug: false,
+  vcpus: 2,
+  maxVcpus: 2,
+  memoryMib: 512,
+  hugePages: false,
+  preallocateMemory: false,
+  reclaimMemory: false,
+  hotPlugSlots: 1,
+  entropySource: "/dev/urandom",
+  devices: [],
+  networkNamespace: undefined,
+  cgroups: [],
+};
+
+const SERIAL: InheritedDescriptors = { monitor: 3, console: 4, agent: 5, vsock: undefined, devices: [] };
+
+/** The values of every option `name`. */
+function valuesOf(name: string, args: readonly string[]): string[] {
+  return args.filter((_, index) => args[index - 1] === name);
+}
+
+describe("qemuArguments()", () => {
+  test("makes a q35 machine with the agent on virtio-serial", () => {
+    const args = qemuArguments(SPEC, SERIAL);
+    expect(args.slice(0, args.indexOf("-append"))).toEqual([
+      ...["-name", "sandbox-pod1"],
+      ...["-machine", "q35,accel=kvm,memory-backend=memory0"],
+      ...["-cpu", "host,pmu=off"],
+      ...["-smp", "2,maxcpus=2"],
+      ...["-m", "512M"],
+      ...["-object", "memory-backend-memfd,id=memory0,size=512M,share=on"],
+      ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
+      ...["-rtc", "base=utc,driftfix=slew,clock=host"],
+      ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+      ...["-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control"],
+      ...["-chardev", "socket,id=console,fd=4", "-serial", "chardev:console"],
+      ...["-device", "virtio-serial-pci,id=serial0", "-chardev", "socket,id=agent,fd=5"],
+      ...["-device", "virtserialport,bus=serial0.0,chardev=agent,name=org.katacontainers.agent.0"],
+      ...["-object", "rng-random,id=entropy0,filename=/dev/urandom"],
+      ...["-device", "virtio-rng-pci,rng=entropy0"],
+      ...["-device", "pcie-root-port,id=port0,chassis=1,slot=1"],
+      ...["-kernel", "/k", "-initrd", "/i"],
+    ]);
+    expect(args.at(-1)).toMatch(/ console=ttyS0 quiet .* nr_cpus=2 .* agent\.log=info$/);
+  });
+
+  test("gives the agent vsock where the host has it", () => {
+    const args = qemuArguments(SPEC, {
+      ...SERIAL,
+      agent: undefined,
+      vsock: { descriptor: 9, cid: 77 },
+    });
+    expect(valuesOf("-device", args)).toContain("vhost-vsock-pci,id=vsock0,guest-cid=77,vhostfd=9");
+    expect(args.join(" ")).not.toContain("virtserialport");
+  });
+
+  test("gives a microvm no PCI device and no hot-plug port", () => {
+    const args = qemuArguments({ ...SPEC, machineType: "microvm" }, SERIAL);
+    expect(valuesOf("-machine", args)).toEqual([
+      "microvm,accel=kvm,memory-backend=memory0,pit=off,pic=off,rtc=on,acpi=off",
+    ]);
+    expect(valuesOf("-device", args).filter((device) => /-pci|pcie/.test(device))).toEqual([]);
+  });
+
+  test("emulates the largest CPU, without options for a real one", () => {
+    expect(valuesOf("-cpu", qemuArguments({ ...SPEC, accelerator: "tcg" }, SERIAL))).toEqual(["max"]);
+  });
+
+  test("makes every device that the guest starts with", () => {
+    const args = qemuArguments(
+      {
+        ...SPEC,
+        devices: [
+          { kind: "shared-directory", id: "share0", tag: "kataShared", socket: 50, queueSize: 1024 },
+          { kind: "network", id: "network0", tap: 51, vhost: 52, macAddress: "02:00:00:00:00:01" },
+          { kind: "disk", id: "disk0", path: "/a,b", readOnly: true },
+        ],
+      },
+      {
+        ...SERIAL,
+        devices: [
+          { primary: 6, vhost: undefined },
+          { primary: 7, vhost: 8 },
+          { primary: -1, vhost: undefined },
+        ],
+      },
+    );
+    expect(valuesOf("-chardev", args)).toContain("socket,id=share0-socket,fd=6");
+    expect(valuesOf("-netdev", args)).toEqual(["tap,id=network0-tap,fd=7,vhost=on,vhostfd=8"]);
+    // A comma in a path is no separator.
+    expect(valuesOf("-blockdev", args)).toEqual([
+      "driver=file,node-name=disk0-file,filename=/a,,b,read-only=on",
+      "driver=raw,node-name=disk0-node,file=disk0-file,read-only=on",
+    ]);
+    expect(valuesOf("-device", args)).toEqual(
+      expect.arrayContaining([
+        "vhost-user-fs-pci,id=share0,chardev=share0-socket,tag=kataShared,queue-size=1024,bus=pcie.0",
+        "virtio-net-pci,id=network0,netdev=network0-tap,mac=02:00:00:00:00:01,bus=pcie.0,romfile=",
+        "virtio-blk-pci,id=disk0,drive=disk0-node,bus=pcie.0",
+      ]),
+    );
+  });
+
+  test("opens the guest's own disk read-only (CVE-2020-2025)", () => {
+    const args = qemuArguments(
+      { ...SPEC, root: { kind: "image", path: "/image", filesystem: "ext4" } },
+      SERIAL,
+    );
+    expect(valuesOf("-blockdev", args)).toEqual([
+      "driver=file,node-name=image-file,filename=/image,read-only=on",
+      "driver=raw,node-name=image,file=image-file,read-only=on",
+    ]);
+    expect(args.at(-1)).toContain("root=/dev/vda1 rootflags=ro ro rootfstype=ext4");
+  });
+
+  test("reserves huge pages at once, and gives freed memory back if it is told to", () => {
+    const args = qemuArguments({ ...SPEC, hugePages: true, reclaimMemory: true }, SERIAL);
+    expect(valuesOf("-object", args)[0]).toBe(
+      "memory-backend-memfd,id=memory0,size=512M,share=on,hugetlb=on,prealloc=on",
+    );
+    expect(valuesOf("-device", args)).toContain(
+      "virtio-balloon-pci,id=balloon0,deflate-on-oom=on,free-page-reporting=on",
+    );
+  });
+});

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import type { Spec } from "../../oci/types.ts";
+import { chooseNetwork } from "./network-choice.ts";
+
+function spec(...namespaces: NonNullable<NonNullable<Spec["linux"]>["namespaces"]>): Spec {
+  return { ociVersion: "1.1.0", linux: { namespaces } };
+}
+
+const options = { disableNewNamespace: false, isHostNamespace: (path: string) => path === "/proc/1/ns/net" };
+
+test("chooseNetwork() takes the namespace of the specification", () => {
+  expect(chooseNetwork(spec({ type: "network", path: "/run/netns/a" }), options)).toEqual({
+    kind: "namespace",
+    path: "/run/netns/a",
+  });
+});
+
+test("chooseNetwork() gives a pod with a namespace of its own nothing but loopback", () => {
+  expect(chooseNetwork(spec({ type: "network" }), options)).toEqual({ kind: "loopback" });
+  expect(chooseNetwork(spec(), { ...options, disableNewNamespace: true })).toEqual({ kind: "loopback" });
+});
+
+test.each([
+  ["by no namespace", spec({ type: "pid" })],
+  ["by its path", spec({ type: "network", path: "/proc/1/ns/net" })],
+])("chooseNetwork() refuses the host's network that is asked for %s", (_how, wanted) => {
+  expect(() => chooseNetwork(wanted, options)).toThrow(expect.objectContaining({ code: "unsupported" }));
+});

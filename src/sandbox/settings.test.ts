@@ -1,0 +1,41 @@
+import { expect, test } from "vitest";
+import { parseConfiguration } from "../config/index.ts";
+import { sandboxSettings } from "./settings.ts";
+
+const QEMU = '[hypervisor.qemu]\nvirtio_fs_daemon = "/usr/libexec/virtiofsd"\n';
+
+test.each([
+  ["another driver than QEMU", "[hypervisor.clh]\n", 'hypervisor = "clh"'],
+  ["another shared file system than virtio-fs", `${QEMU}shared_fs = "none"\n`, 'shared_fs = "none"'],
+  [
+    "another network model than tcfilter and none",
+    `${QEMU}[runtime]\ninternetworking_model = "macvtap"\n`,
+    'internetworking_model = "macvtap"',
+  ],
+])("sandboxSettings() refuses %s", (_what, text, object) => {
+  const configuration = parseConfiguration(text, "/c.toml", { strict: true });
+  expect(() => sandboxSettings(configuration)).toThrowError(
+    expect.objectContaining({ code: "unsupported", object }),
+  );
+});
+
+test("sandboxSettings() takes seconds as milliseconds, modules as words, and the root that is set", () => {
+  const configuration = parseConfiguration(
+    `${QEMU}image = "/guest.img"\nrootfs_type = "erofs"\n[agent.kata]\ndial_timeout = 7\nkernel_modules = ["a x=1  y=2", "b"]\n[runtime]\ncreate_container_timeout = 9\ndisable_guest_seccomp = false\n`,
+    "/c.toml",
+    { strict: true },
+  );
+  const settings = sandboxSettings(configuration);
+  expect(settings).toMatchObject({
+    dialTimeoutMs: 7000,
+    createContainerTimeoutMs: 9000,
+    kernelModules: [
+      { name: "a", parameters: ["x=1", "y=2"] },
+      { name: "b", parameters: [] },
+    ],
+    network: "tcfilter",
+    constraints: { seccomp: true },
+    machine: { root: { kind: "image", path: "/guest.img", filesystem: "erofs" } },
+    fileServer: { program: "/usr/libexec/virtiofsd" },
+  });
+});

@@ -1,0 +1,77 @@
+import { describe, expect, test } from "vitest";
+import type { Mount } from "../../oci/types.ts";
+import { planMount, type SourceType } from "./plan-mounts.ts";
+
+const HOST: Readonly<Record<string, SourceType>> = {
+  "/data": "directory",
+  "/data/file": "file",
+  "/run/socket": "socket",
+  "/dev/null": "character-device",
+  "/dev/sda": "block-device",
+  "/tmp/node": "block-device",
+};
+
+const plan = (mount: Mount) => planMount(mount, (path) => HOST[path]);
+const bind = (source: string, destination: string, ...options: string[]): Mount => ({
+  type: "bind",
+  source,
+  destination,
+  options,
+});
+
+describe("planMount()", () => {
+  test.each<[what: string, mount: Mount]>([
+    [
+      "a file system of the kernel",
+      { type: "proc", source: "proc", destination: "/proc", options: ["nosuid"] },
+    ],
+    ["a bind of the host's /sys", bind("/sys/fs/cgroup", "/sys/fs/cgroup", "rbind", "ro")],
+    ["a bind of a device node", bind("/dev/null", "/dev/null", "bind")],
+  ])("leaves %s to the guest as it is", (_what, mount) => {
+    expect(plan(mount)).toEqual({ kind: "guest", mount });
+  });
+
+  test("takes the pod's own memory for /dev/shm", () => {
+    const mount = bind("/run/containerd/shm", "/dev/shm", "rbind");
+    expect(plan(mount)).toEqual({
+      kind: "guest",
+      mount: { ...mount, source: "/run/kata-containers/sandbox/shm" },
+    });
+  });
+
+  test.each<[options: string[], recursive: boolean, readOnly: string]>([
+    [["bind"], false, "no"],
+    [["rbind", "rw"], true, "no"],
+    [["rbind", "ro"], true, "mount"],
+    [["rbind", "rro"], true, "recursive"],
+  ])("shares a directory with options %o", (options, recursive, readOnly) => {
+    const mount = bind("/data", "/mnt", ...options);
+    expect(plan(mount)).toEqual({
+      kind: "shared",
+      mount,
+      source: "/data",
+      recursive,
+      readOnly,
+      warning: undefined,
+    });
+  });
+
+  test("warns that a socket cannot be used through the guest", () => {
+    expect(plan(bind("/run/socket", "/s", "bind"))).toMatchObject({
+      kind: "shared",
+      warning: expect.stringContaining("/run/socket is a socket"),
+    });
+  });
+
+  test("names a source that is missing", () => {
+    expect(() => plan(bind("/nowhere", "/mnt", "bind"))).toThrow(
+      expect.objectContaining({ code: "not-found", object: "/nowhere", operation: "mount at /mnt" }),
+    );
+  });
+
+  test("refuses a device outside of /dev", () => {
+    expect(() => plan(bind("/tmp/node", "/mnt", "bind"))).toThrow(
+      expect.objectContaining({ code: "invalid-argument" }),
+    );
+  });
+});

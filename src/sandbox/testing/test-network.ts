@@ -1,0 +1,75 @@
+/** A pod's network as a network plug-in makes it, for tests: a namespace with `eth0`, whose other end is in the caller's namespace. */
+import { mkdirAll, O_RDONLY, open, removeTree } from "../../sys/files.ts";
+import { check, kernel } from "../../sys/kernel.ts";
+import { ownNamespacePath, persistNamespace, unpersistNamespace, unshare } from "../../sys/namespaces.ts";
+import { addAddress } from "../../sys/netlink/addresses.ts";
+import { parseIpAddress } from "../../sys/netlink/ip-address.ts";
+import { createVethPair, linkByName, moveLink, setLink } from "../../sys/netlink/links.ts";
+import { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
+import { replaceRoute } from "../../sys/netlink/routes.ts";
+import { CLONE_NEWNET, getpid } from "../../sys/process.ts";
+
+/** From the range for documentation: no machine's real network. Source: RFC 5737. */
+export const HOST_ADDRESS = "198.51.100.1";
+export const POD_ADDRESS = "198.51.100.2";
+export const POD_MAC = "02:00:00:00:00:02";
+/** Unlike the default of 1500. Bytes. */
+export const POD_MTU = 1400;
+const AF_INET = 2;
+
+let made = 0;
+
+export interface TestNetwork extends Disposable {
+  readonly path: string;
+  /** A netlink socket in the pod's namespace. */
+  readonly inside: NetlinkSocket;
+  /** And one in the host's. */
+  readonly outside: NetlinkSocket;
+  readonly hostLink: string;
+}
+
+/** Makes one; it is removed at the end of the scope. The caller is in mount and network namespaces of its own. */
+export function testNetwork(): TestNetwork {
+  const number = made++;
+  const directory = `/tmp/kata-pod-test.${getpid()}.${number}`;
+  const path = `${directory}/net`;
+  const hostLink = `host${number}`;
+  mkdirAll(directory);
+  {
+    using home = open(ownNamespacePath(CLONE_NEWNET), O_RDONLY);
+    unshare(CLONE_NEWNET);
+    using made = open(ownNamespacePath(CLONE_NEWNET), O_RDONLY);
+    persistNamespace(made.fd, path);
+    check(kernel().syscall("setns", home.fd, CLONE_NEWNET), "come back to", "test namespace");
+  }
+  using namespace = open(path, O_RDONLY);
+  const outside = NetlinkSocket.open();
+  const inside = NetlinkSocket.open(namespace.fd);
+  createVethPair(outside, hostLink, "podlink");
+  moveLink(outside, linkByName(outside, "podlink").index, "podlink", namespace.fd);
+  const eth0 = linkByName(inside, "podlink").index;
+  setLink(inside, eth0, "podlink", { name: "eth0", mtu: POD_MTU, macAddress: POD_MAC });
+  setLink(inside, eth0, "eth0", { up: true });
+  setLink(outside, linkByName(outside, hostLink).index, hostLink, { mtu: POD_MTU, up: true });
+  const address = (socket: NetlinkSocket, name: string, text: string) =>
+    addAddress(socket, {
+      linkIndex: linkByName(socket, name).index,
+      address: parseIpAddress(text),
+      prefixLength: 24,
+    });
+  address(outside, hostLink, HOST_ADDRESS);
+  address(inside, "eth0", POD_ADDRESS);
+  replaceRoute(inside, { family: AF_INET, gateway: parseIpAddress(HOST_ADDRESS), linkIndex: eth0 });
+  return {
+    path,
+    inside,
+    outside,
+    hostLink,
+    [Symbol.dispose]() {
+      inside.close();
+      outside.close();
+      unpersistNamespace(path);
+      removeTree(directory);
+    },
+  };
+}
