@@ -1,15 +1,19 @@
 /** Who may talk to the shim, and their connections. */
-import { describeError, KataError } from "../kata-error.ts";
+import { describeError, hasErrno, KataError } from "../kata-error.ts";
 import { serveConnection } from "../rpc/server.ts";
 import type { Service } from "../rpc/types.ts";
 import type { Logger } from "../sandbox/types.ts";
 import { CancelSource } from "../sys/cancellation.ts";
+import { sleep } from "../sys/clock.ts";
 import type { FileDescriptor } from "../sys/descriptor.ts";
 import { loop } from "../sys/event-loop.ts";
 import type { FdStream } from "../sys/fd-stream.ts";
 import { check, kernel } from "../sys/kernel.ts";
 import { formatError } from "../sys/program.ts";
 import { accept, peerCredentials } from "../sys/socket.ts";
+
+/** Pause before a connection is taken for which something was missing, ms. */
+const RETRY_MS = 200;
 
 export class Connections {
   readonly #socket: FileDescriptor;
@@ -27,10 +31,16 @@ export class Connections {
 
   /** Takes connections until {@link refuseNew} is called. */
   async serve(): Promise<void> {
-    try {
-      for (;;) this.#attend(await accept(this.#socket));
-    } catch (error) {
-      if (this.#socket.isOpen) throw error;
+    while (this.#socket.isOpen) {
+      try {
+        this.#attend(await accept(this.#socket));
+      } catch (error) {
+        if (!this.#socket.isOpen) return;
+        if (!hasErrno(error, "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")) throw error;
+        // It stays in the queue until something has been given back.
+        this.#logger.error("take connection", { error: describeError(error) });
+        await sleep(loop, RETRY_MS);
+      }
     }
   }
 

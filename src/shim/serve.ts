@@ -26,6 +26,7 @@ import { wallClockMs } from "../sys/time.ts";
 import type { ShimArguments } from "./arguments.ts";
 import { claimSandbox, readAddress, writeOutOfMemory } from "./bundle-files.ts";
 import { Connections } from "./connections.ts";
+import { raiseDescriptorLimit } from "./descriptor-limit.ts";
 import { eventDelivery } from "./events/deliver-event.ts";
 import { EventQueue } from "./events/event-queue.ts";
 import { encodeMetricsV1, encodeMetricsV2 } from "./generated.ts";
@@ -53,6 +54,7 @@ export async function serve(args: ShimArguments): Promise<void> {
   const bundle = args.bundle || getcwd();
   const logger = openShimLog(bundle, args);
   ignoreSignal(SIGHUP);
+  raiseDescriptorLimit();
   const events = new EventQueue({
     deliver: eventDelivery({
       namespace: args.namespace,

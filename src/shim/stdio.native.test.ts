@@ -195,6 +195,22 @@ test("ProcessStdio appends both outputs to a file, which it makes with its direc
   assertEqual(readTextFile(file).split(" ").sort(), ["before", "err", "out"]);
 });
 
+test("ProcessStdio takes plain files: input to its end, output appended", async () => {
+  using place = fifos();
+  writeFile(`${place.directory}/in`, "from a file");
+  writeFile(`${place.directory}/out`, "before ");
+  const guest = new GuestProcess();
+  const paths = { ...NO_STREAMS, stdin: `${place.directory}/in`, stdout: `${place.directory}/out` };
+  using stdio = new ProcessStdio(guest, PROCESS, paths, LOGGER);
+  stdio.start();
+  guest.writes("stdout", "after");
+  guest.ends();
+  await stdio.drained();
+  await until(() => guest.received.length === 2);
+  assertEqual(guest.received, ["from a file", "<end>"]);
+  assertEqual(readTextFile(`${place.directory}/out`), "before after");
+});
+
 test("ProcessStdio with a terminal has one output", async () => {
   using place = fifos();
   const guest = new GuestProcess();

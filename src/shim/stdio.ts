@@ -10,7 +10,18 @@ import type { Logger, OutputStream, ProcessAddress, Sandbox } from "../sandbox/t
 import type { FileDescriptor } from "../sys/descriptor.ts";
 import { loop } from "../sys/event-loop.ts";
 import { FdStream } from "../sys/fd-stream.ts";
-import { mkdirAll, O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_WRONLY, open } from "../sys/files.ts";
+import {
+  mkdirAll,
+  O_APPEND,
+  O_CREAT,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  open,
+  S_IFIFO,
+  S_IFMT,
+  stat,
+} from "../sys/files.ts";
 import { parseStdioAddress } from "./stdio-address.ts";
 
 /** One message's payload at most: large enough that a message's fixed cost does not count, far below 4 MiB. */
@@ -103,6 +114,10 @@ export class ProcessStdio implements Disposable {
       this.#outputs.push({ stream, sink: new FdStream(file) });
       return;
     }
+    if (!isFifo(address.path)) {
+      this.#outputs.push({ stream, sink: new FdStream(open(address.path, O_WRONLY | O_APPEND)) });
+      return;
+    }
     this.#held.push(open(address.path, O_RDONLY | O_NONBLOCK));
     this.#outputs.push({ stream, sink: new FdStream(open(address.path, O_WRONLY | O_NONBLOCK)) });
   }
@@ -111,7 +126,7 @@ export class ProcessStdio implements Disposable {
     const address = parseStdioAddress(text);
     if (address.kind === "none") return;
     this.#stdin = new FdStream(open(address.path, O_RDONLY | O_NONBLOCK));
-    if (address.kind === "fifo") this.#stdinHolder = open(address.path, O_WRONLY | O_NONBLOCK);
+    if (isFifo(address.path)) this.#stdinHolder = open(address.path, O_WRONLY | O_NONBLOCK);
   }
 
   async #carryOutput(stream: OutputStream, sink: FdStream): Promise<void> {
@@ -154,4 +169,9 @@ export class ProcessStdio implements Disposable {
       exec: this.#process.execId,
     });
   }
+}
+
+/** A plain path may name any file; containerd itself uses FIFOs. */
+function isFifo(path: string): boolean {
+  return (stat(path).mode & S_IFMT) === S_IFIFO;
 }

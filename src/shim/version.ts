@@ -2,4 +2,4 @@
 export const SHIM_NAME = "containerd-shim-kata-v2";
 /** The name that containerd's configuration uses. */
 export const RUNTIME_NAME = "io.containerd.kata.v2";
-export const SHIM_VERSION = "0.1.0";
+export { VERSION as SHIM_VERSION } from "../version.ts";

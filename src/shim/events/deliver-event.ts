@@ -2,7 +2,7 @@
  * The ways to containerd for one event: its ttrpc service, and its own program where that cannot be reached.
  * Source: containerd runtime v2 shim contract, "Events".
  */
-import { KataError } from "../../kata-error.ts";
+import { hasErrno, KataError } from "../../kata-error.ts";
 import { TtrpcClient } from "../../rpc/client.ts";
 import type { Logger } from "../../sandbox/types.ts";
 import { type Clock, withDeadline } from "../../sys/clock.ts";
@@ -119,6 +119,10 @@ async function publishByProgram(destination: EventDestination, { topic, event }:
       what,
       sink
         .write(encodeAny(event))
+        .catch((error: unknown) => {
+          // A program that has ended before it read says why by its exit status.
+          if (!hasErrno(error, "EPIPE")) throw error;
+        })
         .finally(() => sink.close())
         .then(() => child.exited),
     );

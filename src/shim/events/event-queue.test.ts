@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FakeClock } from "../../rpc/testing/fake-clock.ts";
+import { FakeClock } from "../../sys/testing/fake-clock.ts";
 import { EventQueue, MAX_EVENT_AGE_MS, MAX_QUEUED_EVENTS } from "./event-queue.ts";
 import type { TaskEvent } from "./task-events.ts";
 

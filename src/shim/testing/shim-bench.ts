@@ -1,10 +1,10 @@
 /** The task service of a shim without containerd, kernel and machine. */
 import { defaultConfiguration } from "../../config/index.ts";
 import type { Spec } from "../../oci/types.ts";
-import { FakeClock } from "../../rpc/testing/fake-clock.ts";
 import type { CallContext } from "../../rpc/types.ts";
 import type { SandboxRequest } from "../../sandbox/types.ts";
 import { CancelSource } from "../../sys/cancellation.ts";
+import { FakeClock } from "../../sys/testing/fake-clock.ts";
 import type { TaskHandlers } from "../generated.ts";
 import { encodeMetricsV1 } from "../generated.ts";
 import { METRICS_V1_TYPE, metricsV1 } from "../metrics/metrics-v1.ts";
