@@ -69,9 +69,9 @@ const LACKS: readonly (readonly [
     "no permission for TUN",
     { devices: { ...sampleFacts().devices, tun: { usable: false, why: "no permission" } } },
     "TUN",
-    "failed",
+    "warning",
     /no permission/,
-    /root/,
+    /^sudo kata-runtime check$/,
   ],
   [
     "no overlayfs",
@@ -267,6 +267,14 @@ describe("evaluate()", () => {
       capable: verdict !== "failed" || ofSetUp,
       ready: verdict !== "failed",
     });
+  });
+
+  test("advises who is not root to become it before anything else is judged", () => {
+    const { results, capable } = evaluate(
+      sampleFacts({ isRoot: false, accelerator: { accelerator: "tcg", reason: "open: /dev/kvm: EACCES" } }),
+    );
+    expect(capable).toBe(true);
+    expect(results.find(({ name }) => name === "accelerator")?.fix).toBe("sudo kata-runtime check");
   });
 
   test.each(LACKS.filter(([, , , verdict]) => verdict === "warning"))(

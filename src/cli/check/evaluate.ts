@@ -38,6 +38,9 @@ export function evaluate(facts: HostFacts, strict = false): CheckReport {
   return { results, capable: holds("host"), ready: holds("host") && holds("setup") };
 }
 
+/** For what this user may not try. */
+const AS_ROOT = "sudo kata-runtime check";
+
 type Check = (facts: HostFacts) => CheckResult;
 
 /** In the order in which they are shown. */
@@ -71,7 +74,7 @@ function checkProcessor({ cpu, architecture }: HostFacts): CheckResult {
   return { name: "processor", about: "host", verdict: "ok", detail: `${cpu.count} × ${name}${shows}` };
 }
 
-function checkAccelerator({ accelerator: choice, cpu, architecture }: HostFacts): CheckResult {
+function checkAccelerator({ accelerator: choice, cpu, architecture, isRoot }: HostFacts): CheckResult {
   const base = { name: "accelerator", about: "host" } as const;
   switch (choice.accelerator) {
     case "kvm":
@@ -89,7 +92,7 @@ function checkAccelerator({ accelerator: choice, cpu, architecture }: HostFacts)
         ...base,
         verdict: "warning",
         detail: `emulation (TCG): capable for development, slow, and no security boundary. KVM is not used: ${choice.reason ?? "unknown reason"}`,
-        fix: kvmFix(architecture === "x86_64" ? virtualizationFlag(cpu) : ""),
+        fix: isRoot ? kvmFix(architecture === "x86_64" ? virtualizationFlag(cpu) : "") : AS_ROOT,
       };
   }
 }
@@ -112,11 +115,12 @@ function checkTun({ devices: { tun } }: HostFacts): CheckResult {
   const base = { name: "TUN", about: "host" } as const;
   if (tun.usable)
     return { ...base, verdict: "ok", detail: "/dev/net/tun connects virtual machines to the network" };
-  const fix =
-    tun.why === "missing"
-      ? "modprobe tun; mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200"
-      : "run it as root";
-  return { ...base, verdict: "failed", detail: `/dev/net/tun: ${tun.why}`, fix };
+  if (tun.why !== "missing") {
+    // Whether it is there can be said; whether it works, only by who may open it.
+    return { ...base, verdict: "warning", detail: `/dev/net/tun: ${tun.why}`, fix: AS_ROOT };
+  }
+  const fix = "modprobe tun; mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200";
+  return { ...base, verdict: "failed", detail: "/dev/net/tun: missing", fix };
 }
 
 function checkOverlay({ filesystems }: HostFacts): CheckResult {
@@ -185,7 +189,7 @@ function checkUser({ isRoot }: HostFacts): CheckResult {
     ...base,
     verdict: "failed",
     detail: "not root: mounts, network and devices need it, and some checks above could not be made",
-    fix: "sudo kata-runtime check",
+    fix: AS_ROOT,
   };
 }
 
