@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "allocator.h"
 #include "quickjs.h"
 
 /* The most a system call takes, on every architecture. */
@@ -269,7 +270,7 @@ static void define(JSContext *ctx, const char *name, JSCFunction *function, int 
 
 int main(int argc, char **argv)
 {
-    JSRuntime *runtime = JS_NewRuntime();
+    JSRuntime *runtime = JS_NewRuntime2(&engine_memory, NULL);
     JSContext *ctx = runtime ? JS_NewContextRaw(runtime) : NULL;
     if (ctx == NULL) {
         write_error("out of memory\n", 14);
