@@ -1,9 +1,19 @@
 /** kata-agent: process 1 of the guest, and equally an ordinary process of a machine. */
 import { describeError, KataError } from "../kata-error.ts";
 import type { FdStream } from "../sys/fd-stream.ts";
+import { readTextFile } from "../sys/files.ts";
 import { kernel } from "../sys/kernel.ts";
 import { Logger } from "../sys/log.ts";
-import { getpid, ignoreSignal, listenForSignals, SIGINT, SIGPIPE, SIGTERM } from "../sys/process.ts";
+import {
+  getpid,
+  ignoreSignal,
+  listenForSignals,
+  PR_SET_DUMPABLE,
+  prctl,
+  SIGINT,
+  SIGPIPE,
+  SIGTERM,
+} from "../sys/process.ts";
 import { environment, exit, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
 import { parseArguments, USAGE } from "./arguments.ts";
 import { offerShell, showShell } from "./boot/debug-console.ts";
@@ -12,11 +22,13 @@ import { KernelModules } from "./boot/kernel-modules.ts";
 import { enterOwnMounts } from "./boot/native-start.ts";
 import { ChildReaper } from "./child-reaper.ts";
 import { makeCgroupRoom } from "./container/container-cgroup.ts";
+import { AGENT_SERIAL_PORT } from "./listen-address.ts";
 import { serveAgent } from "./rpc/services.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { chooseAddress, startServer } from "./server.ts";
 import type { ParsedSettings } from "./settings.ts";
 import { AGENT_VERSION } from "./version.ts";
+import { findSerialPort } from "./virtio-serial.ts";
 
 const EXIT_USAGE = 2;
 const EXIT_FAILED = 1;
@@ -29,13 +41,17 @@ function isGuestInit(): boolean {
 async function main(): Promise<number> {
   // A host or a process that is gone is an error of the write, not the end of the agent.
   ignoreSignal(SIGPIPE);
+  // Nobody in a container may look into a copy of the agent that is on its way in, or at its binary (CVE-2016-9962,
+  // CVE-2019-5736): clones inherit it, execve takes it back.
+  prctl(PR_SET_DUMPABLE, 0);
   return isGuestInit() ? await runGuest() : await runNative();
 }
 
 async function runGuest(): Promise<number> {
   const guest = bootGuest();
-  const modules = new KernelModules(guest.initialRoot.fd);
+  const modules = new KernelModules(guest.initialRoot.fd, readTextFile("/proc/cmdline"));
   modules.loadEarly();
+  loadVsock(modules, guest.settings.serverAddress);
   const sandbox = prepare(guest, modules);
   if (guest.settings.debugConsole) startDebugConsole(guest, sandbox.context.logger);
   const server = startServer(
@@ -49,6 +65,14 @@ async function runGuest(): Promise<number> {
   );
   await server.ended;
   throw new KataError("internal", { operation: "run guest", object: "the server ended" });
+}
+
+const VSOCK_MODULE = "vmw_vsock_virtio_transport";
+
+/** Loads what vsock needs if the agent is to be reached by it: a machine with the serial port has no use for it. */
+function loadVsock(modules: KernelModules, configured: string | undefined): void {
+  const isWanted = configured?.startsWith("vsock:") ?? findSerialPort(AGENT_SERIAL_PORT) === undefined;
+  if (isWanted && modules.has(VSOCK_MODULE)) modules.load(VSOCK_MODULE);
 }
 
 /** A guest without its shell runs containers all the same. */

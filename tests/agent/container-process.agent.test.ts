@@ -270,6 +270,19 @@ describe("process attributes", () => {
     expect((await agent.run(spec)).stdout).toBe(`NoNewPrivs:\t${value}\n`);
   });
 
+  test("each container has a session keyring of its own, which its execs join", async () => {
+    const ids = [`keys-${Date.now()}-a`, `keys-${Date.now()}-b`];
+    const spec = withLinux(sh("exec sleep 1000"), { maskedPaths: [] });
+    await using one = await agent.create(spec, ids[0]);
+    await one.start();
+    await using two = await agent.create(spec, ids[1]);
+    await two.start();
+    // The file shows the keyrings of a process's user: an exec that had made one more would show there.
+    const script = ids.map((id) => `grep -c '_ses.${id}:' /proc/keys`).join("; ");
+    expect((await one.exec("first", ["sh", "-c", script])).stdout).toBe("1\n1\n");
+    expect((await one.exec("second", ["sh", "-c", script])).stdout).toBe("1\n1\n");
+  });
+
   test("the out-of-memory score is the spec's", async () => {
     const spec = withProcess(containerSpec(rootfs.path, ["cat", "/proc/self/oom_score_adj"]), {
       oomScoreAdj: 300,

@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { agentServiceClient } from "../../build/generated/agent.ts";
+import { KataError } from "../../src/kata-error.ts";
 import { startAgent, type TestAgent } from "./harness/agent.ts";
 import { busyboxRootfs, type Rootfs } from "./harness/busybox-rootfs.ts";
 import { containerSpec, withMounts } from "./harness/container-spec.ts";
@@ -42,6 +45,36 @@ describe("health", () => {
       });
     }
     expect(await agent.check()).toBe("SERVING");
+  });
+
+  test("the agent answers any bytes for any method with an error or an answer, and keeps nothing of them", async () => {
+    const before = agent.state();
+    // DestroySandbox takes any bytes for what they are.
+    const methods = Object.keys(agentServiceClient({ call: async () => new Uint8Array(0) }))
+      .map((name) => name.charAt(0).toUpperCase() + name.slice(1))
+      .filter((name) => name !== "DestroySandbox");
+    const bytes = fc.uint8Array({ maxLength: 64 });
+    // A field with a length, as most of the protocol's are: it is understood far more often.
+    const field = fc
+      .tuple(fc.integer({ min: 1, max: 12 }), fc.uint8Array({ maxLength: 40 }))
+      .map(([number, value]) => new Uint8Array([(number << 3) | 2, value.length, ...value]));
+    const payload = fc.oneof(
+      bytes,
+      fc.array(field, { maxLength: 6 }).map((fields) => Buffer.concat(fields)),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...methods), payload, async (method, message) => {
+        try {
+          await agent.callRaw(method, message);
+        } catch (error) {
+          if (!(error instanceof KataError) || error.code === "unavailable") throw error;
+        }
+      }),
+      { numRuns: 3000 },
+    );
+    expect(await agent.check()).toBe("SERVING");
+    expect(agent.childProcesses()).toEqual([]);
+    expect(agent.state().cgroups).toEqual(before.cgroups);
   });
 
   test("guest details name the storage drivers", async () => {

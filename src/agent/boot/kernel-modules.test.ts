@@ -7,7 +7,7 @@ import { KernelModules } from "./kernel-modules.ts";
 const ROOT = 7;
 const FILES: Readonly<Record<string, string>> = {
   "lib/modules/modules.dep":
-    "virtio kernel/virtio.ko\nvirtio_ring kernel/virtio_ring.ko virtio\nvirtio_blk kernel/blk.ko virtio virtio_ring\ncrc32c_intel kernel/crc.ko\n",
+    "virtio kernel/virtio.ko\nvirtio_ring kernel/virtio_ring.ko virtio\nvirtio_blk kernel/blk.ko virtio virtio_ring\nvirtio_mmio kernel/mmio.ko virtio virtio_ring\ncrc32c_intel kernel/crc.ko\n",
   "etc/kata/modules.early": "virtio_ring\n",
   "etc/kata/modules.late": "",
 };
@@ -45,6 +45,22 @@ describe("KernelModules", () => {
     modules.load("virtio-blk", ["queue_depth=64", "num_request_queues=1"]);
     modules.load("virtio_blk");
     expect(loaded).toEqual(["virtio.ko", "virtio_ring.ko", "blk.ko queue_depth=64 num_request_queues=1"]);
+  });
+
+  test("gives a module its parameters of the kernel command line, and loads virtio-mmio where it has devices", () => {
+    const { kernel, loaded } = guest();
+    using _kernel = useKernel(kernel);
+    const line =
+      "quiet virtio_mmio.device=512@0xfeb00e00:12 virtio_mmio.device=512@0xfeb00c00:13 virtio-blk.queue_depth=32 virtio_ring.debug";
+    const modules = new KernelModules(ROOT, line);
+    modules.loadEarly();
+    modules.load("virtio_blk", ["queue_depth=64"]);
+    expect(loaded).toEqual([
+      "virtio.ko",
+      "virtio_ring.ko debug",
+      "mmio.ko device=512@0xfeb00e00:12 device=512@0xfeb00c00:13",
+      "blk.ko queue_depth=32 queue_depth=64",
+    ]);
   });
 
   test("goes on when the kernel has a module already or the processor lacks its feature", () => {

@@ -12,11 +12,15 @@ import { loop } from "../../sys/event-loop.ts";
 import { exists, O_RDONLY, openat, readToEnd } from "../../sys/files.ts";
 import { check, kernel, systemCallError } from "../../sys/kernel.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
+import { splitParameters } from "../kernel-parameters.ts";
 
 const DIRECTORY = "lib/modules";
 const DEPENDENCIES = `${DIRECTORY}/modules.dep`;
 const EARLY = "etc/kata/modules.early";
 const LATE = "etc/kata/modules.late";
+const VIRTIO_MMIO = "virtio_mmio";
+/** The first virtio-mmio device by its ACPI id. Source: virtio specification 1.2, section 4.2.1. */
+const ACPI_VIRTIO_MMIO = "/sys/bus/acpi/devices/LNRO0005:00";
 /** Longest list, bytes: a hundred modules have some kilobytes. */
 const MAX_LIST_BYTES = 1 << 20;
 /** Longest text of a module's parameters, characters. */
@@ -32,11 +36,17 @@ export class KernelModules {
   readonly #root: number;
   readonly #modules: ReadonlyMap<string, Module>;
   readonly #loaded = new Set<string>();
+  /** Parameters on the kernel command line, by module. */
+  readonly #given: ReadonlyMap<string, readonly string[]>;
 
-  /** @param root descriptor of the initial file system; without lists in it there are no modules. */
-  constructor(root: number) {
+  /**
+   * @param root descriptor of the initial file system; without lists in it there are no modules.
+   * @param commandLine content of `/proc/cmdline`, which holds parameters for modules, too.
+   */
+  constructor(root: number, commandLine = "") {
     this.#root = root;
     this.#modules = parseDependencies(this.#readList(DEPENDENCIES));
+    this.#given = moduleParameters(commandLine);
   }
 
   #readList(path: string): string {
@@ -50,6 +60,14 @@ export class KernelModules {
   /** Loads what the host cannot reach the agent without. */
   loadEarly(): void {
     for (const name of listed(this.#readList(EARLY))) this.load(name);
+    // A machine without PCI tells of its virtio devices in either way (microvm, Firecracker).
+    const hasMmio = this.#given.has(VIRTIO_MMIO) || exists(ACPI_VIRTIO_MMIO);
+    if (hasMmio && this.has(VIRTIO_MMIO)) this.load(VIRTIO_MMIO);
+  }
+
+  /** Whether there is a module of this name to be loaded; one that is built into the kernel is none. */
+  has(name: string): boolean {
+    return this.#modules.has(name);
   }
 
   /** Loads what containers need; the agent answers between one module and the next. */
@@ -89,7 +107,9 @@ export class KernelModules {
     const module = this.#modules.get(name);
     if (module === undefined || this.#loaded.has(name)) return;
     using file = openat(this.#root, `${DIRECTORY}/${module.path}`, O_RDONLY);
-    const result = kernel().syscall("finit_module", file.fd, parameters, 0);
+    // The later one of two with one name counts, so what was asked for comes last.
+    const all = [...(this.#given.get(name) ?? []), parameters].join(" ").trim();
+    const result = kernel().syscall("finit_module", file.fd, all, 0);
     // ENODEV: a driver for a processor's feature that this one has not; who needs it does without.
     if (result < 0 && result !== -EEXIST && result !== -ENODEV) {
       throw systemCallError(result, "load kernel module", name);
@@ -105,6 +125,19 @@ function moduleName(name: string): string {
     operation: "load kernel module",
     object: JSON.stringify(name.slice(0, 80)),
   });
+}
+
+/** `name.parameter=value` words of the kernel command line, as modprobe(8) reads them. */
+function moduleParameters(commandLine: string): Map<string, string[]> {
+  const given = new Map<string, string[]>();
+  for (const [word, value] of splitParameters(commandLine)) {
+    const dot = word.indexOf(".");
+    if (dot <= 0) continue;
+    const name = word.slice(0, dot).replaceAll("-", "_");
+    const parameter = word.slice(dot + 1);
+    given.set(name, [...(given.get(name) ?? []), value === "" ? parameter : `${parameter}=${value}`]);
+  }
+  return given;
 }
 
 function listed(text: string): string[] {

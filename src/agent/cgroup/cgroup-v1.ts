@@ -190,7 +190,7 @@ export class CgroupV1 implements ContainerCgroup {
   }
 
   /** The kernel tells the beginning of each shortage by an eventfd. Source: cgroup-v1/memory.rst, "OOM Control". */
-  watchOom(onKill: () => void): void {
+  watchOom(onKill: () => void, onFailure: (error: unknown) => void): void {
     const directory = this.#directory("memory");
     if (directory === undefined || this.#oomEvents !== undefined) return;
     const events = eventfd();
@@ -203,7 +203,7 @@ export class CgroupV1 implements ContainerCgroup {
     }
     this.#oomEvents = events;
     this.#followOom(events, directory, onKill).catch((error: unknown) => {
-      if (events.isOpen) throw error;
+      if (events.isOpen) onFailure(error);
     });
   }
 

@@ -171,13 +171,13 @@ export class CgroupV2 implements ContainerCgroup {
     await this.thaw();
   }
 
-  watchOom(onKill: () => void): void {
+  watchOom(onKill: () => void, onFailure: (error: unknown) => void): void {
     if (this.#oomEvents !== undefined || !exists(`${this.#directory}/memory.events`)) return;
     const events = open(`${this.#directory}/memory.events`, O_RDONLY);
     this.#oomEvents = events;
     this.#followOom(events, onKill).catch((error: unknown) => {
       // ENODEV: the cgroup is removed.
-      if (events.isOpen && !hasErrno(error, "ENODEV")) throw error;
+      if (events.isOpen && !hasErrno(error, "ENODEV")) onFailure(error);
     });
   }
 

@@ -227,7 +227,11 @@ if (machine.version === 1) {
     await using cgroups = room(machine);
     const cgroup = await cgroups.create("oom", spec({ memory: { limit: 8 * MIB, swap: 8 * MIB } }));
     let events = 0;
-    cgroup.watchOom(() => events++);
+    const failures: unknown[] = [];
+    cgroup.watchOom(
+      () => events++,
+      (error) => failures.push(error),
+    );
     try {
       const child = await sleeper(cgroup, "head -c 64000000 /dev/zero | tail -c 64000000");
       assertEqual(await status(child), 128 + SIGKILL);
@@ -238,6 +242,7 @@ if (machine.version === 1) {
     const told = events;
     await sleep(loop, 20);
     assertEqual(events, told, "events after the removal");
+    assertEqual(failures, []);
   });
 }
 

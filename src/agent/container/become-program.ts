@@ -1,5 +1,5 @@
 /** What every container process does in its own copy of the agent, before and after it is inside the container. */
-import { KataError } from "../../kata-error.ts";
+import { hasErrno, KataError } from "../../kata-error.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import {
@@ -16,11 +16,11 @@ import {
   writeExisting,
 } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
+import { joinSessionKeyring } from "../../sys/keyring.ts";
 import {
   closeFrom,
   duplicate,
   execve,
-  PR_SET_DUMPABLE,
   PR_SET_PDEATHSIG,
   prctl,
   prlimit,
@@ -60,8 +60,6 @@ export function runChild(descriptors: readonly number[], body: (channel: ParentC
     takeDescriptors(descriptors);
     const channel = new ParentChannel(CHANNEL_FD);
     try {
-      // Nobody in the container may look into this copy of the agent or at its binary (CVE-2016-9962, 2019-5736).
-      prctl(PR_SET_DUMPABLE, 0);
       channel.waitToContinue();
       body(channel);
     } catch (error) {
@@ -97,16 +95,18 @@ export function becomeProgram(plan: ProcessPlan, channel: ParentChannel, beforeS
   setsid();
   if (plan.terminal !== undefined) setControllingTerminal(0);
   giveStdioToUser(plan);
+  // The agent's own, and so every other container's, stays out of reach.
+  joinSessionKeyring(plan.sessionKeyring);
   setLabels(plan);
   const environment = completeEnvironment(plan.environment, () => homeDirectory(plan.credentials.uid));
   const load = () => {
     if (plan.seccomp !== undefined) loadFilter(plan.seccomp.program, plan.seccomp.flags);
   };
-  // The directory may be one that only root can enter; then it is entered once more as the user.
-  enterWorkingDirectory(plan.workingDirectory);
+  const entered = enterAsRoot(plan.workingDirectory);
   // Late, as a program may be allowed fewer files than its set-up opens; before the privilege to raise a limit is gone.
   for (const { resource, soft, hard } of plan.limits) prlimit(0, resource, soft, hard);
   becomeUser(plan.credentials, load);
+  if (!entered) enterWorkingDirectory(plan.workingDirectory);
   // A change of user clears it, so it comes after.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const path = findExecutable(plan.args[0] ?? "", environment);
@@ -117,6 +117,17 @@ export function becomeProgram(plan: ProcessPlan, channel: ParentChannel, beforeS
   if (plan.credentials.noNewPrivileges) load();
   const errno = -execve(path, plan.args, environment);
   throw executionRefused(path, errno);
+}
+
+/** Enters the directory, or makes it, as root. @returns false if it is one that only its user may enter (NFS). */
+function enterAsRoot(path: string): boolean {
+  try {
+    enterWorkingDirectory(path);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EACCES", "EPERM")) return false;
+    throw error;
+  }
 }
 
 /** Pipes are opened again through /dev/stdout and the like: their owner must be the process's user. */

@@ -37,8 +37,12 @@ export interface ContainerCgroup {
   thaw(): Promise<void>;
   /** Sends SIGKILL to all processes; those that are frozen come to life for it. It does not wait for their end. */
   killAll(): Promise<void>;
-  /** Calls `onKill` each time that a process has to die for want of memory, until the cgroup is removed. */
-  watchOom(onKill: () => void): void;
+  /**
+   * Calls `onKill` each time that a process has to die for want of memory, until the cgroup is removed.
+   *
+   * @param onFailure told if the kernel ends the watch before that.
+   */
+  watchOom(onKill: () => void, onFailure: (error: unknown) => void): void;
   /** Removes it with what the container has made in it. @throws KataError `system-call` with EBUSY if a process lives. */
   remove(): Promise<void>;
 }

@@ -52,7 +52,7 @@ export async function createContainer(
   try {
     const cgroup = await context.cgroups.create(id, spec);
     resources.add(`cgroup of ${id}`, () => cgroup.remove());
-    const plan = planContainer(spec, request.shared, cgroup.visible);
+    const plan = planContainer(id, spec, request.shared, cgroup.visible);
     const process = plan.init.process;
     const child = await launch(
       {

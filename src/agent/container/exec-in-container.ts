@@ -28,7 +28,7 @@ export async function execInContainer(
   container.require("exec in", "created", "running");
   checkId(execId, "exec");
   using _id = container.reserveExec(execId);
-  const plan = planProcess(process, container.spec);
+  const plan = planProcess(process, container.spec, container.id);
   const pid = container.init.pid;
   using init = pidfdOpen(pid);
   using pidNamespace = open(`/proc/${pid}/ns/pid`, O_RDONLY);

@@ -45,7 +45,12 @@ export interface ContainerPlan {
 const MAX_ENTRIES = 10_000;
 
 /** @throws KataError `invalid-argument` or `unimplemented` for a spec that cannot be kept. */
-export function planContainer(spec: Spec, shared: SharedNamespaceFds, cgroup: VisibleCgroup): ContainerPlan {
+export function planContainer(
+  id: string,
+  spec: Spec,
+  shared: SharedNamespaceFds,
+  cgroup: VisibleCgroup,
+): ContainerPlan {
   const linux = spec.linux;
   if (spec.process === undefined) throw invalid("process", "it has none");
   if (spec.root === undefined || !spec.root.path.startsWith("/"))
@@ -59,7 +64,7 @@ export function planContainer(spec: Spec, shared: SharedNamespaceFds, cgroup: Vi
   if ((namespaces.made & CLONE_NEWNS) === 0)
     throw invalid("namespaces", "a container has a mount namespace of its own");
   const own = (flag: number) => (namespaces.made & flag) !== 0;
-  const process = planProcess(spec.process, spec);
+  const process = planProcess(spec.process, spec, id);
   return {
     init: {
       process,

@@ -10,8 +10,11 @@ import type { ProcessPlan, ResourceLimit, SeccompFilter } from "./process-plan.t
 /** Most arguments and environment entries together; the kernel's own bound is in bytes. */
 const MAX_STRINGS = 100_000;
 
-/** @throws KataError `invalid-argument` if the process cannot be run by anybody. */
-export function planProcess(process: Process, spec: Spec): ProcessPlan {
+/**
+ * @param containerId of the container that `process` is in.
+ * @throws KataError `invalid-argument` if the process cannot be run by anybody.
+ */
+export function planProcess(process: Process, spec: Spec, containerId: string): ProcessPlan {
   const args = process.args ?? [];
   if (args.length === 0) throw invalid("args", "it has no program to run");
   const environment = process.env ?? [];
@@ -47,6 +50,7 @@ export function planProcess(process: Process, spec: Spec): ProcessPlan {
         : undefined,
     selinuxLabel: process.selinuxLabel ?? "",
     apparmorProfile: process.apparmorProfile ?? "",
+    sessionKeyring: `_ses.${containerId}`,
   };
 }
 

@@ -38,4 +38,6 @@ export interface ProcessPlan {
   /** Security label for execve (SELinux), empty for none. */
   readonly selinuxLabel: string;
   readonly apparmorProfile: string;
+  /** Name of the session keyring: the container's own. */
+  readonly sessionKeyring: string;
 }

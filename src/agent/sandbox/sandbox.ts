@@ -274,7 +274,17 @@ export class Sandbox {
   async startContainer(id: string): Promise<void> {
     const container = this.container(id);
     await container.start();
-    container.cgroup.watchOom(() => this.oomEvents.report(id));
+    // The container runs: that nobody hears of a shortage is no reason to call its start a failure.
+    const failed = (error: unknown) =>
+      this.context.logger.warn("watch for shortage of memory", {
+        container: id,
+        error: describeError(error),
+      });
+    try {
+      container.cgroup.watchOom(() => this.oomEvents.report(id), failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /** Ends a container and gives it back. @param deadlineMs 0 to wait as long as it takes. */
