@@ -7,7 +7,12 @@ export type Invocation =
   | { readonly do: "help"; readonly command: Command | undefined }
   | { readonly do: "version" }
   | { readonly do: "show-paths" }
-  | { readonly do: "run"; readonly command: Command; readonly flags: FlagValues };
+  | {
+      readonly do: "run";
+      readonly command: Command;
+      readonly flags: FlagValues;
+      readonly operands: readonly string[];
+    };
 
 const HELP: Flag = { names: ["--help", "-h"], doc: "show this help" };
 const VERSION: Flag = { names: ["--version", "-v"], doc: "show the version" };
@@ -31,26 +36,44 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
  * words that belong to nothing.
  */
 export function parseArguments(words: readonly string[], commands: readonly Command[]): Invocation {
-  const global = readFlags(words, GLOBAL_FLAGS);
+  const global = readFlags(words, GLOBAL_FLAGS, "first");
   if (global.flags.has("help")) return { do: "help", command: undefined };
   if (global.flags.has("version")) return { do: "version" };
   if (global.flags.has("show-default-config-paths")) return { do: "show-paths" };
   const [name, ...rest] = global.rest;
   if (name === undefined) return { do: "help", command: undefined };
   if (name === "help") return helpFor(rest, commands);
-  const command = findCommand(name, commands);
-  const own = readFlags(rest, [...command.flags, HELP]);
+  return parseCommand(findCommand(name, commands), rest, global.flags);
+}
+
+function parseCommand(command: Command, words: readonly string[], before: FlagValues): Invocation {
+  const { subcommands } = command;
+  const own = readFlags(words, [...command.flags, HELP], subcommands === undefined ? "anywhere" : "first");
   if (own.flags.has("help")) return { do: "help", command };
-  const [unexpected] = own.rest;
-  if (unexpected !== undefined) throw invalid(unexpected, `${command.name} takes no arguments`);
-  return { do: "run", command, flags: new Map([...global.flags, ...own.flags]) };
+  const flags = new Map([...before, ...own.flags]);
+  if (subcommands !== undefined) {
+    const [name, ...rest] = own.rest;
+    if (name === undefined) return { do: "help", command };
+    if (name === "help") return helpFor(rest, subcommands);
+    return parseCommand(findCommand(name, subcommands), rest, flags);
+  }
+  const { min, max, shown } = command.operands ?? { min: 0, max: 0, shown: "" };
+  const unexpected = own.rest[max];
+  if (unexpected !== undefined) {
+    const most = max === 1 ? "one argument" : `${max} arguments`;
+    throw invalid(unexpected, `${command.name} takes ${max === 0 ? "no arguments" : `at most ${most}`}`);
+  }
+  if (own.rest.length < min) throw invalid(command.name, `it needs ${shown}`);
+  return { do: "run", command, flags, operands: own.rest };
 }
 
 function helpFor([name, ...rest]: readonly string[], commands: readonly Command[]): Invocation {
   if (name === undefined) return { do: "help", command: undefined };
-  const [unexpected] = rest;
-  if (unexpected !== undefined) throw invalid(unexpected, "help takes one command");
-  return { do: "help", command: findCommand(name, commands) };
+  const command = findCommand(name, commands);
+  const [next] = rest;
+  if (next === undefined) return { do: "help", command };
+  if (command.subcommands !== undefined) return helpFor(rest, command.subcommands);
+  throw invalid(next, "help takes one command");
 }
 
 function findCommand(name: string, commands: readonly Command[]): Command {
@@ -62,17 +85,22 @@ function findCommand(name: string, commands: readonly Command[]): Command {
 
 interface ReadFlags {
   readonly flags: FlagValues;
-  /** From the first word that is no flag on. */
+  /** The words that are no flags; behind the first one or `--`, all of them if flags come first. */
   readonly rest: readonly string[];
 }
 
-function readFlags(words: readonly string[], known: readonly Flag[]): ReadFlags {
+function readFlags(words: readonly string[], known: readonly Flag[], where: "first" | "anywhere"): ReadFlags {
   const flags = new Map<string, string | true>();
+  const rest: string[] = [];
   let at = 0;
   for (; at < words.length; at++) {
     const word = words[at] ?? "";
-    if (word === "--") return { flags, rest: words.slice(at + 1) };
-    if (!word.startsWith("-") || word === "-") break;
+    if (word === "--") return { flags, rest: [...rest, ...words.slice(at + 1)] };
+    if (!word.startsWith("-") || word === "-") {
+      if (where === "first") break;
+      rest.push(word);
+      continue;
+    }
     const equals = word.startsWith("--") ? word.indexOf("=") : -1;
     const name = equals < 0 ? word : word.slice(0, equals);
     const flag = known.find(({ names }) => names.includes(name));
@@ -90,7 +118,7 @@ function readFlags(words: readonly string[], known: readonly Flag[]): ReadFlags 
     }
     flags.set(flagKey(flag), value);
   }
-  return { flags, rest: words.slice(at) };
+  return { flags, rest: where === "first" ? words.slice(at) : rest };
 }
 
 /** The name of a flag in {@link FlagValues}. */

@@ -33,11 +33,16 @@ export function programHelp(program: string, commands: readonly Command[]): stri
 /** Of one command. */
 export function commandHelp(program: string, command: Command): string {
   const aliases = command.aliases.length === 0 ? [] : ["", `Also called: ${command.aliases.join(", ")}`];
+  const { within, name, operands, subcommands = [] } = command;
+  const takes = subcommands.length > 0 ? " COMMAND" : operands === undefined ? "" : ` ${operands.shown}`;
+  const width = Math.max(0, ...subcommands.map((each) => each.name.length)) + 3;
+  const rows = subcommands.map((each) => `  ${each.name.padEnd(width)}${each.summary}`);
   return [
-    `Usage: ${program} ${command.name} [OPTION]...`,
+    `Usage: ${program} ${within === undefined ? "" : `${within} `}${name} [OPTION]...${takes}`,
     "",
     command.description,
     ...aliases,
+    ...(rows.length === 0 ? [] : ["", "Commands:", ...rows]),
     "",
     "Options:",
     ...flagLines([...command.flags, { names: ["--help", "-h"], doc: "show this help" }]),

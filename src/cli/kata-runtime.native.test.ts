@@ -1,56 +1,11 @@
 /** The program `kata-runtime` as a user runs it; it is taken from the build directory beside this test's. */
 
-import { withDeadline } from "../sys/clock.ts";
-import { FileDescriptor } from "../sys/descriptor.ts";
-import { loop } from "../sys/event-loop.ts";
-import { FdStream } from "../sys/fd-stream.ts";
-import { chmod, mkdirAll, readlink, removeTree, writeFile } from "../sys/files.ts";
+import { chmod, mkdirAll, removeTree, writeFile } from "../sys/files.ts";
 import { pipe } from "../sys/pipe.ts";
 import { getpid, SIGKILL } from "../sys/process.ts";
 import { spawn } from "../sys/spawn.ts";
 import { assert, assertEqual, runTests, test } from "../sys/testing/native-test.ts";
-import { utf8Decode } from "../sys/utf8.ts";
-
-const SELF = readlink("/proc/self/exe");
-const PROGRAM = `${SELF.slice(0, SELF.indexOf("/test/"))}/bin/kata-runtime`;
-const DEADLINE_MS = 10_000;
-
-interface Outcome {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(args: readonly string[], environment: readonly string[] = []): Promise<Outcome> {
-  using out = pipe();
-  using err = pipe();
-  const child = await spawn({
-    path: PROGRAM,
-    args: [PROGRAM, ...args],
-    environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...environment],
-    descriptors: ["null", out.writer.fd, err.writer.fd],
-    parentDeathSignal: SIGKILL,
-  });
-  out.writer.close();
-  err.writer.close();
-  const what = { operation: "run", object: `kata-runtime ${args.join(" ")}` };
-  const ended = Promise.all([readAll(out.reader), readAll(err.reader), child.exited]);
-  const [stdout, stderr, { status }] = await withDeadline(loop, DEADLINE_MS, what, ended);
-  return { status, stdout, stderr };
-}
-
-async function readAll(reader: FileDescriptor): Promise<string> {
-  const stream = new FdStream(new FileDescriptor(reader.release()));
-  let text = "";
-  const bytes = new Uint8Array(64 << 10);
-  for (;;) {
-    const count = await stream.read(bytes);
-    if (count === 0) break;
-    text += utf8Decode(bytes.subarray(0, count));
-  }
-  stream.close();
-  return text;
-}
+import { PROGRAM, runKataRuntime as run } from "./testing/run-kata-runtime.ts";
 
 /** Runs `body` with a configuration whose guest and programs are there, if only in name. */
 async function withConfiguration(body: (file: string, directory: string) => Promise<void>): Promise<void> {
@@ -80,6 +35,8 @@ test("version tells the version, as do its flags", async () => {
   assert(/^kata-runtime {2}: \S+\n {3}commit {3}: \S+\n {3}OCI specs: \S+\n$/.test(stdout), stdout);
   assertEqual((await run(["--version"])).stdout, stdout);
   assertEqual((await run(["-v"])).stdout, stdout);
+  const { version, commit, ociSpecs } = JSON.parse((await run(["version", "--json"])).stdout);
+  assertEqual(`kata-runtime  : ${version}\n   commit   : ${commit}\n   OCI specs: ${ociSpecs}\n`, stdout);
 });
 
 test("a wrong command line ends with 125 and the nearest name, on stderr", async () => {
@@ -158,7 +115,7 @@ test("env shows the configuration that it was told, as JSON and as TOML", async 
 
 test("env reads the file that the environment names, as the shim does", async () => {
   await withConfiguration(async (file) => {
-    const { stdout } = await run(["env", "--json"], [`KATA_CONF_FILE=${file}`]);
+    const { stdout } = await run(["env", "--json"], { environment: [`KATA_CONF_FILE=${file}`] });
     assertEqual(JSON.parse(stdout).Runtime.Config.Path, file);
   });
 });

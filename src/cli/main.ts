@@ -4,15 +4,12 @@ import { describeError, hasCode } from "../kata-error.ts";
 import { ignoreSignal, SIGPIPE } from "../sys/process.ts";
 import { environment, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
 import { parseArguments } from "./arguments.ts";
-import { CHECK_COMMAND } from "./check-command.ts";
-import { ENV_COMMAND } from "./env-command.ts";
+import { COMMANDS } from "./commands.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Output } from "./types.ts";
-import { VERSION_COMMAND, versionText } from "./version-command.ts";
+import { versionText } from "./version-command.ts";
 
 const PROGRAM = "kata-runtime";
-
-const COMMANDS: readonly Command[] = [CHECK_COMMAND, ENV_COMMAND, VERSION_COMMAND];
 
 const OUTPUT: Output = {
   data: (text) => writeSync(1, text),
@@ -49,13 +46,19 @@ async function main(): Promise<number> {
 async function run({
   command,
   flags,
+  operands,
 }: {
   command: Command;
   flags: ReadonlyMap<string, string | true>;
+  operands: readonly string[];
 }): Promise<number> {
   try {
-    return await command.run({ flags, environment, output: OUTPUT });
+    return await command.run({ flags, operands, environment, output: OUTPUT });
   } catch (error) {
+    if (hasCode(error, "invalid-argument")) {
+      OUTPUT.progress(`${PROGRAM}: ${describeError(error)}\n`);
+      return EXIT_USAGE;
+    }
     // What cannot be foreseen is a bug, and ends with a stack.
     if (!hasCode(error, ...EXPECTED)) throw error;
     OUTPUT.progress(`${PROGRAM}: ${describeError(error)}\n`);
@@ -66,11 +69,13 @@ async function run({
 /** Codes of failures that the person at the terminal can do something about. */
 const EXPECTED = [
   "invalid-configuration",
+  "not-found",
   "permission-denied",
   "system-call",
   "unsupported",
   "unavailable",
   "deadline-exceeded",
+  "oversized-file",
 ];
 
 runProgram(main, (error) => writeSync(2, `${PROGRAM}: fatal: ${formatError(error)}\n`));

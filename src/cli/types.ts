@@ -20,18 +20,34 @@ export interface Output {
 
 export interface CommandContext {
   readonly flags: FlagValues;
+  /** The words that belong to no flag. */
+  readonly operands: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly output: Output;
 }
 
+/** Words that a command takes besides its flags. */
+export interface Operands {
+  /** As the help shows them: `NAME...`. */
+  readonly shown: string;
+  readonly min: number;
+  readonly max: number;
+}
+
 export interface Command {
   readonly name: string;
+  /** The command that this one belongs to: `azure`. */
+  readonly within?: string;
   readonly aliases: readonly string[];
   /** One sentence for the list of commands. */
   readonly summary: string;
   /** More, for the command's own help. */
   readonly description: string;
   readonly flags: readonly Flag[];
+  /** None if absent. */
+  readonly operands?: Operands;
+  /** If it has any, one of them has to be named. */
+  readonly subcommands?: readonly Command[];
   /** Command lines with what they do. */
   readonly examples: readonly (readonly [line: string, what: string])[];
   /** @returns the exit status. */
@@ -42,5 +58,7 @@ export interface Command {
 export const EXIT_OK = 0;
 /** The answer is no, or the command failed. */
 export const EXIT_FAILED = 1;
+/** The answer is not known. */
+export const EXIT_UNKNOWN = 3;
 /** The command line makes no sense; as docker's and podman's. */
 export const EXIT_USAGE = 125;

@@ -13,10 +13,11 @@ export const VERSION_COMMAND: Command = {
   summary: "show the version of the runtime and of the specification that it follows",
   description:
     "Shows the runtime's version, the commit that it was built from and the OCI version that it follows.",
-  flags: [],
+  flags: [{ names: ["--json"], doc: "write the answer as JSON" }],
   examples: [["version", "what is installed here"]],
-  run: async ({ output }) => {
-    output.data(versionText("kata-runtime"));
+  run: async ({ flags, output }) => {
+    const answer = { version: VERSION, commit: COMMIT, ociSpecs: OCI_SPECS_VERSION };
+    output.data(flags.has("json") ? `${JSON.stringify(answer, null, 2)}\n` : versionText("kata-runtime"));
     return EXIT_OK;
   },
 };

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { defaultConfiguration, parseConfiguration } from "../../config/index.ts";
-import { KataError } from "../../kata-error.ts";
+import { DRIVERS } from "../../config/key.ts";
+import { hasCode, KataError } from "../../kata-error.ts";
+import { sandboxSettings } from "../../sandbox/settings.ts";
 import type { HostFacts } from "../host/host-facts.ts";
 import { sampleFacts } from "../host/sample-facts.ts";
-import { evaluate } from "./evaluate.ts";
+import { DRIVEN, evaluate } from "./evaluate.ts";
 import { reportJson, resultLines, verdictLines } from "./report-text.ts";
 
 const MISSING = { usable: false, why: "missing" } as const;
@@ -23,7 +25,7 @@ const LACKS: readonly (readonly [
     "no virtualization",
     {
       accelerator: { accelerator: "tcg", reason: "/dev/kvm is missing" },
-      cpu: { vendor: "GenuineIntel", model: "Xeon", count: 1, flags: new Set() },
+      cpu: { vendor: "GenuineIntel", model: "Xeon", count: 1, flags: new Set(["lm", "sse4_1"]) },
     },
     "accelerator",
     "warning",
@@ -247,6 +249,20 @@ const OF_THE_SET_UP = [
   "containerd",
 ];
 
+test.each(Object.values(DRIVERS))("DRIVEN says of %s what the sandbox says", (driver) => {
+  // A named file server is not looked for.
+  const text = `[hypervisor.${driver}]\nvirtio_fs_daemon = "/v"\n`;
+  const configuration = parseConfiguration(text, "/c.toml");
+  let isRefused = false;
+  try {
+    sandboxSettings(configuration);
+  } catch (error) {
+    if (!hasCode(error, "unsupported")) throw error;
+    isRefused = error.object.startsWith("hypervisor = ");
+  }
+  expect(isRefused).toBe(!DRIVEN.has(driver));
+});
+
 describe("evaluate()", () => {
   test("finds nothing wrong with a host that lacks nothing", () => {
     const report = evaluate(sampleFacts(), true);
@@ -319,6 +335,7 @@ describe("the report", () => {
       capable: true,
       ready: false,
       checks: unready.results,
+      facts: [],
     });
   });
 });

@@ -3,8 +3,11 @@
  *
  * A requirement of the host decides whether the system is capable; one of the set-up, whether it can do it now.
  */
+import type { DriverName } from "../../config/index.ts";
+import { type ClassicFinding, classicFindings } from "../host/classic-findings.ts";
 import { virtualizationFlag } from "../host/cpu-info.ts";
-import type { FileFact, HostFacts } from "../host/host-facts.ts";
+import { type FileFact, type HostFacts, QEMU_PROGRAMS } from "../host/host-facts.ts";
+import { nestingFix } from "../host/platform.ts";
 import { installCommand } from "./install-command.ts";
 
 export type Verdict = "ok" | "warning" | "failed";
@@ -25,6 +28,8 @@ export interface CheckReport {
   readonly capable: boolean;
   /** It is also set up, and this user may do it. */
   readonly ready: boolean;
+  /** What upstream's check, which knows KVM only, would find missing. They decide nothing. */
+  readonly facts: readonly ClassicFinding[];
 }
 
 /** @param strict a warning counts as a failure. */
@@ -35,8 +40,16 @@ export function evaluate(facts: HostFacts, strict = false): CheckReport {
       (result) =>
         result.about === about && (result.verdict === "failed" || (strict && result.verdict === "warning")),
     );
-  return { results, capable: holds("host"), ready: holds("host") && holds("setup") };
+  return {
+    results,
+    capable: holds("host"),
+    ready: holds("host") && holds("setup"),
+    facts: classicFindings(facts.architecture, facts.cpu.vendor, facts.cpu.flags, facts.modules),
+  };
 }
+
+/** Monitors that the shim of this version can start: those that `sandboxSettings` takes. */
+export const DRIVEN: ReadonlySet<DriverName> = new Set<DriverName>(["qemu"]);
 
 /** For what this user may not try. */
 const AS_ROOT = "sudo kata-runtime check";
@@ -61,7 +74,7 @@ const CHECKS: readonly Check[] = [
   checkContainerd,
 ];
 
-function checkProcessor({ cpu, architecture }: HostFacts): CheckResult {
+function checkProcessor({ cpu, architecture, platform }: HostFacts): CheckResult {
   const flag = virtualizationFlag(cpu);
   const shows =
     architecture !== "x86_64"
@@ -70,48 +83,75 @@ function checkProcessor({ cpu, architecture }: HostFacts): CheckResult {
         ? ", shows neither vmx nor svm: no hardware virtualization, or a virtual machine without nesting"
         : `, with ${flag}`;
   const name = cpu.model === "" ? cpu.vendor : cpu.model;
+  const nested = platform.isVirtual ? "; a virtual machine itself" : "";
+  const where = `${platform.name === "" ? "" : `, ${platform.name}`}${platform.isContainer ? ", in a container" : ""}`;
   // The flag alone decides nothing: the next check tries what counts.
-  return { name: "processor", about: "host", verdict: "ok", detail: `${cpu.count} × ${name}${shows}` };
+  return {
+    name: "processor",
+    about: "host",
+    verdict: "ok",
+    detail: `${cpu.count} × ${name}${shows}${nested}${where}`,
+  };
 }
 
-function checkAccelerator({ accelerator: choice, cpu, architecture, isRoot }: HostFacts): CheckResult {
+function checkAccelerator(facts: HostFacts): CheckResult {
+  const { accelerator: choice, isRoot, snapshot, configuration } = facts;
   const base = { name: "accelerator", about: "host" } as const;
   switch (choice.accelerator) {
-    case "kvm":
-      return { ...base, verdict: "ok", detail: "KVM: /dev/kvm runs a virtual CPU" };
-    case "mshv":
+    case "kvm": {
+      const tried = snapshot === undefined ? "runs a virtual CPU" : "is there; it was not tried";
+      return { ...base, verdict: "ok", detail: `KVM: /dev/kvm ${tried}` };
+    }
+    case "mshv": {
+      const { driver } = configuration.configuration;
+      if (driver === "clh" && runsThere(driver, snapshot)) {
+        return { ...base, verdict: "ok", detail: "MSHV: /dev/mshv, which Cloud Hypervisor uses" };
+      }
       return {
         ...base,
         verdict: "warning",
-        detail:
-          "MSHV: /dev/mshv is there; of the monitors that this version drives, only a QEMU with mshv can use it",
-        fix: "see docs/limitations.md",
+        detail: `MSHV: /dev/mshv is there, which Cloud Hypervisor can use; the configuration names ${MONITORS[driver]}`,
+        fix: DRIVEN.has("clh") ? "use [hypervisor.clh]" : "see docs/limitations.md",
       };
+    }
     case "tcg":
       return {
         ...base,
         verdict: "warning",
         detail: `emulation (TCG): capable for development, slow, and no security boundary. KVM is not used: ${choice.reason ?? "unknown reason"}`,
-        fix: isRoot ? kvmFix(architecture === "x86_64" ? virtualizationFlag(cpu) : "") : AS_ROOT,
+        fix: isRoot ? kvmFix(facts) : AS_ROOT,
       };
   }
 }
 
-/** @param flag what the processor shows of virtualization; empty if it has no such flags. */
-function kvmFix(flag: string | undefined): string {
-  switch (flag) {
-    case "vmx":
-      return "modprobe kvm_intel";
-    case "svm":
-      return "modprobe kvm_amd";
-    case "":
-      return "modprobe kvm";
-    default:
-      return "switch virtualization on in the firmware, or nested virtualization in the hypervisor below this machine";
-  }
+function kvmFix({ architecture, cpu, platform, accelerator }: HostFacts): string {
+  const isMissing = accelerator.reason === "/dev/kvm is missing";
+  if (platform.isContainer && isMissing) return "give the container the device: --device /dev/kvm";
+  if (architecture !== "x86_64") return "modprobe kvm";
+  const flag = virtualizationFlag(cpu);
+  if (flag !== undefined) return flag === "vmx" ? "modprobe kvm_intel" : "modprobe kvm_amd";
+  const known = nestingFix(platform);
+  if (known !== undefined) return known;
+  return "switch virtualization on in the firmware, or nested virtualization in the hypervisor below this machine";
 }
 
-function checkTun({ devices: { tun } }: HostFacts): CheckResult {
+/** How monitors are called. */
+const MONITORS: Readonly<Record<DriverName, string>> = {
+  qemu: "QEMU",
+  clh: "Cloud Hypervisor",
+  firecracker: "Firecracker",
+  remote: "a remote one",
+  stratovirt: "StratoVirt",
+  dragonball: "Dragonball",
+  openvmm: "OpenVMM",
+};
+
+/** What another host runs, its own runtime decides. */
+function runsThere(driver: DriverName, snapshot: string | undefined): boolean {
+  return snapshot !== undefined || DRIVEN.has(driver);
+}
+
+function checkTun({ devices: { tun }, platform }: HostFacts): CheckResult {
   const base = { name: "TUN", about: "host" } as const;
   if (tun.usable)
     return { ...base, verdict: "ok", detail: "/dev/net/tun connects virtual machines to the network" };
@@ -119,7 +159,9 @@ function checkTun({ devices: { tun } }: HostFacts): CheckResult {
     // Whether it is there can be said; whether it works, only by who may open it.
     return { ...base, verdict: "warning", detail: `/dev/net/tun: ${tun.why}`, fix: AS_ROOT };
   }
-  const fix = "modprobe tun; mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200";
+  const fix = platform.isContainer
+    ? "give the container the device: --device /dev/net/tun"
+    : "modprobe tun; mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200";
   return { ...base, verdict: "failed", detail: "/dev/net/tun: missing", fix };
 }
 
@@ -193,19 +235,20 @@ function checkUser({ isRoot }: HostFacts): CheckResult {
   };
 }
 
-function checkConfiguration({ configuration: fact }: HostFacts): CheckResult {
+function checkConfiguration({ configuration: fact, snapshot }: HostFacts): CheckResult {
   const base = { name: "configuration", about: "setup" } as const;
   switch (fact.kind) {
     case "read": {
       const { sources, warnings, driver } = fact.configuration;
       const [main = "", ...dropIns] = sources;
       const files = dropIns.length === 0 ? main : `${main} and ${dropIns.length} more in config.d`;
-      if (driver !== "qemu") {
+      if (!runsThere(driver, snapshot)) {
+        const driven = [...DRIVEN];
         return {
           ...base,
           verdict: "failed",
-          detail: `${files}: [hypervisor.${driver}]: this version drives QEMU only`,
-          fix: "use [hypervisor.qemu]",
+          detail: `${files}: [hypervisor.${driver}]: this version drives ${driven.map((each) => MONITORS[each]).join(", ")} only`,
+          fix: `use ${driven.map((each) => `[hypervisor.${each}]`).join(" or ")}`,
         };
       }
       if (warnings.length === 0) return { ...base, verdict: "ok", detail: files };
@@ -228,15 +271,22 @@ function checkConfiguration({ configuration: fact }: HostFacts): CheckResult {
   }
 }
 
-function checkHypervisor({ hypervisor, distribution, architecture }: HostFacts): CheckResult {
-  const base = { name: "QEMU", about: "setup" } as const;
+function checkHypervisor(facts: HostFacts): CheckResult {
+  const { hypervisor, distribution, architecture, configuration } = facts;
+  const { driver } = configuration.configuration;
+  const base = { name: MONITORS[driver], about: "setup" } as const;
   const { program, version, error } = hypervisor;
-  if (error === "") return { ...base, verdict: "ok", detail: `${program.path}: ${version}` };
-  const name = architecture === "aarch64" ? "qemu-system-aarch64" : "qemu-system-x86_64";
+  if (error === "")
+    return {
+      ...base,
+      verdict: "ok",
+      detail: `${program.path}: ${version || "a version that it does not tell"}`,
+    };
+  const name = driver === "qemu" ? QEMU_PROGRAMS[architecture] : (program.path.split("/").at(-1) ?? "");
   const fix =
     error === "missing"
       ? installCommand(name, distribution)
-      : "set path of [hypervisor.qemu] to a QEMU that runs here";
+      : `set path of [hypervisor.${driver}] to a program that runs here`;
   return { ...base, verdict: "failed", detail: `${program.path}: ${error}`, fix };
 }
 

@@ -1,4 +1,5 @@
 /** What `check` prints. */
+import type { ClassicFinding } from "../host/classic-findings.ts";
 import type { CheckReport, CheckResult, Verdict } from "./evaluate.ts";
 
 /** Upstream's sentences, which scripts look for. */
@@ -21,6 +22,17 @@ export function resultLines(results: readonly CheckResult[]): string {
     .join("");
 }
 
+/** What upstream's check would find missing, in its words: about KVM, and no verdict. */
+export function factLines(facts: readonly ClassicFinding[]): string {
+  const mark = Math.max(...Object.values(MARKS).map(({ length }) => length)) + 2;
+  return facts
+    .map(
+      ({ message, description, name, type }) =>
+        `${"fact".padEnd(mark)}${message}: description=${JSON.stringify(description)} name=${name} type=${type}\n`,
+    )
+    .join("");
+}
+
 /** The answer as sentences: what holds, and what does not. */
 export function verdictLines({ capable, ready }: CheckReport): {
   readonly good: string[];
@@ -30,6 +42,6 @@ export function verdictLines({ capable, ready }: CheckReport): {
   return ready ? { good: [CAPABLE, READY], bad: [] } : { good: [CAPABLE], bad: [`ERROR: ${NOT_READY}`] };
 }
 
-export function reportJson({ results, capable, ready }: CheckReport): string {
-  return `${JSON.stringify({ capable, ready, checks: results }, null, 2)}\n`;
+export function reportJson({ results, capable, ready, facts }: CheckReport): string {
+  return `${JSON.stringify({ capable, ready, checks: results, facts }, null, 2)}\n`;
 }

@@ -1,6 +1,9 @@
 import { parse } from "smol-toml";
 import { describe, expect, test } from "vitest";
 import { parseConfiguration } from "../../config/index.ts";
+import { KataError } from "../../kata-error.ts";
+import type { HostRoot } from "../host/host-root.ts";
+import { guestProtections } from "../host/protections.ts";
 import { sampleFacts } from "../host/sample-facts.ts";
 import { describeEnvironment } from "./environment.ts";
 import { toTomlDocument } from "./to-toml.ts";
@@ -125,7 +128,14 @@ sandbox_cgroup_only = true
 
   test("names the protections that the processor shows", () => {
     const flags = new Set(["svm", "sev", "sev_snp"]);
-    const facts = sampleFacts({ cpu: { vendor: "AuthenticAMD", model: "EPYC", count: 1, flags } });
+    const host: HostRoot = {
+      directory: undefined,
+      open: (path) => {
+        throw new KataError("system-call", { operation: "open", object: path, errno: "ENOENT" });
+      },
+    };
+    const cpu = { vendor: "AuthenticAMD", model: "EPYC", count: 1, flags };
+    const facts = sampleFacts({ protections: guestProtections(host, cpu) });
     expect(describeEnvironment(facts, IDENTITY, true).Host.AvailableGuestProtections).toEqual(["sev", "snp"]);
   });
 });

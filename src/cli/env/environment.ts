@@ -2,14 +2,32 @@
  * The structure that `env` shows: programs parse it, so names and order are upstream's, format 1.0.27.
  * Source: upstream's kata-runtime, `env`.
  */
-import { virtualizationFlag } from "../host/cpu-info.ts";
-import type { HostFacts } from "../host/host-facts.ts";
+import type { DriverName } from "../../config/index.ts";
+import type { Architecture, HostFacts } from "../host/host-facts.ts";
 
 /** Of the structure. */
 const FORMAT_VERSION = "1.0.27";
 
 /** What stands for something that could not be found out. */
 const UNKNOWN = "<<unknown>>";
+
+/** As upstream's programs, which are written in Go, call them. */
+const GO_ARCHITECTURES: Readonly<Record<Architecture, string>> = {
+  x86_64: "amd64",
+  aarch64: "arm64",
+  s390x: "s390x",
+};
+
+/** Where the agent is reached through a socket in the file system; `{ID}` is the sandbox. */
+const SOCKETS: Readonly<Record<DriverName, string>> = {
+  qemu: "",
+  clh: "{ID}/clh.sock",
+  firecracker: "",
+  remote: "",
+  stratovirt: "",
+  dragonball: "",
+  openvmm: "",
+};
 
 export interface Environment {
   readonly Kernel: { readonly Path: string; readonly Parameters: string };
@@ -29,8 +47,9 @@ export interface Environment {
     readonly MemorySlots: number;
     readonly HotPlugVFIO: string;
     readonly ColdPlugVFIO: string;
-    readonly PCIeRootPort: number;
-    readonly PCIeSwitchPort: number;
+    /** Only of QEMU, whose machines alone have such ports. */
+    readonly PCIeRootPort?: number;
+    readonly PCIeSwitchPort?: number;
     readonly Debug: boolean;
     readonly SecurityInfo: {
       readonly Rootless: boolean;
@@ -89,7 +108,7 @@ export function describeEnvironment(
   identity: RuntimeIdentity,
   capable: boolean,
 ): Environment {
-  const { hypervisor, runtime, agent, sources } = facts.configuration.configuration;
+  const { hypervisor, runtime, agent, sources, driver } = facts.configuration.configuration;
   const [major = 0, minor = 0, patch = 0] = identity.version.split("-", 1)[0]?.split(".").map(Number) ?? [];
   return {
     Kernel: { Path: hypervisor.kernel, Parameters: hypervisor.kernel_params },
@@ -104,14 +123,14 @@ export function describeEnvironment(
       EntropySource: hypervisor.entropy_source,
       SharedFS: hypervisor.shared_fs,
       VirtioFSDaemon: facts.fileServer ?? hypervisor.virtio_fs_daemon,
-      // QEMU's agent is not reached through a socket in the file system.
-      SocketPath: facts.isRoot ? "" : UNKNOWN,
+      SocketPath: facts.isRoot ? SOCKETS[driver] : UNKNOWN,
       Msize9p: hypervisor.msize_9p,
       MemorySlots: hypervisor.memory_slots,
       HotPlugVFIO: hypervisor.hot_plug_vfio,
       ColdPlugVFIO: hypervisor.cold_plug_vfio,
-      PCIeRootPort: hypervisor.pcie_root_port,
-      PCIeSwitchPort: hypervisor.pcie_switch_port,
+      ...(driver === "qemu"
+        ? { PCIeRootPort: hypervisor.pcie_root_port, PCIeSwitchPort: hypervisor.pcie_switch_port }
+        : {}),
       Debug: hypervisor.enable_debug,
       SecurityInfo: {
         Rootless: hypervisor.rootless,
@@ -143,9 +162,9 @@ export function describeEnvironment(
       SandboxCgroupOnly: runtime.sandbox_cgroup_only,
     },
     Host: {
-      AvailableGuestProtections: guestProtections(facts),
+      AvailableGuestProtections: facts.protections,
       Kernel: facts.kernelRelease,
-      Architecture: facts.architecture === "x86_64" ? "amd64" : "arm64",
+      Architecture: GO_ARCHITECTURES[facts.architecture],
       Distro: { Name: facts.distribution.name, Version: facts.distribution.version },
       CPU: { Vendor: facts.cpu.vendor, Model: facts.cpu.model, CPUs: facts.cpu.count },
       Memory: {
@@ -158,14 +177,4 @@ export function describeEnvironment(
     },
     Agent: { Debug: agent.enable_debug, Trace: agent.enable_tracing },
   };
-}
-
-/** What the processor's flags say of memory that is protected from the host; the host's kernel may still not use it. */
-function guestProtections({ cpu }: HostFacts): string[] {
-  if (virtualizationFlag(cpu) === undefined) return [];
-  return [
-    ["tdx_host_platform", "tdx"],
-    ["sev", "sev"],
-    ["sev_snp", "snp"],
-  ].flatMap(([flag = "", name = ""]) => (cpu.flags.has(flag) ? [name] : []));
 }

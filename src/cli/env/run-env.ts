@@ -2,7 +2,10 @@
 import { readlink } from "../../sys/files.ts";
 import { COMMIT, OCI_SPECS_VERSION, VERSION } from "../../version.ts";
 import { evaluate } from "../check/evaluate.ts";
-import { gatherFacts } from "../host/gather-facts.ts";
+import { textFlag } from "../flag-values.ts";
+import { findProgram, gatherFacts } from "../host/gather-facts.ts";
+import type { HostFacts } from "../host/host-facts.ts";
+import { realPathIn, snapshotRoot } from "../host/host-root.ts";
 import { type CommandContext, EXIT_OK } from "../types.ts";
 import { describeEnvironment } from "./environment.ts";
 import { toTomlDocument } from "./to-toml.ts";
@@ -13,13 +16,14 @@ export async function runEnv({ flags, environment, output }: CommandContext): Pr
   const facts = await gatherFacts({
     configurationFile: typeof option === "string" ? option : "",
     environment,
+    root: textFlag(flags, "root") ?? "",
   });
   const { configuration } = facts;
   if (configuration.kind !== "read") throw configuration.error;
   const shown = describeEnvironment(
     facts,
     {
-      path: readlink("/proc/self/exe"),
+      path: runtimePath(facts),
       version: VERSION,
       commit: COMMIT,
       ociVersion: OCI_SPECS_VERSION,
@@ -30,4 +34,12 @@ export async function runEnv({ flags, environment, output }: CommandContext): Pr
     flags.has("json") ? `${JSON.stringify(shown, null, 2)}\n` : toTomlDocument(shown, ["EnableAnnotations"]),
   );
   return EXIT_OK;
+}
+
+/** Of the running program; of a snapshot, where that host has the runtime. */
+function runtimePath({ snapshot }: HostFacts): string {
+  if (snapshot === undefined) return readlink("/proc/self/exe");
+  using host = snapshotRoot(snapshot);
+  const found = findProgram(host, "kata-runtime");
+  return found === undefined ? "" : (realPathIn(host, found) ?? "");
 }

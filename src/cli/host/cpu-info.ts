@@ -21,21 +21,27 @@ export function parseCpuInfo(text: string): CpuInfo {
     const colon = line.indexOf(":");
     if (colon < 0) continue;
     const name = line.slice(0, colon).trim();
-    if (name === "processor") count++;
+    // On s390x each has a line of its own: `processor 0: version = FF, …`.
+    if (/^processor( \d+)?$/.test(name)) count++;
     if (!fields.has(name)) fields.set(name, line.slice(colon + 1).trim());
   }
   const first = (...names: string[]) =>
     names.map((name) => fields.get(name)).find((value) => value !== undefined) ?? "";
   return {
     vendor: first("vendor_id", "CPU implementer"),
-    model: first("model name", "CPU part"),
+    model: first("model name", "CPU part") || s390Machine(fields.get("processor 0")),
     count,
     flags: new Set(
-      first("flags", "Features")
+      first("flags", "Features", "features")
         .split(/\s+/)
         .filter((flag) => flag !== ""),
     ),
   };
+}
+
+/** Type of an s390x machine: `8561`. */
+function s390Machine(processor = ""): string {
+  return /machine = (\w+)/.exec(processor)?.[1] ?? "";
 }
 
 /** `vmx` or `svm` if the processor shows it, as machines without nested virtualization do not. */

@@ -1,71 +1,103 @@
 /** Looks at the host. Nothing is changed; what cannot be found out becomes a fact too. */
 import { type Configuration, defaultConfiguration, VIRTIOFSD_PATHS } from "../../config/index.ts";
-import { describeError, hasErrno, KataError } from "../../kata-error.ts";
+import { KataError } from "../../kata-error.ts";
 import { chooseAccelerator } from "../../sandbox/hypervisor/accelerator.ts";
 import { loadConfiguration } from "../../sandbox/load-configuration.ts";
-import {
-  exists,
-  O_RDONLY,
-  O_RDWR,
-  open,
-  read,
-  readTextFileIfExists,
-  S_IFMT,
-  S_IFREG,
-  stat,
-} from "../../sys/files.ts";
 import { uname } from "../../sys/host.ts";
 import { kernel } from "../../sys/kernel.ts";
+import { CLASSIC_MODULES } from "./classic-findings.ts";
 import { parseCpuInfo } from "./cpu-info.ts";
-import type {
-  ConfigurationFact,
-  DeviceFact,
-  FileFact,
-  HostFacts,
-  HypervisorFact,
-  KernelFormat,
+import {
+  type Architecture,
+  type ConfigurationFact,
+  type FileFact,
+  type HostFacts,
+  type HypervisorFact,
+  QEMU_PROGRAMS,
 } from "./host-facts.ts";
+import {
+  deviceFact,
+  existsIn,
+  fileFact,
+  type HostRoot,
+  headIn,
+  snapshotRoot,
+  THIS_HOST,
+  textIn,
+} from "./host-root.ts";
 import { KERNEL_HEAD_BYTES, kernelFormat } from "./kernel-format.ts";
+import { readPlatform } from "./platform.ts";
 import { programVersion, versionFailure } from "./program-version.ts";
+import { guestProtections } from "./protections.ts";
+import {
+  snapshotAccelerator,
+  snapshotArchitecture,
+  snapshotConfiguration,
+  snapshotKernelRelease,
+  versionInProgram,
+} from "./snapshot.ts";
 import { parseCgroupLayout, parseFilesystems, parseMemoryInfo, parseOsRelease } from "./system-files.ts";
 
 export interface FactsRequest {
   /** `--config`; empty if it was not given. */
   readonly configurationFile: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** `--root`: a snapshot of another host; empty for this one. */
+  readonly root: string;
 }
 
-export async function gatherFacts({ configurationFile, environment }: FactsRequest): Promise<HostFacts> {
-  const configuration = readConfiguration(configurationFile, environment.KATA_CONF_FILE ?? "");
+/** @throws KataError `system-call` if the snapshot's directory is none. */
+export async function gatherFacts(request: FactsRequest): Promise<HostFacts> {
+  if (request.root === "") return await gather(THIS_HOST, request);
+  using snapshot = snapshotRoot(request.root);
+  return await gather(snapshot, request);
+}
+
+async function gather(host: HostRoot, { configurationFile, environment }: FactsRequest): Promise<HostFacts> {
+  const isSnapshot = host.directory !== undefined;
+  const text = (path: string) => textIn(host, path) ?? "";
+  const cpu = parseCpuInfo(text("/proc/cpuinfo"));
+  const architecture = isSnapshot ? snapshotArchitecture(host, cpu) : kernel().architecture;
+  const configuration = isSnapshot
+    ? snapshotConfiguration(host, configurationFile)
+    : readConfiguration(configurationFile, environment.KATA_CONF_FILE ?? "");
   const { hypervisor } = configuration.configuration;
-  const [accelerator, monitor] = await Promise.all([chooseAccelerator(), askHypervisor(hypervisor.path)]);
-  const text = (path: string) => readTextFileIfExists(path) ?? "";
-  const kernelFile = fileFact(hypervisor.kernel);
+  const [accelerator, monitor] = await Promise.all([
+    isSnapshot ? snapshotAccelerator(host, cpu, architecture) : chooseAccelerator(),
+    askHypervisor(host, monitorPath(configuration, architecture)),
+  ]);
+  const kernelFile = fileFact(host, hypervisor.kernel);
+  const path = isSnapshot ? undefined : environment.PATH;
   return {
-    architecture: kernel().architecture,
-    isRoot: kernel().syscall("geteuid") === 0,
-    kernelRelease: uname().release,
+    snapshot: host.directory,
+    architecture,
+    platform: readPlatform(host, cpu),
+    // Of a snapshot it does not matter who looks at it.
+    isRoot: isSnapshot || kernel().syscall("geteuid") === 0,
+    kernelRelease: isSnapshot ? snapshotKernelRelease(host) : uname().release,
     distribution: parseOsRelease(text("/etc/os-release") || text("/usr/lib/os-release")),
-    cpu: parseCpuInfo(text("/proc/cpuinfo")),
+    cpu,
     memory: parseMemoryInfo(text("/proc/meminfo")),
     accelerator,
     configuration,
     hypervisor: monitor,
-    kernel: { ...kernelFile, format: kernelFile.usable ? readKernelFormat(kernelFile.path) : "unknown" },
+    kernel: { ...kernelFile, format: kernelFormatOf(host, kernelFile) },
     root:
       hypervisor.image === ""
-        ? { ...fileFact(hypervisor.initrd), kind: "initrd" }
-        : { ...fileFact(hypervisor.image), kind: "image" },
-    fileServer: findFileServer(configuration.configuration),
+        ? { ...fileFact(host, hypervisor.initrd), kind: "initrd" }
+        : { ...fileFact(host, hypervisor.image), kind: "image" },
+    fileServer: findFileServer(host, configuration.configuration),
     devices: {
-      tun: deviceFact("/dev/net/tun"),
-      vhostVsock: deviceFact("/dev/vhost-vsock"),
-      vhostNet: deviceFact("/dev/vhost-net"),
+      tun: deviceFact(host, "/dev/net/tun"),
+      vhostVsock: deviceFact(host, "/dev/vhost-vsock"),
+      vhostNet: deviceFact(host, "/dev/vhost-net"),
     },
     cgroups: parseCgroupLayout(text("/proc/self/mounts"), text("/sys/fs/cgroup/cgroup.controllers")),
+    modules: new Set(CLASSIC_MODULES.filter((name) => existsIn(host, `/sys/module/${name}`))),
+    protections: guestProtections(host, cpu),
     filesystems: parseFilesystems(text("/proc/filesystems")),
-    containerd: findProgram("containerd", environment.PATH),
-    shim: findProgram("containerd-shim-kata-v2", environment.PATH),
+    containerd: findProgram(host, "containerd", path),
+    shim: findProgram(host, "containerd-shim-kata-v2", path),
   };
 }
 
@@ -83,9 +115,15 @@ function readConfiguration(option: string, environment: string): ConfigurationFa
   }
 }
 
-async function askHypervisor(path: string): Promise<HypervisorFact> {
-  const program = fileFact(path);
+/** What would be run; without a configuration, the QEMU of the host's own architecture. */
+function monitorPath({ kind, configuration }: ConfigurationFact, architecture: Architecture): string {
+  return kind === "read" ? configuration.hypervisor.path : `/usr/bin/${QEMU_PROGRAMS[architecture]}`;
+}
+
+async function askHypervisor(host: HostRoot, path: string): Promise<HypervisorFact> {
+  const program = fileFact(host, path);
   if (!program.usable) return { program, version: "", error: program.why };
+  if (host.directory !== undefined) return { program, version: versionInProgram(host, path), error: "" };
   try {
     return { program, version: await programVersion(path), error: "" };
   } catch (error) {
@@ -93,51 +131,25 @@ async function askHypervisor(path: string): Promise<HypervisorFact> {
   }
 }
 
-function fileFact(path: string): FileFact {
-  if (path === "") return { usable: false, path, why: "not set" };
-  try {
-    using file = open(path, O_RDONLY);
-    const { mode, size } = stat(`/proc/self/fd/${file.fd}`);
-    if ((mode & S_IFMT) !== S_IFREG) return { usable: false, path, why: "no ordinary file" };
-    if (size === 0) return { usable: false, path, why: "empty" };
-    return { usable: true, path, bytes: size };
-  } catch (error) {
-    return { usable: false, path, why: reason(error) };
-  }
+function kernelFormatOf(host: HostRoot, file: FileFact) {
+  return file.usable ? kernelFormat(headIn(host, file.path, KERNEL_HEAD_BYTES)) : "unknown";
 }
 
-function readKernelFormat(path: string): KernelFormat {
-  using file = open(path, O_RDONLY);
-  const head = new Uint8Array(KERNEL_HEAD_BYTES);
-  return kernelFormat(head.subarray(0, read(file.fd, head)));
-}
-
-function deviceFact(path: string): DeviceFact {
-  try {
-    open(path, O_RDWR).close();
-    return { usable: true };
-  } catch (error) {
-    return { usable: false, why: reason(error) };
-  }
-}
-
-function reason(error: unknown): string {
-  if (hasErrno(error, "ENOENT", "ENOTDIR", "ENXIO", "ENODEV")) return "missing";
-  if (hasErrno(error, "EACCES", "EPERM")) return "no permission";
-  return describeError(error);
-}
-
-function findFileServer({ hypervisor }: Configuration): string | undefined {
+function findFileServer(host: HostRoot, { hypervisor }: Configuration): string | undefined {
   if (hypervisor.virtio_fs_daemon !== "") {
-    return exists(hypervisor.virtio_fs_daemon) ? hypervisor.virtio_fs_daemon : undefined;
+    return existsIn(host, hypervisor.virtio_fs_daemon) ? hypervisor.virtio_fs_daemon : undefined;
   }
-  return [...hypervisor.valid_virtio_fs_daemon_paths, ...VIRTIOFSD_PATHS].find((path) => exists(path));
+  return [...hypervisor.valid_virtio_fs_daemon_paths, ...VIRTIOFSD_PATHS].find((path) =>
+    existsIn(host, path),
+  );
 }
 
 /** Directories in a PATH that are searched. */
 const MAX_PATH_ENTRIES = 64;
 
-function findProgram(
+/** Where `name` is; undefined if it is nowhere in `path`. */
+export function findProgram(
+  host: HostRoot,
   name: string,
   path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 ): string | undefined {
@@ -145,5 +157,5 @@ function findProgram(
     .split(":", MAX_PATH_ENTRIES)
     .filter((directory) => directory.startsWith("/"))
     .map((directory) => `${directory}/${name}`)
-    .find((candidate) => exists(candidate));
+    .find((candidate) => existsIn(host, candidate));
 }

@@ -3,6 +3,7 @@ import type { Configuration } from "../../config/index.ts";
 import type { KataError } from "../../kata-error.ts";
 import type { AcceleratorChoice } from "../../sandbox/hypervisor/accelerator.ts";
 import type { CpuInfo } from "./cpu-info.ts";
+import type { Platform } from "./platform.ts";
 import type { CgroupLayout, Distribution, MemoryInfo } from "./system-files.ts";
 
 /** A file that is needed. `why` is the errno name, or a phrase. */
@@ -30,8 +31,20 @@ export interface HypervisorFact {
 
 export type KernelFormat = "bzImage" | "ELF" | "arm64 Image" | "unknown";
 
+export type Architecture = "x86_64" | "aarch64" | "s390x";
+
+/** QEMU of each architecture. */
+export const QEMU_PROGRAMS: Readonly<Record<Architecture, string>> = {
+  x86_64: "qemu-system-x86_64",
+  aarch64: "qemu-system-aarch64",
+  s390x: "qemu-system-s390x",
+};
+
 export interface HostFacts {
-  readonly architecture: "x86_64" | "aarch64";
+  /** Directory of a snapshot of another host; undefined for this one, which was tried. */
+  readonly snapshot: string | undefined;
+  readonly architecture: Architecture;
+  readonly platform: Platform;
   readonly isRoot: boolean;
   /** `uname -r` */
   readonly kernelRelease: string;
@@ -52,6 +65,10 @@ export interface HostFacts {
     readonly vhostNet: DeviceFact;
   };
   readonly cgroups: CgroupLayout;
+  /** Those of {@link CLASSIC_MODULES} that the kernel has. */
+  readonly modules: ReadonlySet<string>;
+  /** Of {@link guestProtections}. */
+  readonly protections: readonly string[];
   readonly filesystems: ReadonlySet<string>;
   /** `containerd` and where it was found; undefined if it is not in PATH. */
   readonly containerd: string | undefined;

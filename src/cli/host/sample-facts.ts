@@ -5,11 +5,13 @@ import type { HostFacts } from "./host-facts.ts";
 export function sampleFacts(changes: Partial<HostFacts> = {}): HostFacts {
   const text = '[hypervisor.qemu]\nkernel = "/k/vmlinux"\ninitrd = "/k/initrd"\n';
   return {
+    snapshot: undefined,
     architecture: "x86_64",
+    platform: { name: "", cloud: undefined, isVirtual: false, isContainer: false },
     isRoot: true,
     kernelRelease: "6.1.0-40-amd64",
     distribution: { id: "debian", like: [], name: "Debian GNU/Linux", version: "12" },
-    cpu: { vendor: "GenuineIntel", model: "Xeon", count: 4, flags: new Set(["vmx"]) },
+    cpu: { vendor: "GenuineIntel", model: "Xeon", count: 4, flags: new Set(["vmx", "lm", "sse4_1"]) },
     memory: { total: 15858032, free: 10365404, available: 12566468 },
     accelerator: { accelerator: "kvm", reason: undefined },
     configuration: { kind: "read", configuration: parseConfiguration(text, "/etc/kata-containers/c.toml") },
@@ -23,6 +25,8 @@ export function sampleFacts(changes: Partial<HostFacts> = {}): HostFacts {
     fileServer: "/usr/lib/qemu/virtiofsd",
     devices: { tun: { usable: true }, vhostVsock: { usable: true }, vhostNet: { usable: true } },
     cgroups: { mode: "unified", controllers: new Set(["cpu", "memory", "pids"]) },
+    modules: new Set(["kvm", "kvm_intel", "vhost", "vhost_net"]),
+    protections: [],
     filesystems: new Set(["overlay"]),
     containerd: "/usr/bin/containerd",
     shim: "/usr/local/bin/containerd-shim-kata-v2",

@@ -1,0 +1,19 @@
+/** All commands, in the order of the help. */
+import { AZURE_COMMAND } from "./azure-command.ts";
+import { CHECK_COMMAND } from "./check-command.ts";
+import { COMPLETION_COMMAND } from "./completion-command.ts";
+import { CONFIG_COMMAND } from "./config-command.ts";
+import { DOCTOR_COMMAND } from "./doctor-command.ts";
+import { ENV_COMMAND } from "./env-command.ts";
+import type { Command } from "./types.ts";
+import { VERSION_COMMAND } from "./version-command.ts";
+
+export const COMMANDS: readonly Command[] = [
+  CHECK_COMMAND,
+  DOCTOR_COMMAND,
+  ENV_COMMAND,
+  CONFIG_COMMAND,
+  AZURE_COMMAND,
+  COMPLETION_COMMAND,
+  VERSION_COMMAND,
+];
