@@ -10,7 +10,7 @@ export const VIRTIOFSD_PATHS: readonly string[] = ["/usr/libexec/virtiofsd", "/u
 /** What a pod may say to the file server: nothing that names a path, a user or a confinement. */
 const HARMLESS_FILE_SERVER_ARGUMENTS = [
   /^--thread-pool-size=\d{1,3}$/,
-  /^--announce-submounts$/,
+  /^--(no-)?announce-submounts$/,
   /^--(no-)?xattr$/,
 ];
 
@@ -87,7 +87,9 @@ export const HYPERVISOR_KEYS = {
   virtio_fs_cache_size: integer(0, "Window of the host's page cache in the guest (DAX).", { annotation: true }),
   virtio_fs_is_dax: flag(false, "Use the DAX window.", { dialect: "rs" }),
   virtio_fs_queue_size: integer(1024, "Requests that wait for the file server.", { drivers: "QCO", min: 1, max: 32_768 }),
-  virtio_fs_extra_args: texts(["--thread-pool-size=1", "--announce-submounts"], "More arguments of the file server.", { annotation: true, podItems: HARMLESS_FILE_SERVER_ARGUMENTS }),
+  // Announced, a mount of the host is a file system of its own in the guest, which Linux takes down while a closed file's release
+  // is under way: "Busy inodes after unmount", a crash where the kernel is built to stop at that, as Debian's 6.1 is.
+  virtio_fs_extra_args: texts(["--thread-pool-size=1", "--no-announce-submounts"], "More arguments of the file server.", { annotation: true, podItems: HARMLESS_FILE_SERVER_ARGUMENTS }),
   msize_9p: integer(8192, "Largest 9p message, bytes.", { drivers: "QF", annotation: true, min: 4096 }),
   prefetch_list_path: path("", "Files that a lazy image loads first.", { drivers: "D", dialect: "rs", annotation: "prefetch_files.list" }),
   // Disks

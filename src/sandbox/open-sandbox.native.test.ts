@@ -1,7 +1,7 @@
 /** A sandbox that cannot be opened, that loses a part, or whose shim is killed: the reason is told and the host is clean. */
 import { hasCode, KataError } from "../kata-error.ts";
 import { CancelSource } from "../sys/cancellation.ts";
-import { withDeadline } from "../sys/clock.ts";
+import { sleep, withDeadline } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
 import { readDirectory, readTextFileIfExists, writeFile } from "../sys/files.ts";
 import { pipe } from "../sys/pipe.ts";
@@ -112,6 +112,32 @@ vmTest("kill -9 of the shim leaves what cleanUpSandbox() gives back", async () =
   await expectNoTraces(id);
   await cleanUpSandbox(id);
 });
+
+/** From before anything is made to a machine whose guest boots, ms. */
+const MOMENTS_MS = [1, 5, 15, 30, 50, 75, 100, 200, 400, 1000];
+
+vmTest(
+  "kill -9 of the shim at any moment of a start leaves nothing that cleanUpSandbox() does not find",
+  async () => {
+    using place = testPlace();
+    for (const moment of MOMENTS_MS) {
+      const id = testId();
+      const shim = clone({ flags: 0 });
+      if (shim.role === "child") {
+        loop.abandon();
+        await sleeping(id, place);
+        await new Promise(() => undefined);
+        return;
+      }
+      await sleep(loop, moment);
+      pidfdSendSignal(shim.pidfd, SIGKILL);
+      await waitForChild(shim.pidfd, shim.pid);
+      shim.pidfd.close();
+      await cleanUpSandbox(id);
+      await expectNoTraces(id);
+    }
+  },
+);
 
 vmTest("cleanUpSandbox() goes by no record that is damaged, and still removes the directories", async () => {
   const id = testId();

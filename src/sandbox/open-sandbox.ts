@@ -14,12 +14,17 @@ import type { AgentConnection } from "./agent-client.ts";
 import { connectAgent } from "./agent-connection.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "./guest-setup.ts";
-import { chooseAccelerator, warnOfEmulation } from "./hypervisor/accelerator.ts";
+import { checkBoard, chooseAccelerator, warnOfEmulation } from "./hypervisor/accelerator.ts";
 import { qemu } from "./hypervisor/qemu/driver.ts";
 import type { MachineSpec, VirtualMachine } from "./hypervisor/types.ts";
 import { chooseNetwork, type NetworkChoice } from "./network/network-choice.ts";
 import { connectPodNetwork, isHostNetwork, type PodNetwork } from "./network/pod-network.ts";
-import { createHostCgroup, hostCgroupPath, removeHostCgroup } from "./resources/host-cgroup.ts";
+import {
+  createHostCgroup,
+  hostCgroupDirectories,
+  hostCgroupPath,
+  removeHostCgroup,
+} from "./resources/host-cgroup.ts";
 import { hostSize } from "./resources/host-size.ts";
 import { machineSize } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
@@ -61,10 +66,12 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     undo.add("run directories", () => removeRunDirectories(paths));
     const record = new CrashRecorder(paths);
     const cgroupPath = hostCgroupPath(id, spec.linux?.cgroupsPath, settings.sandboxCgroupOnly);
-    const cgroups = createHostCgroup(cgroupPath, logger);
-    undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
+    const directories = hostCgroupDirectories(cgroupPath);
     const namespace = network.kind === "namespace" ? network.path : undefined;
-    record.update({ cgroups, networkNamespace: namespace });
+    // Before there is anything to clean up.
+    record.update({ cgroups: directories, networkNamespace: namespace });
+    const cgroups = createHostCgroup(directories, logger);
+    undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
 
     const room = MountRoom.open();
     undo.add("mount namespace", () => room[Symbol.dispose]());
@@ -75,6 +82,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       joinNetwork(network, settings, record, undo),
     );
     warnOfEmulation(choice, logger);
+    checkBoard(choice, settings.machine.machineType);
     throwIfCancelled(signal);
 
     const machineSpec: MachineSpec = {

@@ -12,6 +12,7 @@ export interface SandboxSettings {
     readonly machineType: string;
     readonly machineOptions: string;
     readonly cpuFeatures: string;
+    readonly firmware: string;
     readonly kernel: string;
     readonly root: GuestRoot;
     readonly kernelParameters: string;
@@ -46,6 +47,7 @@ export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configur
   if (hypervisor.shared_fs !== "virtio-fs") {
     throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs");
   }
+  refuseUnkeptPromises(hypervisor);
   const model = runtime.internetworking_model;
   if (model !== "tcfilter" && model !== "none") {
     throw unsupported("internetworking_model", model, "tcfilter or none");
@@ -56,6 +58,7 @@ export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configur
       machineType: hypervisor.machine_type,
       machineOptions: hypervisor.machine_accelerators,
       cpuFeatures: hypervisor.cpu_features,
+      firmware: hypervisor.firmware,
       kernel: hypervisor.kernel,
       root:
         hypervisor.image === ""
@@ -99,6 +102,15 @@ export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configur
   };
 }
 
+/** What protects the host or the guest is refused as long as it is not there: to ignore it would be a false promise. */
+function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
+  if (hypervisor.confidential_guest) throw unsupported("confidential_guest", true, "false");
+  if (hypervisor.rootless) throw unsupported("rootless", true, "false");
+  if (hypervisor.kernel_verity_params !== "") {
+    throw unsupported("kernel_verity_params", hypervisor.kernel_verity_params, "an empty text");
+  }
+}
+
 function fileServerProgram(program: string, candidates: readonly string[]): string {
   if (program !== "") return program;
   const found = candidates.find((candidate) => exists(candidate));
@@ -111,7 +123,7 @@ function fileServerProgram(program: string, candidates: readonly string[]): stri
   });
 }
 
-function unsupported(key: string, value: string, instead: string): KataError {
+function unsupported(key: string, value: string | boolean, instead: string): KataError {
   return new KataError("unsupported", {
     operation: "read configuration",
     object: `${key} = ${JSON.stringify(value)}`,

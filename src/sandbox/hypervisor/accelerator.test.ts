@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { chooseAccelerator, warnOfEmulation } from "./accelerator.ts";
+import { checkBoard, chooseAccelerator, warnOfEmulation } from "./accelerator.ts";
 
 test("chooseAccelerator() takes a KVM that runs a vCPU", async () => {
   expect(await chooseAccelerator(async () => ({ works: true, reason: "" }))).toEqual({
@@ -17,4 +17,13 @@ test("warnOfEmulation() warns once of TCG, with the reason, and of nothing else"
   expect(logger.warn.mock.calls).toEqual([
     [expect.stringMatching(/development only.*no security boundary/), { reason: "/dev/kvm is missing" }],
   ]);
+});
+
+test("checkBoard() refuses to emulate a microvm, and nothing else", () => {
+  const emulated = { accelerator: "tcg", reason: "/dev/kvm is missing" } as const;
+  expect(() => checkBoard(emulated, "microvm")).toThrow(
+    expect.objectContaining({ code: "unsupported", hint: expect.stringContaining("q35") }),
+  );
+  checkBoard(emulated, "q35");
+  checkBoard({ accelerator: "kvm", reason: undefined }, "microvm");
 });

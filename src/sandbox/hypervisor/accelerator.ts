@@ -3,6 +3,7 @@
  * /dev/kvm that cannot run an ordinary kernel.
  */
 
+import { KataError } from "../../kata-error.ts";
 import { exists } from "../../sys/files.ts";
 import type { Logger } from "../types.ts";
 import { probeKvm } from "./kvm-probe.ts";
@@ -30,4 +31,19 @@ export function warnOfEmulation(choice: AcceleratorChoice, logger: Logger): void
     "no usable hardware virtualization: the guest is emulated (TCG). This is slow, for development only, and no security boundary",
     { reason: choice.reason },
   );
+}
+
+/**
+ * Refuses a board on which an emulated guest would never come up: `microvm` has no clock that a kernel could measure the CPU's
+ * time stamp counter with, which hardware virtualization makes unnecessary.
+ *
+ * @throws KataError `unsupported`.
+ */
+export function checkBoard({ accelerator, reason }: AcceleratorChoice, machineType: string): void {
+  if (accelerator !== "tcg" || machineType !== "microvm") return;
+  throw new KataError("unsupported", {
+    operation: "emulate machine",
+    object: `machine_type = "microvm" (${reason})`,
+    hint: "without hardware virtualization set machine_type of [hypervisor.qemu] to q35",
+  });
 }

@@ -3,6 +3,7 @@ import { type KernelParametersRequest, kernelCommandLine } from "./kernel-parame
 
 const REQUEST: KernelParametersRequest = {
   accelerator: "kvm",
+  machineType: "q35",
   root: { kind: "initrd", path: "/i" },
   console: "ttyS0",
   debug: false,
@@ -14,6 +15,17 @@ describe("kernelCommandLine()", () => {
   test("trusts the time stamp counter only of a real CPU", () => {
     expect(kernelCommandLine(REQUEST).split(" ")).toContain("tsc=reliable");
     expect(kernelCommandLine({ ...REQUEST, accelerator: "tcg" })).not.toContain("tsc=");
+  });
+
+  test("spares an emulated machine what takes it long, and leaves it a timer", () => {
+    const words = (changes: Partial<KernelParametersRequest>) =>
+      kernelCommandLine({ ...REQUEST, accelerator: "tcg", maxVcpus: 1, ...changes }).split(" ");
+    expect(words({})).toEqual(expect.arrayContaining(["init_on_alloc=0", "nolapic_timer", "hpet=disable"]));
+    expect(words({ maxVcpus: 2 })).not.toContain("nolapic_timer");
+    expect(words({ machineType: "microvm" })).not.toContain("nolapic_timer");
+    expect(
+      words({ accelerator: "kvm" }).some((word) => /nolapic_timer|hpet|init_on_alloc|blacklist/.test(word)),
+    ).toBe(false);
   });
 
   test("puts what the configuration adds last, where it wins", () => {

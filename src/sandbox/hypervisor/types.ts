@@ -74,6 +74,8 @@ export interface MachineSpec {
   readonly machineOptions: string;
   /** Options for the CPU model, such as `pmu=off`; only with hardware virtualization. */
   readonly cpuFeatures: string;
+  /** The machine's firmware; empty for the monitor's own. */
+  readonly firmware: string;
   readonly kernel: string;
   readonly root: GuestRoot;
   /** Parameters that come after the driver's own, and win. */

@@ -33,26 +33,47 @@ export function hostCgroupPath(
   return `${path.slice(0, slash)}/kata_${path.slice(slash + 1)}`;
 }
 
+/** The directories of the group, one in each hierarchy that is there; none of them is made. */
+export function hostCgroupDirectories(path: string): string[] {
+  return hierarchies().map((root) => `${root}${path}`);
+}
+
 /**
- * Makes the group in every hierarchy that is there.
+ * Makes the group.
  *
  * @returns its directories; empty, with a warning, on a host whose cgroups cannot be changed: they limit and count, but are
  * no part of the isolation.
  */
-export function createHostCgroup(path: string, logger: Logger): string[] {
+export function createHostCgroup(directories: readonly string[], logger: Logger): readonly string[] {
   const made: string[] = [];
   try {
-    for (const root of hierarchies()) {
-      const directory = `${root}${path}`;
-      mkdirAll(directory.slice(0, directory.lastIndexOf("/")));
-      mkdirIfMissing(directory);
+    for (const directory of directories) {
+      makeGroup(directory);
       made.push(directory);
     }
     return made;
   } catch (error) {
     logger.warn("the virtual machine runs in the shim's own cgroup", { error: describeError(error) });
-    for (const directory of made) rmdirIfExists(directory);
+    for (const directory of made) {
+      rmdirIfExists(directory);
+      removeEmptyOverhead(directory);
+    }
     return [];
+  }
+}
+
+/** Another sandbox's end may remove the common parent between our making it and using it. */
+const MAKE_TRIES = 5;
+
+function makeGroup(directory: string): void {
+  for (let tries = 1; ; tries++) {
+    mkdirAll(directory.slice(0, directory.lastIndexOf("/")));
+    try {
+      mkdirIfMissing(directory);
+      return;
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT") || tries >= MAKE_TRIES) throw error;
+    }
   }
 }
 

@@ -117,6 +117,8 @@ export class SharedDirectory {
       const point = `${this.paths.mounts}/${name}`;
       detach(point);
       removePoint(point);
+      const slash = name.indexOf("/");
+      if (slash > 0) removeEmpty(`${this.paths.mounts}/${name.slice(0, slash)}`);
     });
   }
 
@@ -144,6 +146,14 @@ function detach(point: string): void {
   } catch (error) {
     // EINVAL: nothing is mounted there any more.
     if (!hasErrno(error, "EINVAL", "ENOENT")) throw error;
+  }
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirIfExists(directory);
+  } catch (error) {
+    if (!hasErrno(error, "ENOTEMPTY", "EEXIST")) throw error;
   }
 }
 

@@ -31,3 +31,11 @@ test("virtiofsdArguments() says the same to the C program in its words", () => {
     "--thread-pool-size=1",
   ]);
 });
+
+test("virtiofsdArguments() does not tell the C program to leave out what it leaves out anyway", () => {
+  const extraArguments = ["--no-announce-submounts"];
+  expect(virtiofsdArguments("c", { ...REQUEST, extraArguments })).not.toContainEqual(
+    expect.stringContaining("submounts"),
+  );
+  expect(virtiofsdArguments("rust", { ...REQUEST, extraArguments })).toContain("--no-announce-submounts");
+});

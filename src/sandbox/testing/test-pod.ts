@@ -16,7 +16,7 @@ import {
   symlink,
   writeFile,
 } from "../../sys/files.ts";
-import { getpid } from "../../sys/process.ts";
+import { getcwd, getpid } from "../../sys/process.ts";
 import { environment } from "../../sys/program.ts";
 import { test } from "../../sys/testing/native-test.ts";
 import type { Logger, Sandbox } from "../types.ts";
@@ -60,8 +60,8 @@ export function testConfiguration(changes: Partial<Configuration["hypervisor"]> 
     hypervisor: {
       ...configuration.hypervisor,
       path: "/usr/bin/qemu-system-x86_64",
-      kernel: `${currentDirectory()}/${IMAGE}/vmlinuz`.replace(/^.*\/\//, "/"),
-      initrd: `${currentDirectory()}/${IMAGE}/initrd`.replace(/^.*\/\//, "/"),
+      kernel: imageFile(guestKernel()),
+      initrd: imageFile("initrd"),
       image: "",
       default_vcpus: 1,
       default_memory: GUEST_MEMORY_MIB,
@@ -70,8 +70,14 @@ export function testConfiguration(changes: Partial<Configuration["hypervisor"]> 
   };
 }
 
-function currentDirectory(): string {
-  return environment.PWD ?? "/";
+function imageFile(name: string): string {
+  const path = `${IMAGE}/${name}`;
+  return path.startsWith("/") ? path : `${getcwd()}/${path}`;
+}
+
+/** The kernel as an ELF file starts at once; only x86 has it. */
+function guestKernel(): string {
+  return exists(imageFile("vmlinux")) ? "vmlinux" : "vmlinuz";
 }
 
 /** A machine boots in seconds under emulation, and in many on a busy host, ms. */
@@ -163,7 +169,7 @@ export function testSpec(rootfs: string, args: readonly string[], changes: Parti
       },
     ],
     linux: {
-      cgroupsPath: "/kata-test",
+      cgroupsPath: `/kata-test-${made++}`,
       namespaces: [{ type: "pid" }, { type: "ipc" }, { type: "uts" }, { type: "mount" }, { type: "network" }],
     },
     ...changes,

@@ -9,6 +9,7 @@ const SPEC: MachineSpec = {
   machineType: "q35",
   machineOptions: "",
   cpuFeatures: "pmu=off",
+  firmware: "",
   kernel: "/k",
   root: { kind: "initrd", path: "/i" },
   kernelParameters: "agent.log=info",
@@ -68,16 +69,24 @@ describe("qemuArguments()", () => {
     expect(args.join(" ")).not.toContain("virtserialport");
   });
 
+  test("starts the firmware that is wanted", () => {
+    expect(valuesOf("-bios", qemuArguments({ ...SPEC, firmware: "/qboot.rom" }, SERIAL))).toEqual([
+      "/qboot.rom",
+    ]);
+  });
+
   test("gives a microvm no PCI device and no hot-plug port", () => {
     const args = qemuArguments({ ...SPEC, machineType: "microvm" }, SERIAL);
     expect(valuesOf("-machine", args)).toEqual([
-      "microvm,accel=kvm,memory-backend=memory0,pit=off,pic=off,rtc=on,acpi=off",
+      "microvm,accel=kvm,memory-backend=memory0,pit=off,pic=off,rtc=on,acpi=on",
     ]);
     expect(valuesOf("-device", args).filter((device) => /-pci|pcie/.test(device))).toEqual([]);
   });
 
-  test("emulates the largest CPU, without options for a real one", () => {
-    expect(valuesOf("-cpu", qemuArguments({ ...SPEC, accelerator: "tcg" }, SERIAL))).toEqual(["max"]);
+  test("emulates the largest CPU without what is slow, and without options for a real one", () => {
+    expect(valuesOf("-cpu", qemuArguments({ ...SPEC, accelerator: "tcg" }, SERIAL))).toEqual([
+      "max,erms=off,fsrm=off,la57=off,smap=off,smep=off,umip=off,pku=off",
+    ]);
   });
 
   test("makes every device that the guest starts with", () => {

@@ -8,6 +8,7 @@
 import { KataError } from "../../../kata-error.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { Device, MachineSpec } from "../types.ts";
+import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
 
 /** The bus that devices of the start are on. */
 const ROOT_BUS = "pcie.0";
@@ -67,6 +68,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...rootDisk(spec),
     ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
     ...hotPlugPorts(spec),
+    ...(spec.firmware === "" ? [] : ["-bios", spec.firmware]),
     ...["-kernel", spec.kernel],
     ...(spec.root.kind === "initrd" ? ["-initrd", spec.root.path] : []),
     ...["-append", kernelCommandLine({ ...spec, console: "ttyS0", additional: spec.kernelParameters })],
@@ -94,13 +96,14 @@ function flag(name: string, options: readonly string[]): string[] {
 
 function boardOptions(spec: MachineSpec): string[] {
   const own = [`accel=${spec.accelerator}`, "memory-backend=memory0"];
-  if (spec.machineType === "microvm") own.push("pit=off", "pic=off", "rtc=on", "acpi=off");
+  // A distribution's kernel finds this board's devices through ACPI alone.
+  if (spec.machineType === "microvm") own.push("pit=off", "pic=off", "rtc=on", "acpi=on");
   // Comes from the operator's configuration, whose author means the commas.
   return [...own, ...spec.machineOptions.split(",").filter((option) => option !== "")];
 }
 
 function cpuOptions(spec: MachineSpec): string[] {
-  if (spec.accelerator === "tcg") return [];
+  if (spec.accelerator === "tcg") return SLOW_TO_EMULATE.map((name) => `${name}=off`);
   return spec.cpuFeatures.split(",").filter((option) => option !== "");
 }
 

@@ -71,6 +71,7 @@ function spec(path: string): MachineSpec {
     machineType: "q35",
     machineOptions: "",
     cpuFeatures: "",
+    firmware: "",
     kernel: `${path}/kernel`,
     root: { kind: "initrd", path: `${path}/initrd` },
     kernelParameters: "",

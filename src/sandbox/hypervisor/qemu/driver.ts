@@ -17,6 +17,7 @@ import { enterHelperNamespaces } from "../helper-confinement.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
 import type { AgentChannel, Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
 import { type DeviceDescriptors, qemuArguments } from "./command-line.ts";
+import { chooseFirmware } from "./fast-emulation.ts";
 import { type MonitorStream, QmpClient } from "./qmp-client.ts";
 import { QemuMachine } from "./virtual-machine.ts";
 
@@ -28,7 +29,8 @@ const SECTION = "[hypervisor.qemu]";
 
 export const qemu: Hypervisor = { boot };
 
-async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
+async function boot(request: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
+  const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
   checkFiles(spec);
   throwIfCancelled(context.signal);
   const undo = new Rollback();
@@ -117,6 +119,7 @@ function checkFiles(spec: MachineSpec): void {
   requireFile("kernel", spec.kernel);
   requireFile(asset, spec.root.path);
   requireKernel(spec.kernel);
+  if (spec.firmware !== "") requireFile("firmware", spec.firmware);
   const bytes = stat(spec.root.path).size;
   if (spec.root.kind === "initrd" && bytes > spec.memoryMib * (1 << 20)) {
     throw new KataError("invalid-configuration", {
@@ -128,7 +131,8 @@ function checkFiles(spec: MachineSpec): void {
 }
 
 function requireFile(key: string, path: string): void {
-  const hint = `set ${key} of ${SECTION} in configuration.toml to the guest's ${key}, or build one with npm run image`;
+  const build = key === "firmware" ? "" : ", or build one with npm run image";
+  const hint = `set ${key} of ${SECTION} in configuration.toml to the guest's ${key}${build}`;
   try {
     const status = stat(path);
     if ((status.mode & S_IFMT) === S_IFREG && status.size > 0) return;

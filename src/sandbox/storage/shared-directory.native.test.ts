@@ -1,0 +1,254 @@
+/** The shared directory and its mount namespace on the real kernel. Needs root. */
+import { hasCode, hasErrno } from "../../kata-error.ts";
+import type { Spec } from "../../oci/types.ts";
+import {
+  AT_FDCWD,
+  exists,
+  mkdirAll,
+  mkfifo,
+  mknodat,
+  readDirectory,
+  readlink,
+  readTextFile,
+  removeTree,
+  S_IFCHR,
+  writeFile,
+} from "../../sys/files.ts";
+import { readMountInfo } from "../../sys/mountinfo.ts";
+import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
+import { chdir, getcwd, getpid } from "../../sys/process.ts";
+import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
+import type { SandboxPaths } from "../sandbox-paths.ts";
+import { TestLogger } from "../testing/test-pod.ts";
+import { ContainerMounts } from "./container-mounts.ts";
+import { MountRoom } from "./mount-room.ts";
+import { SharedDirectory } from "./shared-directory.ts";
+
+let made = 0;
+
+interface Place extends Disposable {
+  /** A directory of the host, for sources. */
+  readonly path: string;
+  readonly paths: SandboxPaths;
+  readonly room: MountRoom;
+  readonly share: SharedDirectory;
+}
+
+function place(): Place {
+  const path = `/tmp/kata-share-test.${getpid()}.${made++}`;
+  const share = `${path}/share`;
+  mkdirAll(share);
+  const paths: SandboxPaths = {
+    run: path,
+    state: `${path}/state.json`,
+    fileServerSocket: `${path}/socket`,
+    share,
+    mounts: `${share}/mounts`,
+    exported: `${share}/shared`,
+  };
+  const room = MountRoom.open();
+  return {
+    path,
+    paths,
+    room,
+    share: SharedDirectory.create(room, paths),
+    [Symbol.dispose]() {
+      room[Symbol.dispose]();
+      removeTree(path);
+    },
+  };
+}
+
+/** Mounts below `path` that the caller sees. */
+function mountsBelow(path: string): string[] {
+  return readMountInfo()
+    .map(({ mountPoint }) => mountPoint)
+    .filter((point) => point.startsWith(path))
+    .sort();
+}
+
+function spec(changes: Partial<Spec>): Spec {
+  return { ociVersion: "1.1.0", ...changes };
+}
+
+test("the room's mounts are seen in it and not on the host, and this process stays where it was", () => {
+  const before = [readlink("/proc/self/ns/mnt"), getcwd()];
+  chdir("/tmp");
+  {
+    using here = place();
+    assertEqual(mountsBelow(here.path), []);
+    const inside = here.room.run(() => [mountsBelow(here.path), getcwd()]);
+    assertEqual(inside[0], [here.paths.share, here.paths.mounts, here.paths.exported]);
+    assertEqual(getcwd(), "/tmp");
+  }
+  chdir(before[1] ?? "/");
+  assertEqual([readlink("/proc/self/ns/mnt"), getcwd()], before);
+});
+
+test("run() comes back when its action throws", async () => {
+  using here = place();
+  const namespace = readlink("/proc/self/ns/mnt");
+  await assertThrows(
+    () =>
+      here.room.run(() => {
+        throw new RangeError("inside");
+      }),
+    (error) => error instanceof RangeError,
+    "the action's error",
+  );
+  assertEqual(readlink("/proc/self/ns/mnt"), namespace);
+});
+
+test("what is placed is exported at once, and the directory around it cannot be written", async () => {
+  using here = place();
+  mkdirAll(`${here.path}/data`);
+  writeFile(`${here.path}/data/f`, "data", 0o644);
+  writeFile(`${here.path}/file`, "file", 0o644);
+  {
+    using directory = openTree(AT_FDCWD, `${here.path}/data`, OPEN_TREE_CLONE | AT_RECURSIVE);
+    assertEqual(here.share.place(directory, "c1/data"), "/run/kata-containers/shared/containers/c1/data");
+    using file = openTree(AT_FDCWD, `${here.path}/file`, OPEN_TREE_CLONE);
+    here.share.place(file, "c1-file");
+  }
+  const { exported } = here.paths;
+  here.room.run(() => {
+    assertEqual(
+      [readTextFile(`${exported}/c1/data/f`), readTextFile(`${exported}/c1-file`)],
+      ["data", "file"],
+    );
+    writeFile(`${exported}/c1/data/made`, "x");
+  });
+  assertEqual(exists(`${here.path}/data/made`), true);
+  for (const path of [`${exported}/new`, `${exported}/c1/new`]) {
+    await assertThrows(
+      () => here.room.run(() => writeFile(path, "x")),
+      (error) => hasErrno(error, "EROFS"),
+      "EROFS",
+    );
+  }
+  here.share.removeAll();
+  here.share.remove("c1-file");
+  here.room.run(() => {
+    assertEqual(mountsBelow(`${here.paths.mounts}/`), []);
+    assertEqual(readDirectory(exported), []);
+  });
+  assertEqual(readTextFile(`${here.path}/data/f`), "data", "the source is as it was");
+});
+
+test("names that lead elsewhere are refused", async () => {
+  using here = place();
+  using tree = openTree(AT_FDCWD, here.path, OPEN_TREE_CLONE);
+  for (const name of ["", "..", "../x", "a/..", "a/b/c", "/a", "a/"]) {
+    await assertThrows(
+      () => here.share.place(tree, name),
+      (error) => hasCode(error, "invalid-argument"),
+      `invalid-argument for ${JSON.stringify(name)}`,
+    );
+  }
+});
+
+test("a container's root and volumes are inert on the host: no device, no set-uid, read-only where it is said", async () => {
+  using here = place();
+  for (const name of ["rootfs", "volume", "volume/deep"]) mkdirAll(`${here.path}/${name}`);
+  mknodat(AT_FDCWD, `${here.path}/rootfs/device`, S_IFCHR | 0o666, 1, 3);
+  writeFile(`${here.path}/volume/f`, "volume", 0o644);
+  const logger = new TestLogger();
+  const request = {
+    id: "c1",
+    bundle: here.path,
+    rootfs: [],
+    spec: spec({
+      root: { path: "rootfs" },
+      mounts: [
+        { destination: "/v", type: "bind", source: `${here.path}/volume`, options: ["rbind", "ro"] },
+        { destination: "/proc", type: "proc", source: "proc" },
+      ],
+    }),
+  };
+  const mounts = ContainerMounts.create(here.share, request, logger);
+  assertEqual(mounts.rootfs, "/run/kata-containers/shared/containers/c1/rootfs");
+  assertEqual(
+    mounts.mounts.map(({ source }) => source),
+    ["/run/kata-containers/shared/containers/c1-0-volume", "proc"],
+  );
+  const { exported } = here.paths;
+  const errno = async (action: () => void, ...errnos: string[]) =>
+    assertThrows(
+      () => here.room.run(action),
+      (error) => hasErrno(error, ...errnos),
+      errnos.join(" or "),
+    );
+  await errno(() => readTextFile(`${exported}/c1/rootfs/device`), "EACCES");
+  await errno(() => writeFile(`${exported}/c1-0-volume/f`, "x"), "EROFS");
+  here.room.run(() => {
+    const flags = readMountInfo()
+      .filter(({ mountPoint }) => mountPoint === `${exported}/c1/rootfs`)
+      .flatMap(({ options, propagation }) => [...options, ...propagation]);
+    assert(flags.includes("nosuid") && flags.includes("nodev"), `the root's flags are ${flags}`);
+  });
+  mounts[Symbol.dispose]();
+  mounts[Symbol.dispose]();
+  here.room.run(() => assertEqual(mountsBelow(`${here.paths.mounts}/`), []));
+});
+
+test("a container that lacks one source leaves nothing of the others", async () => {
+  using here = place();
+  mkdirAll(`${here.path}/rootfs`);
+  mkfifo(`${here.path}/fifo`, 0o600);
+  const mount = (source: string) => ({ destination: "/x", type: "bind", source, options: ["bind"] });
+  const create = (sources: readonly string[], root: string) =>
+    ContainerMounts.create(
+      here.share,
+      {
+        id: "c1",
+        bundle: here.path,
+        rootfs: [],
+        spec: spec({ root: { path: root }, mounts: sources.map(mount) }),
+      },
+      new TestLogger(),
+    );
+  const refused = async (sources: readonly string[], root: string) => {
+    await assertThrows(
+      () => create(sources, root),
+      (error) => hasCode(error, "not-found"),
+      "not-found",
+    );
+    here.room.run(() => assertEqual(mountsBelow(`${here.paths.mounts}/`), []));
+  };
+  await refused([`${here.path}/fifo`, "/nonexistent"], "rootfs");
+  await refused([], "/nonexistent/rootfs");
+  create([`${here.path}/fifo`], "rootfs")[Symbol.dispose]();
+});
+
+test("an overlay of more layers than a page of options has room for is mounted", () => {
+  using here = place();
+  const LAYERS = 60;
+  const layers = Array.from(
+    { length: LAYERS },
+    (_, index) => `${here.path}/a-rather-long-name-as-snapshotters-like-to-have-them/snapshots/${index}/fs`,
+  );
+  for (const [index, layer] of layers.entries()) {
+    mkdirAll(layer);
+    writeFile(`${layer}/layer-${index}`, "");
+  }
+  for (const name of ["upper", "work"]) mkdirAll(`${here.path}/${name}`);
+  const directory = getcwd();
+  const options = [
+    `lowerdir=${layers.join(":")}`,
+    `upperdir=${here.path}/upper`,
+    `workdir=${here.path}/work`,
+  ];
+  assert(options.join(",").length > 4096, "the options do not fit into a page");
+  const request = {
+    id: "c1",
+    bundle: here.path,
+    spec: spec({}),
+    rootfs: [{ type: "overlay", source: "overlay", target: "", options }],
+  };
+  using mounts = ContainerMounts.create(here.share, request, new TestLogger());
+  assertEqual(mounts.rootfs.endsWith("/c1/rootfs"), true);
+  here.room.run(() => assertEqual(readDirectory(`${here.paths.exported}/c1/rootfs`).length, LAYERS));
+  assertEqual(getcwd(), directory);
+});
+
+runTests();
