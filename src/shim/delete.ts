@@ -26,9 +26,9 @@ const EXIT_STATUS = 137;
 /** A shim that is well answers at once, ms. */
 const ANSWER_MS = 500;
 /** A shim that ends in good order is given this long, ms; containerd waits for 5 s in all. */
-const SHIM_END_MS = 2000;
+const SHIM_END_MS = 3000;
 /** A killed one, whose virtual machine's memory goes with it, ms. */
-const SHIM_KILL_MS = 2000;
+const SHIM_KILL_MS = 1500;
 
 /**
  * Cleans up after the shim of a container. Nothing to clean is no error.
@@ -39,11 +39,12 @@ const SHIM_KILL_MS = 2000;
 export async function deleteShim(args: ShimArguments): Promise<Uint8Array> {
   const bundle = args.bundle || getcwd();
   // What a member has on the host is its sandbox's, which has a clean-up of its own.
-  const shim = roleOf(bundle).role === "member" ? "others" : await askShim(args);
+  const socket = socketOf(bundle, args);
+  const shim = roleOf(bundle).role === "member" ? "others" : await askShim(socket, args.id);
   if (shim !== "others") {
     await endShim(bundle, args, shim === "silent" ? SHIM_END_MS : 0);
     if (hasClaimedSandbox(bundle)) await cleanUpSandbox(args.id);
-    removeSocket(bundle, args);
+    unlinkIfExists(socket);
   }
   return encodeDeleteResponse({ exitStatus: EXIT_STATUS, exitedAt: timestampOf(wallClockMs()) });
 }
@@ -64,8 +65,7 @@ function roleOf(bundle: string): ContainerRole {
  * What a shim says of itself: that it lives on without this container for `others` of its pod, that it is `idle` or still has this
  * container, so that it will not end by itself, or nothing.
  */
-async function askShim({ address, namespace, id }: ShimArguments): Promise<"others" | "idle" | "silent"> {
-  const path = shimSocketPath({ address, namespace, sandboxId: id });
+async function askShim(path: string, id: string): Promise<"others" | "idle" | "silent"> {
   const what = { operation: "ask shim", object: path };
   try {
     using stream = await withDeadline(loop, ANSWER_MS, what, connect({ kind: "unix", path }));
@@ -123,11 +123,11 @@ function isShimOf(pid: number, { id, namespace }: ShimArguments): boolean {
   }
 }
 
-/** Names of shims' sockets: only such a file is removed, whatever the bundle says. */
+/** What a shim's socket is named: no other file is removed, whatever the bundle says. */
 const SOCKET_NAME = /^unix:\/\/(\/.*\/[0-9a-f]{64})$/;
 
-function removeSocket(bundle: string, { address, namespace, id }: ShimArguments): void {
-  unlinkIfExists(shimSocketPath({ address, namespace, sandboxId: id }));
+/** Where the shim listens: as the bundle notes it, or as it would without a note. */
+function socketOf(bundle: string, { address, namespace, id }: ShimArguments): string {
   const noted = SOCKET_NAME.exec(readAddress(bundle) ?? "")?.[1];
-  if (noted !== undefined) unlinkIfExists(noted);
+  return noted ?? shimSocketPath({ address, namespace, sandboxId: id });
 }

@@ -44,7 +44,7 @@ import { type ServiceFacts, taskHandlers, taskServices } from "./task/task-servi
 
 /** At the end: for the answers that are under way, and for events that containerd has not taken yet, ms. */
 const LAST_ANSWERS_MS = 1000;
-const LAST_EVENTS_MS = 2000;
+const LAST_EVENTS_MS = 1500;
 
 /** What Connect tells: the version of the task service that containerd's own shims name. */
 const TASK_VERSION = "2";
@@ -69,7 +69,7 @@ export async function serve(args: ShimArguments): Promise<void> {
     wallClock: wallClockMs,
     logger,
   });
-  const pod = new Pod(podParts(events, logger));
+  const pod = new Pod(podParts(args.namespace, events, logger));
   const services = taskServices(taskHandlers(pod, serviceFacts())).map(withSingleLineErrors);
   const connections = new Connections(listeningSocket(), services, logger);
   using _signals = listenForSignals([SIGTERM, SIGINT, SIGUSR1], (signal) => {
@@ -113,10 +113,11 @@ function listeningSocket(): FileDescriptor {
   }
 }
 
-function podParts(events: EventQueue, logger: Logger): PodParts {
+function podParts(namespace: string, events: EventQueue, logger: Logger): PodParts {
   return {
     openSandbox,
-    openStreams: (sandbox, process, paths) => new ProcessStdio(sandbox, process, paths, logger),
+    openStreams: (sandbox, process, paths) =>
+      ProcessStdio.open(sandbox, process, paths, { namespace, clock: loop, logger }),
     readSpec,
     loadConfiguration: (options, spec) => {
       const option = configurationPathOf(options);

@@ -4,16 +4,31 @@ import { parseStdioAddress } from "./stdio-address.ts";
 test.each([
   ["", { kind: "none" }],
   ["/run/x/stdout", { kind: "fifo", path: "/run/x/stdout" }],
+  ["/run/a?b", { kind: "fifo", path: "/run/a?b" }],
   ["fifo:///run/x", { kind: "fifo", path: "/run/x" }],
   ["file:///var/log/c.log", { kind: "file", path: "/var/log/c.log" }],
+  ["binary:///bin/logger", { kind: "program", path: "/bin/logger", args: [], tellsReady: false }],
+  [
+    "binary:///bin/my%20logger?--dir=%2Fvar%2Flog&quiet&a=b+c&d==",
+    {
+      kind: "program",
+      path: "/bin/my logger",
+      args: ["--dir", "/var/log", "quiet", "", "a", "b c", "d", "="],
+      tellsReady: false,
+    },
+  ],
+  ["binary-v2:///bin/l?x=1", { kind: "program", path: "/bin/l", args: ["x", "1"], tellsReady: true }],
 ] as const)("parseStdioAddress(%j)", (text, address) => {
   expect(parseStdioAddress(text)).toEqual(address);
 });
 
 test.each([
-  ["binary:///usr/bin/logger?a=b", "unimplemented"],
+  ["ttrpc+unix:///run/x?streaming_id=a", "unimplemented"],
   ["relative/path", "invalid-argument"],
   ["file://relative", "invalid-argument"],
+  ["binary://logger", "invalid-argument"],
+  ["binary:///bin/l?a=%zz", "invalid-argument"],
+  [`binary:///bin/l?${"a&".repeat(257)}`, "invalid-argument"],
 ])("parseStdioAddress(%j) is refused as %s", (text, code) => {
   expect(() => parseStdioAddress(text)).toThrow(expect.objectContaining({ code }));
 });

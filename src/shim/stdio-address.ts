@@ -8,7 +8,19 @@ export type StdioAddress =
   | { readonly kind: "none" }
   | { readonly kind: "fifo"; readonly path: string }
   /** Appended to, made if missing. */
-  | { readonly kind: "file"; readonly path: string };
+  | { readonly kind: "file"; readonly path: string }
+  /** A program that takes both outputs. */
+  | {
+      readonly kind: "program";
+      readonly path: string;
+      /** Names and values of the address's query, one after the other. */
+      readonly args: readonly string[];
+      /** Whether it tells when it is ready by a byte; else the end of the pipe will do. */
+      readonly tellsReady: boolean;
+    };
+
+/** Most arguments of a program. */
+const MAX_PARAMETERS = 256;
 
 /**
  * Reads an address.
@@ -17,21 +29,54 @@ export type StdioAddress =
  */
 export function parseStdioAddress(text: string): StdioAddress {
   if (text === "") return { kind: "none" };
-  const scheme = /^([a-z][a-z0-9+-]*):\/\//.exec(text)?.[1];
-  const path = scheme === undefined ? text : text.slice(scheme.length + 3);
-  if (scheme !== undefined && scheme !== "fifo" && scheme !== "file") {
-    throw new KataError("unimplemented", {
-      operation: "open stdio",
-      object: text,
-      hint: "the shim writes to a FIFO (a plain path or fifo://) or a file (file://)",
-    });
+  const scheme = /^([a-z][a-z0-9+-]*):\/\//.exec(text)?.[1] ?? "fifo";
+  const rest = text.replace(/^[a-z][a-z0-9+-]*:\/\//, "");
+  const [path = "", query = ""] = scheme.startsWith("binary") ? splitOnce(rest, "?") : [rest];
+  if (!path.startsWith("/")) throw invalid(text, "the path is absolute");
+  switch (scheme) {
+    case "fifo":
+    case "file":
+      return { kind: scheme, path };
+    case "binary":
+    case "binary-v2":
+      return {
+        kind: "program",
+        path: decode(path, text),
+        args: parseQuery(query, text),
+        tellsReady: scheme === "binary-v2",
+      };
+    default:
+      throw new KataError("unimplemented", {
+        operation: "open stdio",
+        object: text,
+        hint: "the shim writes to a FIFO (a plain path or fifo://), a file (file://) or a program (binary://)",
+      });
   }
-  if (!path.startsWith("/")) {
-    throw new KataError("invalid-argument", {
-      operation: "open stdio",
-      object: text,
-      hint: "the path is absolute",
-    });
+}
+
+function parseQuery(query: string, text: string): string[] {
+  const parts = query.split("&").filter((part) => part !== "");
+  if (parts.length > MAX_PARAMETERS) throw invalid(text, `it has at most ${MAX_PARAMETERS} parameters`);
+  return parts.flatMap((part) => {
+    const [name = "", value = ""] = splitOnce(part, "=");
+    return [decode(name.replaceAll("+", " "), text), decode(value.replaceAll("+", " "), text)];
+  });
+}
+
+function splitOnce(text: string, separator: string): string[] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}
+
+function decode(text: string, address: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (error instanceof URIError) throw invalid(address, "it holds a malformed %-sequence");
+    throw error;
   }
-  return { kind: scheme === "file" ? "file" : "fifo", path };
+}
+
+function invalid(text: string, hint: string): KataError {
+  return new KataError("invalid-argument", { operation: "open stdio", object: text, hint });
 }

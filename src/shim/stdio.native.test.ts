@@ -1,7 +1,9 @@
+import { hasCode, hasErrno } from "../kata-error.ts";
 import { sleep } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
 import { FdStream } from "../sys/fd-stream.ts";
 import {
+  chmod,
   mkdirAll,
   mkfifo,
   O_NONBLOCK,
@@ -24,6 +26,7 @@ const LOGGER = {
   warn: () => undefined,
   error: () => undefined,
 };
+const CONTEXT = { namespace: "ns", clock: loop, logger: LOGGER };
 const NO_STREAMS: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
 /** A process in the guest: what it writes, and what it was sent. */
@@ -109,7 +112,7 @@ async function until(condition: () => boolean): Promise<void> {
 test("ProcessStdio carries both outputs apart and ends them for their readers", async () => {
   using place = fifos();
   const guest = new GuestProcess();
-  using stdio = new ProcessStdio(guest, PROCESS, place.paths, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, place.paths, CONTEXT);
   using stdout = reader(place.paths.stdout);
   using stderr = reader(place.paths.stderr);
   stdio.start();
@@ -127,7 +130,7 @@ test("ProcessStdio carries both outputs apart and ends them for their readers", 
 test("ProcessStdio keeps output for a reader who comes late, after another has gone away", async () => {
   using place = fifos();
   const guest = new GuestProcess();
-  using stdio = new ProcessStdio(guest, PROCESS, place.paths, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, place.paths, CONTEXT);
   reader(place.paths.stdout).close();
   stdio.start();
   guest.writes("stdout", "still here");
@@ -141,7 +144,7 @@ test("ProcessStdio keeps output for a reader who comes late, after another has g
 test("ProcessStdio leaves stdin open when a client goes away, and ends it after closeStdin()", async () => {
   using place = fifos();
   const guest = new GuestProcess();
-  using stdio = new ProcessStdio(guest, PROCESS, place.paths, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, place.paths, CONTEXT);
   stdio.start();
   const first = new FdStream(open(place.paths.stdin, O_WRONLY | O_NONBLOCK));
   await first.write(utf8Encode("first"));
@@ -162,7 +165,7 @@ test("ProcessStdio leaves stdin open when a client goes away, and ends it after 
 test("ProcessStdio hands over more than a pipe holds at its reader's pace", async () => {
   using place = fifos();
   const guest = new GuestProcess();
-  using stdio = new ProcessStdio(guest, PROCESS, place.paths, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, place.paths, CONTEXT);
   using stdout = reader(place.paths.stdout);
   stdio.start();
   for (let count = 0; count < 8; count++) guest.writes("stdout", "x".repeat(65536));
@@ -186,7 +189,7 @@ test("ProcessStdio appends both outputs to a file, which it makes with its direc
   writeFile(file, "before ");
   const guest = new GuestProcess();
   const paths = { ...NO_STREAMS, stdout: `file://${file}`, stderr: `file://${file}` };
-  using stdio = new ProcessStdio(guest, PROCESS, paths, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, paths, CONTEXT);
   stdio.start();
   guest.writes("stdout", "out ");
   guest.writes("stderr", "err");
@@ -201,7 +204,7 @@ test("ProcessStdio takes plain files: input to its end, output appended", async 
   writeFile(`${place.directory}/out`, "before ");
   const guest = new GuestProcess();
   const paths = { ...NO_STREAMS, stdin: `${place.directory}/in`, stdout: `${place.directory}/out` };
-  using stdio = new ProcessStdio(guest, PROCESS, paths, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, paths, CONTEXT);
   stdio.start();
   guest.writes("stdout", "after");
   guest.ends();
@@ -214,7 +217,7 @@ test("ProcessStdio takes plain files: input to its end, output appended", async 
 test("ProcessStdio with a terminal has one output", async () => {
   using place = fifos();
   const guest = new GuestProcess();
-  using stdio = new ProcessStdio(guest, PROCESS, { ...place.paths, terminal: true }, LOGGER);
+  using stdio = await ProcessStdio.open(guest, PROCESS, { ...place.paths, terminal: true }, CONTEXT);
   using stderr = reader(place.paths.stderr);
   stdio.start();
   guest.writes("stderr", "nobody asks for it");
@@ -223,12 +226,68 @@ test("ProcessStdio with a terminal has one output", async () => {
   assertEqual(await readAll(stderr), "");
 });
 
+/** A program at `path` that writes what it gets into files beside it. */
+function loggingProgram(directory: string, last: string): string {
+  const path = `${directory}/logger`;
+  const script = [
+    "#!/bin/sh",
+    `cd ${directory}`,
+    'echo "$CONTAINER_ID $CONTAINER_NAMESPACE $#:$*" > facts',
+    "cat <&3 > got-stdout 5>&- & cat <&4 > got-stderr 5>&- &",
+    last,
+    "exec 5>&-",
+    "wait",
+    "echo ended >> facts",
+  ];
+  writeFile(path, `${script.join("\n")}\n`);
+  chmod(path, 0o755);
+  return path;
+}
+
+test("ProcessStdio hands both outputs to a program, which has ended by itself afterwards", async () => {
+  using place = fifos();
+  const program = loggingProgram(place.directory, "");
+  const guest = new GuestProcess();
+  const stdout = `binary://${program}?--dir=%2Fx&y`;
+  const stdio = await ProcessStdio.open(guest, PROCESS, { ...NO_STREAMS, stdout, stderr: stdout }, CONTEXT);
+  stdio.start();
+  guest.writes("stdout", "out");
+  guest.writes("stderr", "err");
+  guest.ends();
+  await stdio.drained();
+  stdio[Symbol.dispose]();
+  await until(() => readTextFile(`${place.directory}/facts`).includes("ended"));
+  assertEqual(readTextFile(`${place.directory}/facts`), "c ns 4:--dir /x y \nended\n");
+  assertEqual(readTextFile(`${place.directory}/got-stdout`), "out");
+  assertEqual(readTextFile(`${place.directory}/got-stderr`), "err");
+});
+
+test("ProcessStdio refuses a program that ends without having told that it is ready", async () => {
+  using place = fifos();
+  const program = loggingProgram(place.directory, "kill $!; exit 3");
+  const stdout = `binary-v2://${program}`;
+  await assertThrows(
+    () => ProcessStdio.open(new GuestProcess(), PROCESS, { ...NO_STREAMS, stdout }, CONTEXT),
+    (error) => hasCode(error, "failed-precondition"),
+    "failed-precondition",
+  );
+});
+
+test("ProcessStdio refuses a program that is not there", async () => {
+  const paths = { ...NO_STREAMS, stdout: "binary:///nonexistent/logger" };
+  await assertThrows(
+    () => ProcessStdio.open(new GuestProcess(), PROCESS, paths, CONTEXT),
+    (error) => hasErrno(error, "ENOENT"),
+    "ENOENT",
+  );
+});
+
 test("ProcessStdio refuses a stream that is not there and keeps nothing open", async () => {
   using place = fifos();
   const before = openDescriptors();
   const paths = { ...place.paths, stderr: `${place.directory}/missing` };
   await assertThrows(
-    () => new ProcessStdio(new GuestProcess(), PROCESS, paths, LOGGER),
+    () => ProcessStdio.open(new GuestProcess(), PROCESS, paths, CONTEXT),
     (error) => error instanceof Error && error.message.includes("missing"),
     "an error that names the path",
   );

@@ -5,10 +5,10 @@
  * the data. Input: it is held open for writing until CloseIO or the end, so that a client who detaches does not end it.
  * At most one chunk a stream is in memory; a slow reader slows the process down, nobody else.
  */
-import { describeError, hasCode, hasErrno } from "../kata-error.ts";
+import { describeError, hasCode, hasErrno, KataError } from "../kata-error.ts";
 import type { Logger, OutputStream, ProcessAddress, Sandbox } from "../sandbox/types.ts";
+import type { Clock } from "../sys/clock.ts";
 import type { FileDescriptor } from "../sys/descriptor.ts";
-import { loop } from "../sys/event-loop.ts";
 import { FdStream } from "../sys/fd-stream.ts";
 import {
   mkdirAll,
@@ -22,7 +22,8 @@ import {
   S_IFMT,
   stat,
 } from "../sys/files.ts";
-import { parseStdioAddress } from "./stdio-address.ts";
+import { LoggingProgram } from "./logging-program.ts";
+import { parseStdioAddress, type StdioAddress } from "./stdio-address.ts";
 
 /** One message's payload at most: large enough that a message's fixed cost does not count, far below 4 MiB. */
 const CHUNK_BYTES = 256 << 10;
@@ -40,29 +41,54 @@ export interface StdioPaths {
 /** The part of a sandbox that stdio needs. */
 export type StdioSandbox = Pick<Sandbox, "writeStdin" | "closeStdin" | "readOutput">;
 
+export interface StdioContext {
+  /** Of containerd, for a program that takes the outputs. */
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
 export class ProcessStdio implements Disposable {
   readonly #sandbox: StdioSandbox;
   readonly #process: ProcessAddress;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #held: FileDescriptor[] = [];
   readonly #outputs: { readonly stream: OutputStream; readonly sink: FdStream }[] = [];
+  #program: LoggingProgram | undefined;
   #stdin: FdStream | undefined;
   #stdinHolder: FileDescriptor | undefined;
   #running: Promise<void>[] = [];
   #progress = 0;
 
-  /** Opens what `paths` names. @throws KataError if a path cannot be opened; nothing stays open then. */
-  constructor(sandbox: StdioSandbox, process: ProcessAddress, paths: StdioPaths, logger: Logger) {
+  private constructor(sandbox: StdioSandbox, process: ProcessAddress, { clock, logger }: StdioContext) {
     this.#sandbox = sandbox;
     this.#process = process;
+    this.#clock = clock;
     this.#logger = logger;
+  }
+
+  /** Opens what `paths` names. @throws KataError if a path cannot be opened; nothing stays open then. */
+  static async open(
+    sandbox: StdioSandbox,
+    process: ProcessAddress,
+    paths: StdioPaths,
+    context: StdioContext,
+  ): Promise<ProcessStdio> {
+    const stdio = new ProcessStdio(sandbox, process, context);
     try {
-      this.#openOutput("stdout", paths.stdout);
-      // A terminal has one stream.
-      if (!paths.terminal) this.#openOutput("stderr", paths.stderr);
-      this.#openInput(paths.stdin);
+      const stdout = parseStdioAddress(paths.stdout);
+      if (stdout.kind === "program") {
+        await stdio.#startProgram(stdout, paths.terminal, context);
+      } else {
+        stdio.#openOutput("stdout", stdout);
+        // A terminal has one stream.
+        if (!paths.terminal) stdio.#openOutput("stderr", parseStdioAddress(paths.stderr));
+      }
+      stdio.#openInput(parseStdioAddress(paths.stdin));
+      return stdio;
     } catch (error) {
-      this[Symbol.dispose]();
+      stdio[Symbol.dispose]();
       throw error;
     }
   }
@@ -85,7 +111,7 @@ export class ProcessStdio implements Disposable {
     for (let seen = -1; seen !== this.#progress; ) {
       seen = this.#progress;
       const stalled = new Promise<boolean>((resolve) => {
-        const timer = loop.after(DRAIN_STALL_MS, () => resolve(false));
+        const timer = this.#clock.after(DRAIN_STALL_MS, () => resolve(false));
         finished.finally(() => timer.cancel());
       });
       if (await Promise.race([finished, stalled])) return;
@@ -101,13 +127,28 @@ export class ProcessStdio implements Disposable {
     this.closeStdin();
     this.#stdin?.close();
     for (const { sink } of this.#outputs) sink.close();
+    this.#program?.[Symbol.dispose]();
+    this.#program = undefined;
     for (const descriptor of this.#held) descriptor.close();
     this.#held.length = 0;
   }
 
-  #openOutput(stream: OutputStream, text: string): void {
-    const address = parseStdioAddress(text);
+  /** One program takes both outputs, whatever is said of stderr. */
+  async #startProgram(
+    address: Extract<StdioAddress, { kind: "program" }>,
+    terminal: boolean,
+    { namespace, clock }: StdioContext,
+  ): Promise<void> {
+    const { containerId } = this.#process;
+    const program = await LoggingProgram.start({ address, containerId, namespace, clock });
+    this.#program = program;
+    this.#outputs.push({ stream: "stdout", sink: new FdStream(program.stdout) });
+    if (!terminal) this.#outputs.push({ stream: "stderr", sink: new FdStream(program.stderr) });
+  }
+
+  #openOutput(stream: OutputStream, address: StdioAddress): void {
     if (address.kind === "none") return;
+    if (address.kind === "program") throw onlyForStdout(stream);
     if (address.kind === "file") {
       mkdirAll(address.path.replace(/\/[^/]*$/, "") || "/");
       const file = open(address.path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
@@ -122,9 +163,9 @@ export class ProcessStdio implements Disposable {
     this.#outputs.push({ stream, sink: new FdStream(open(address.path, O_WRONLY | O_NONBLOCK)) });
   }
 
-  #openInput(text: string): void {
-    const address = parseStdioAddress(text);
+  #openInput(address: StdioAddress): void {
     if (address.kind === "none") return;
+    if (address.kind === "program") throw onlyForStdout("stdin");
     this.#stdin = new FdStream(open(address.path, O_RDONLY | O_NONBLOCK));
     if (isFifo(address.path)) this.#stdinHolder = open(address.path, O_WRONLY | O_NONBLOCK);
   }
@@ -169,6 +210,14 @@ export class ProcessStdio implements Disposable {
       exec: this.#process.execId,
     });
   }
+}
+
+function onlyForStdout(stream: string): KataError {
+  return new KataError("invalid-argument", {
+    operation: "open stdio",
+    object: stream,
+    hint: "a program is named as stdout, and takes stderr too",
+  });
 }
 
 /** A plain path may name any file; containerd itself uses FIFOs. */

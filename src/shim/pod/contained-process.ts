@@ -22,7 +22,7 @@ export interface TerminalSize {
 export interface ProcessParts {
   readonly address: ProcessAddress;
   readonly paths: StdioPaths;
-  readonly openStreams: () => ProcessStreams;
+  readonly openStreams: () => Promise<ProcessStreams>;
   /** Starts it in the guest. @param size of its terminal, if somebody has told it already. */
   readonly launch: (size: TerminalSize | undefined) => Promise<void>;
 }
@@ -86,7 +86,7 @@ export class ContainedProcess {
   }
 
   async #launch(): Promise<void> {
-    const streams = this.openStreams();
+    const streams = await this.openStreams();
     try {
       await this.#parts.launch(this.#size);
       this.become({ do: "start" });
@@ -102,12 +102,11 @@ export class ContainedProcess {
    * Opens its streams, if they are not open. From then on a client's input flows; one that ends it before the client has the
    * process's name cannot tell us so.
    */
-  openStreams(): ProcessStreams {
-    if (this.#streams === undefined) {
-      this.#streams = this.#parts.openStreams();
-      if (this.#stdinEnded) this.#streams.closeStdin();
-    }
-    return this.#streams;
+  async openStreams(): Promise<ProcessStreams> {
+    const streams = this.#streams ?? (await this.#parts.openStreams());
+    this.#streams = streams;
+    if (this.#stdinEnded) streams.closeStdin();
+    return streams;
   }
 
   /** Settles when a start that is under way has succeeded or failed. Never rejects. */

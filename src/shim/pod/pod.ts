@@ -20,7 +20,11 @@ import type { Container } from "./container.ts";
 /** What a pod needs of the world; tests hand in their own. */
 export interface PodParts {
   readonly openSandbox: (request: SandboxRequest) => Promise<Sandbox>;
-  readonly openStreams: (sandbox: Sandbox, process: ProcessAddress, paths: StdioPaths) => ProcessStreams;
+  readonly openStreams: (
+    sandbox: Sandbox,
+    process: ProcessAddress,
+    paths: StdioPaths,
+  ) => Promise<ProcessStreams>;
   readonly readSpec: (bundle: string) => Spec;
   readonly loadConfiguration: (options: PackedMessage | undefined, spec: Spec) => Configuration;
   /** Notes in `bundle` that it has a sandbox on the host, for who cleans up after a crash; the result takes the note back. */

@@ -58,7 +58,7 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
         await sandbox.startContainer(id);
       },
     });
-    init.openStreams();
+    await init.openStreams();
     undo.add("streams", () => init.closeStreams());
     const container: ContainerRequest = { id, bundle, spec, rootfs };
     await sandbox.createContainer(container);

@@ -19,6 +19,7 @@ export async function deleteTask(pod: Pod, id: string, execId: string): Promise<
   await pod.cancelCreation(id);
   const container = pod.container(id);
   const process = container.process(execId);
+  await process.startSettled();
   const exit = endOf(pod, process);
   if (execId === "") await deleteContainer(pod, container, exit);
   else {

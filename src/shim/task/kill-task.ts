@@ -21,6 +21,7 @@ export async function killTask(pod: Pod, { id, execId, signal, all }: KillReques
       hint: `signals are numbered 1 to ${SIGNAL_COUNT}`,
     });
   }
+  await process.startSettled();
   const { name } = process.state;
   if (name === "stopped") {
     throw new KataError("not-found", {

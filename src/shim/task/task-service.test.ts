@@ -1,9 +1,6 @@
 import { expect, test } from "vitest";
 import { decodeMetrics } from "../../../build/generated/cgroups-v1.ts";
-import { KataError } from "../../kata-error.ts";
-import { CancelSource } from "../../sys/cancellation.ts";
-import { FakeSandbox } from "../testing/fake-sandbox.ts";
-import { CALL, NOW_MS, podAnnotations, SHIM_PID, ShimBench } from "../testing/shim-bench.ts";
+import { CALL, NOW_MS, SHIM_PID, ShimBench } from "../testing/shim-bench.ts";
 import { taskServices } from "./task-service.ts";
 
 const INIT = { id: "c", execId: "" };
@@ -46,106 +43,6 @@ test("a container's life is told in order, with the same end everywhere", async 
   expect(shim.claims).toEqual(new Set());
 });
 
-test("an exec has a life, an end and events of its own", async () => {
-  const shim = new ShimBench();
-  await shim.run("c");
-  await shim.exec("c", "e");
-  const exec = { id: "c", execId: "e" };
-  expect(await shim.task.state(exec, CALL)).toMatchObject({ id: "c", execId: "e", status: 1 });
-  await shim.task.resizePty({ ...exec, width: 80, height: 24 }, CALL);
-  expect(await shim.task.start(exec, CALL)).toEqual({ pid: 4711 });
-  shim.sandbox.exit("c", 3, "e");
-  const end = { exitStatus: 3, exitedAt: EXIT_TIME };
-  expect(await shim.task.wait(exec, CALL)).toEqual(end);
-  expect(await shim.task.delete(exec, CALL)).toEqual({ pid: 4711, ...end });
-  await expect(shim.task.state(exec, CALL)).rejects.toEqual(refusedWith("not-found"));
-  expect(shim.events.slice(2)).toEqual([
-    { topic: "/tasks/exec-added", containerId: "c", execId: "e" },
-    { topic: "/tasks/exec-started", containerId: "c", execId: "e", pid: 4711 },
-    { topic: "/tasks/exit", containerId: "c", id: "e", pid: 4711, ...end },
-  ]);
-  expect(await shim.task.state(INIT, CALL)).toMatchObject({ status: 2 });
-});
-
-test("an exec's process gets the terminal and the size that were asked for before its start", async () => {
-  const shim = new ShimBench();
-  await shim.run("c");
-  const spec = {
-    typeUrl: "types.containerd.io/opencontainers/runtime-spec/1/Process",
-    value: new TextEncoder().encode('{"cwd":"/w","args":["sh"],"terminal":false}'),
-  };
-  const exec = { id: "c", execId: "e" };
-  await shim.task.exec({ ...exec, terminal: true, stdin: "", stdout: "", stderr: "", spec }, CALL);
-  await shim.task.resizePty({ ...exec, width: 100, height: 30 }, CALL);
-  await shim.task.start(exec, CALL);
-  expect(shim.sandbox.execs[0]?.process).toMatchObject({
-    cwd: "/w",
-    args: ["sh"],
-    terminal: true,
-    consoleSize: { width: 100, height: 30 },
-  });
-  await shim.task.resizePty({ ...exec, width: 132, height: 50 }, CALL);
-  expect(shim.sandbox.asked.at(-1)).toBe("resize c/e 50x132");
-});
-
-test("an exec's streams are open from its start, and not after one that failed", async () => {
-  const shim = new ShimBench();
-  await shim.run("c");
-  await shim.exec("c", "e");
-  shim.streams.length = 0;
-  const exec = { id: "c", execId: "e" };
-  await shim.task.closeIO({ ...exec, stdin: true }, CALL);
-  expect(shim.streams).toEqual([]);
-  const failure = new KataError("not-found", { operation: "run program", object: "/no/such/program" });
-  shim.sandbox.failures.set("exec", failure);
-  await expect(shim.task.start(exec, CALL)).rejects.toBe(failure);
-  expect(shim.streams).toEqual(["c/e open", "c/e close-stdin", "c/e close"]);
-  expect(shim.topics.at(-1)).toBe("/tasks/exec-added");
-  expect(await shim.task.delete(exec, CALL)).toMatchObject({ exitStatus: 137 });
-});
-
-test("the end of the first process ends the execs, and is told after theirs", async () => {
-  const shim = new ShimBench();
-  await shim.run("c");
-  await shim.exec("c", "e");
-  await shim.task.start({ id: "c", execId: "e" }, CALL);
-  shim.sandbox.exit("c", 0);
-  await shim.settle();
-  expect(shim.sandbox.asked).toContain("signal c/e 9");
-  expect(shim.events.slice(-2)).toMatchObject([
-    { topic: "/tasks/exit", id: "e", exitStatus: 137 },
-    { topic: "/tasks/exit", id: "c", exitStatus: 0 },
-  ]);
-});
-
-test("no process joins a container whose first one has ended, although its end is not told yet", async () => {
-  const shim = new ShimBench();
-  shim.drained = () => new Promise(() => undefined);
-  await shim.run("c");
-  await shim.exec("c", "early");
-  shim.sandbox.exit("c", 0);
-  await shim.settle();
-  expect(shim.topics.at(-1)).toBe("/tasks/exec-added");
-  await expect(shim.exec("c", "late")).rejects.toEqual(refusedWith("failed-precondition"));
-  await expect(shim.task.start({ id: "c", execId: "early" }, CALL)).rejects.toEqual(
-    refusedWith("failed-precondition"),
-  );
-});
-
-test("an exec that outlives its container holds its end up for ten seconds", async () => {
-  const shim = new ShimBench();
-  await shim.run("c");
-  await shim.exec("c", "e");
-  await shim.task.start({ id: "c", execId: "e" }, CALL);
-  shim.sandbox.diesOfSignals = false;
-  shim.sandbox.exit("c", 0);
-  await shim.settle();
-  expect(shim.topics).not.toContain("/tasks/exit");
-  shim.clock.advance(10_000);
-  await shim.settle();
-  expect(shim.events.at(-1)).toMatchObject({ topic: "/tasks/exit", id: "c", exitStatus: 0 });
-});
-
 test("the output is handed over before the end is told", async () => {
   const shim = new ShimBench();
   let handOver: () => void = () => undefined;
@@ -181,102 +78,25 @@ test("a lost machine ends everything with 255", async () => {
   await shim.pod.ended;
 });
 
-test("containers of a pod share its sandbox, which lives until the last is deleted", async () => {
+test("what is asked of a container while it starts happens after its start", async () => {
   const shim = new ShimBench();
-  await shim.run("p", podAnnotations("sandbox", "p"));
-  await shim.run("m", podAnnotations("container", "p"));
-  expect(shim.sandboxes).toHaveLength(1);
-  for (const id of ["p", "m"]) {
-    shim.sandbox.exit(id, 0);
-    await shim.task.wait({ id, execId: "" }, CALL);
-    expect(shim.sandbox.asked).not.toContain("stop");
-    await shim.task.delete({ id, execId: "" }, CALL);
-    await shim.task.shutdown({ id, now: false }, CALL);
-  }
-  await shim.pod.ended;
-  expect(shim.sandbox.asked.at(-1)).toBe("stop");
-});
-
-test("a member of another pod, or of one that was not started, is refused", async () => {
-  const shim = new ShimBench();
-  await expect(shim.create("m", podAnnotations("container", "p"))).rejects.toEqual(
-    refusedWith("failed-precondition"),
-  );
-  await shim.run("p", podAnnotations("sandbox", "p"));
-  await expect(shim.create("m", podAnnotations("container", "other"))).rejects.toEqual(
-    refusedWith("failed-precondition"),
-  );
-  await expect(shim.create("p", podAnnotations("sandbox", "p"))).rejects.toEqual(
-    refusedWith("already-exists"),
-  );
-});
-
-test("a shim has one sandbox", async () => {
-  const shim = new ShimBench();
-  await shim.run("c");
-  await expect(shim.create("d")).rejects.toEqual(refusedWith("already-exists"));
-});
-
-test("a creation that fails in the guest leaves nothing", async () => {
-  const shim = new ShimBench();
-  const failure = new KataError("not-found", { operation: "run program", object: "/no/such/program" });
-  shim.boot = async ({ id }) => {
-    const sandbox = new FakeSandbox(id);
-    sandbox.failures.set("create", failure);
-    return sandbox;
-  };
-  await expect(shim.create("c")).rejects.toBe(failure);
-  expect(shim.sandbox.asked).toEqual(["create c", "stop"]);
-  expect(shim.streams).toEqual(["c/ open", "c/ close"]);
-  expect(shim.claims).toEqual(new Set());
-  expect(shim.events).toEqual([]);
-  await expect(shim.task.delete(INIT, CALL)).rejects.toEqual(refusedWith("not-found"));
-  await shim.task.shutdown({ id: "c", now: false }, CALL);
-  await shim.pod.ended;
-});
-
-test.each([
-  ["its connection ends", (_shim: ShimBench, caller: CancelSource) => caller.cancel()],
-  [
-    "the container is deleted meanwhile",
-    async (shim: ShimBench) => {
-      await expect(shim.task.delete(INIT, CALL)).rejects.toEqual(refusedWith("not-found"));
-    },
-  ],
-])("a creation whose boot is under way is given up when %s", async (_when, giveUp) => {
-  const shim = new ShimBench();
-  const caller = new CancelSource();
-  shim.boot = ({ signal }) =>
-    new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
-  const creating = shim.create("c", {}, { ...CALL, signal: caller.signal });
-  creating.catch(() => undefined);
+  await shim.create("c");
+  let open: () => void = () => undefined;
+  shim.sandbox.startGate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const starting = shim.task.start(INIT, CALL);
+  await expect(shim.task.start(INIT, CALL)).rejects.toEqual(refusedWith("failed-precondition"));
+  const killing = shim.task.kill({ ...INIT, signal: 9, all: true }, CALL);
+  const deleting = shim.task.delete(INIT, CALL);
   await shim.settle();
-  await giveUp(shim, caller);
-  await expect(creating).rejects.toEqual(refusedWith("cancelled"));
-  expect(shim.claims).toEqual(new Set());
-  expect(shim.pod.isInUse).toBe(false);
-});
-
-test("a container that was never started can be killed and is told of", async () => {
-  const shim = new ShimBench();
-  await shim.create("c");
-  const waiting = shim.task.wait(INIT, CALL);
-  await shim.task.kill({ ...INIT, signal: 9, all: true }, CALL);
-  expect(shim.sandbox.asked.at(-1)).toBe("signal c/ 9 all");
-  expect(await waiting).toMatchObject({ exitStatus: 137 });
-  expect(shim.topics).toEqual(["/tasks/create", "/tasks/exit"]);
-});
-
-test("a container whose start failed is created still, and can be killed although the guest has lost it", async () => {
-  const shim = new ShimBench();
-  await shim.create("c");
-  const failure = new KataError("not-found", { operation: "run program", object: "/no/such/program" });
-  shim.sandbox.failures.set("start", failure);
-  shim.sandbox.failures.set("signal", new KataError("not-found", { operation: "signal", object: "c" }));
-  await expect(shim.task.start(INIT, CALL)).rejects.toBe(failure);
-  expect(await shim.task.state(INIT, CALL)).toMatchObject({ status: 1 });
-  await shim.task.kill({ ...INIT, signal: 9, all: true }, CALL);
-  expect(await shim.task.delete(INIT, CALL)).toMatchObject({ exitStatus: 137 });
+  expect(shim.sandbox.asked).toEqual(["create c"]);
+  open();
+  await starting;
+  await killing;
+  await expect(deleting).rejects.toEqual(refusedWith("failed-precondition"));
+  expect(await shim.task.wait(INIT, CALL)).toMatchObject({ exitStatus: 137 });
+  expect(shim.topics).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit"]);
 });
 
 test("pause and resume change the state and are told", async () => {

@@ -57,6 +57,8 @@ export class FakeSandbox implements Sandbox {
   readonly failures = new Map<string, KataError>();
   readonly execs: ExecRequest[] = [];
   readonly containers: ContainerRequest[] = [];
+  /** What a start of a container waits for. */
+  startGate: Promise<void> = Promise.resolve();
   /** Set: a signal ends the process, with 128 more than its number. */
   diesOfSignals = true;
   readonly #exits = new Map<string, Deferred<number>>();
@@ -92,6 +94,7 @@ export class FakeSandbox implements Sandbox {
   }
 
   async startContainer(id: string): Promise<void> {
+    await this.startGate;
     this.#ask("start", id);
   }
 

@@ -118,7 +118,7 @@ export class ShimBench {
         this.sandboxes.push(sandbox);
         return sandbox;
       },
-      openStreams: (_sandbox, { containerId, execId }) => {
+      openStreams: async (_sandbox, { containerId, execId }) => {
         const note = (what: string) => () => {
           this.streams.push(`${containerId}/${execId} ${what}`);
         };
