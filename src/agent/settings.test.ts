@@ -31,6 +31,18 @@ describe("settingsFromKernelParameters()", () => {
     expect(settingsFromKernelParameters(line).settings.unifiedCgroups).toBe(false);
   });
 
+  test("reads the memory agent's parameters", () => {
+    const line =
+      "agent.mem_agent_enable=1 agent.mem_agent_compact_period_secs=30 agent.mem_agent_compact_order=10 agent.mem_agent_compact_force_times=18446744073709551615 agent.mem_agent_compact_order=11 agent.mem_agent_memcg_swap=1";
+    const { settings, warnings } = settingsFromKernelParameters(line);
+    const { compaction } = DEFAULT_SETTINGS.memoryAgent;
+    expect(settings.memoryAgent).toEqual({
+      enabled: true,
+      compaction: { ...compaction, periodSeconds: 30, order: 10, forceTimes: Number.POSITIVE_INFINITY },
+    });
+    expect(warnings).toEqual([expect.stringContaining('"11"')]);
+  });
+
   test("warns of unknown parameters and bad values and keeps the defaults", () => {
     const { settings, warnings } = settingsFromKernelParameters(
       "agent.lgo=debug agent.log=loud agent.hotplug_timeout=-1 agent.container_pipe_size=1e9 agent.trace agent.toString=1",

@@ -6,6 +6,8 @@
  */
 import { KataError } from "../kata-error.ts";
 import type { LogLevel } from "../sys/log.ts";
+import type { MemoryAgentSettings } from "./guest/memory-agent.ts";
+import { type CompactionSettings, DEFAULT_COMPACTION } from "./guest/memory-compaction.ts";
 
 export interface Settings {
   readonly logLevel: LogLevel;
@@ -21,6 +23,7 @@ export interface Settings {
   readonly debugConsolePort: number;
   /** Whether the guest uses cgroup v2 alone. */
   readonly unifiedCgroups: boolean;
+  readonly memoryAgent: MemoryAgentSettings;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -31,6 +34,7 @@ export const DEFAULT_SETTINGS: Settings = {
   debugConsole: false,
   debugConsolePort: 0,
   unifiedCgroups: false,
+  memoryAgent: { enabled: false, compaction: DEFAULT_COMPACTION },
 };
 
 /** Largest pipe an unprivileged process may have is 1 MiB; more than this buys nothing. */
@@ -39,11 +43,55 @@ const MAX_TIMEOUT_SECONDS = 3600;
 /** A vsock port, less the one that stands for any. */
 const MAX_PORT = 0xffff_fffe;
 
-/** How one key changes the settings. */
-type Apply = (value: string) => Partial<Settings>;
+/** What one key changes; of the memory agent's settings only what it names. */
+type Change = Partial<Omit<Settings, "memoryAgent">> & {
+  readonly memoryAgent?: { readonly enabled?: boolean; readonly compaction?: Partial<CompactionSettings> };
+};
+
+type Apply = (value: string) => Change;
+
+function compaction(change: Partial<CompactionSettings>): Change {
+  return { memoryAgent: { compaction: change } };
+}
+
+function changed(settings: Settings, { memoryAgent, ...change }: Change): Settings {
+  const { enabled, compaction: before } = settings.memoryAgent;
+  return {
+    ...settings,
+    ...change,
+    memoryAgent: {
+      enabled: memoryAgent?.enabled ?? enabled,
+      compaction: { ...before, ...memoryAgent?.compaction },
+    },
+  };
+}
 
 /** The keys that this agent acts on. Source: upstream kata-agent, kernel command line. */
 const KEYS: Readonly<Record<string, Apply>> = {
+  mem_agent_enable: (value) => ({ memoryAgent: { enabled: parseBoolean(value) } }),
+  mem_agent_compact_disable: (value) => compaction({ disabled: parseBoolean(value) }),
+  mem_agent_compact_period_secs: (value) =>
+    compaction({
+      periodSeconds: Math.max(1, parseNumber("agent.mem_agent_compact_period_secs", value, 1e9)),
+    }),
+  mem_agent_compact_period_psi_percent_limit: (value) =>
+    compaction({
+      periodPressureLimit: parseNumber("agent.mem_agent_compact_period_psi_percent_limit", value, 100),
+    }),
+  mem_agent_compact_psi_percent_limit: (value) =>
+    compaction({ pressureLimit: parseNumber("agent.mem_agent_compact_psi_percent_limit", value, 100) }),
+  mem_agent_compact_sec_max: (value) =>
+    compaction({ maxSeconds: parseNumber("agent.mem_agent_compact_sec_max", value, 1e9) }),
+  mem_agent_compact_order: (value) =>
+    compaction({ order: parseNumber("agent.mem_agent_compact_order", value, 10) }),
+  mem_agent_compact_threshold: (value) =>
+    compaction({ threshold: parseNumber("agent.mem_agent_compact_threshold", value, 1e15) }),
+  mem_agent_compact_force_times: (value) =>
+    compaction({
+      forceTimes: /^\d{16,20}$/.test(value)
+        ? Number.POSITIVE_INFINITY
+        : parseNumber("agent.mem_agent_compact_force_times", value, 1e15),
+    }),
   log: (value) => ({ logLevel: parseLogLevel(value) }),
   server_addr: (value) => ({ serverAddress: value }),
   hotplug_timeout: (value) => ({
@@ -64,12 +112,10 @@ const ACCEPTED_KEYS: ReadonlySet<string> = new Set(
   (
     "devmode trace log_vport passfd_listener_port cdh_api_timeout " +
     "image_pull_timeout cdi_timeout launch_process_timeout visible_cdi_devices https_proxy no_proxy " +
-    "guest_components_rest_api guest_components_procs secure_storage_integrity config_file mem_agent_enable " +
+    "guest_components_rest_api guest_components_procs secure_storage_integrity config_file " +
     "mem_agent_memcg_disable mem_agent_memcg_swap mem_agent_memcg_swappiness_max mem_agent_memcg_period_secs " +
     "mem_agent_memcg_period_psi_percent_limit mem_agent_memcg_eviction_psi_percent_limit " +
-    "mem_agent_memcg_eviction_run_aging_count_min mem_agent_compact_disable mem_agent_compact_period_secs " +
-    "mem_agent_compact_period_psi_percent_limit mem_agent_compact_psi_percent_limit mem_agent_compact_sec_max " +
-    "mem_agent_compact_order mem_agent_compact_threshold mem_agent_compact_force_times"
+    "mem_agent_memcg_eviction_run_aging_count_min"
   ).split(" "),
 );
 
@@ -90,7 +136,7 @@ export function applySettings(entries: Iterable<readonly [key: string, value: st
       continue;
     }
     try {
-      settings = { ...settings, ...apply(value) };
+      settings = changed(settings, apply(value));
     } catch (error) {
       if (!(error instanceof KataError)) throw error;
       warnings.push(`${error.message}; the default is used`);

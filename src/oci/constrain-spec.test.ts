@@ -47,7 +47,7 @@ const hostSpec: Spec = {
       blockIO: { weight: 100, throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 1 }] },
       hugepageLimits: [{ pageSize: "2MB", limit: 1 }],
       network: { classID: 1 },
-      unified: { "memory.high": "1" },
+      unified: { "memory.high": "1", "cpuset.cpus": "7", "io.max": "8:0 rbps=1" },
     },
   },
 };
@@ -72,6 +72,7 @@ test("constrainSpec() leaves out what is the host's and keeps what limits the co
         pids: { limit: 64 },
         blockIO: { weight: 100 },
         hugepageLimits: [{ pageSize: "2MB", limit: 1 }],
+        unified: { "memory.high": "1" },
       },
     },
   });

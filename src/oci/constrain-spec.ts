@@ -45,8 +45,9 @@ export function constrainSpec(spec: Spec, constraints: GuestConstraints): Spec {
 
 /** A process that joins a container, for the guest. */
 export function constrainProcess(process: Process, constraints: GuestConstraints): Process {
-  // The host's profile is not loaded in the guest, and an exec with a profile that is not there fails.
-  const { selinuxLabel, apparmorProfile, ...rest } = process;
+  // The host's profile is not loaded in the guest, and an exec with a profile that is not there fails; CPUs are numbered by
+  // the host.
+  const { selinuxLabel, apparmorProfile, execCPUAffinity, ...rest } = process;
   const label = constrainLabel(selinuxLabel, constraints);
   return label === undefined ? rest : { ...rest, selinuxLabel: label };
 }
@@ -100,17 +101,22 @@ function constrainDevices(
 
 /** Limits for the guest, at the start of a container and when they are changed. */
 export function constrainResources(resources: LinuxResources): LinuxResources {
-  // Traffic classes, RDMA devices and files of the host's cgroups are the host's.
+  // Traffic classes and RDMA devices are the host's.
   const { devices, cpu, blockIO, network, rdma, unified, ...rest } = resources;
   const kept = keptDeviceRules(devices ?? []);
+  const files = Object.entries(unified ?? {}).filter(([file]) => GUEST_CONTROLLERS.test(file));
   return {
     ...rest,
     ...(kept.length === 0 ? {} : { devices: kept }),
     ...(cpu === undefined ? {} : { cpu: constrainCpu(cpu) }),
+    ...(files.length === 0 ? {} : { unified: Object.fromEntries(files) }),
     // Weights are between the pod's containers; the devices with limits of their own are the host's.
     ...(blockIO?.weight === undefined ? {} : { blockIO: { weight: blockIO.weight } }),
   };
 }
+
+/** Files of the unified hierarchy that name neither a CPU nor a device of the host's. */
+const GUEST_CONTROLLERS = /^(memory|cpu|pids|hugetlb)\./;
 
 /** CPUs and memory nodes are numbered by the host. */
 function constrainCpu({ cpus, mems, ...rest }: LinuxCpu): LinuxCpu {

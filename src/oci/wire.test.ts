@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { decodeSpec, encodeSpec } from "../../build/generated/oci.ts";
 import type { Spec } from "./types.ts";
 import {
   processFromMessage,
@@ -168,9 +169,41 @@ describe("the wire", () => {
     expect(
       processToMessage({ user: { uid: 1, gid: 2, umask: 18 }, cwd: "/", execCPUAffinity: { initial: "0" } }),
     ).toEqual({
-      User: { UID: 1, GID: 2 },
+      User: { UID: 1, GID: 2, Umask: 18 },
       Cwd: "/",
     });
+  });
+
+  test("carries in fields of its own what upstream's protocol lacks", () => {
+    const spec: Spec = {
+      ociVersion: "1.2.0",
+      domainname: "example.org",
+      process: {
+        user: { uid: 0, gid: 0, umask: 0 },
+        args: ["true"],
+        cwd: "/",
+        scheduler: { policy: "SCHED_BATCH", nice: -5, flags: ["SCHED_FLAG_RESET_ON_FORK"] },
+        ioPriority: { class: "IOPRIO_CLASS_BE", priority: 3 },
+      },
+      mounts: [
+        {
+          destination: "/data",
+          uidMappings: [{ containerID: 0, hostID: 1, size: 2 }],
+          gidMappings: [{ containerID: 3, hostID: 4, size: 5 }],
+        },
+      ],
+      linux: {
+        personality: { domain: "LINUX32" },
+        seccomp: { defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 0 },
+        resources: {
+          memory: { disableOOMKiller: false, checkBeforeUpdate: true },
+          cpu: { burst: 0, idle: 1 },
+          unified: { "memory.high": "1" },
+        },
+      },
+    };
+    // By way of the bytes, as the fields have to be in the .proto file as well.
+    expect(specFromMessage(decodeSpec(encodeSpec(specToMessage(spec))))).toEqual(spec);
   });
 
   test.each([

@@ -4,10 +4,11 @@
  * The message has other names than `config.json`, no absent scalars, and not all fields. One table says all of that for both
  * ways. What comes out of a message is read like any foreign spec.
  *
- * Zero means absent, but for ids, device numbers, the limit of processes and the OOM killer's switch. Not carried: umask,
- * scheduler, ioPriority, execCPUAffinity, domainname; id maps of mounts; netDevices, memoryPolicy, personality, timeOffsets;
- * rdma, unified, CPU burst and idle, useHierarchy, checkBeforeUpdate; defaultErrnoRet and the listener of seccomp;
- * all but the L3 schema of intelRdt.
+ * Zero means absent, but for ids, device numbers, the limit of processes and the OOM killer's switch. Fields that upstream's
+ * protocol lacks have numbers from 1000 on, which its agent passes over: umask, scheduler, ioPriority, domainname, id maps of
+ * mounts, personality, unified, CPU burst and idle, checkBeforeUpdate, defaultErrnoRet of seccomp. Not carried at all, as they
+ * have no meaning in a virtual machine: execCPUAffinity, netDevices, memoryPolicy, timeOffsets, rdma, useHierarchy, the
+ * listener of seccomp, all but the L3 schema of intelRdt.
  * Source: the agent's oci.proto.
  */
 import { parseLinuxResources, parseProcess, parseSpec } from "./parse-spec.ts";
@@ -58,6 +59,7 @@ const user = table<oci.User>({
   gid: ["GID", NUMBER],
   additionalGids: OPTIONAL,
   username: OPTIONAL,
+  umask: PRESENCE,
 });
 
 const process = table<oci.Process>({
@@ -81,18 +83,32 @@ const process = table<oci.Process>({
   apparmorProfile: OPTIONAL,
   oomScoreAdj: ["OOMScoreAdj", OPTIONAL],
   selinuxLabel: OPTIONAL,
+  scheduler: message(
+    table<oci.Scheduler>({
+      policy: TEXT,
+      nice: OPTIONAL,
+      priority: OPTIONAL,
+      flags: OPTIONAL,
+      runtime: OPTIONAL,
+      deadline: OPTIONAL,
+      period: OPTIONAL,
+    }),
+  ),
+  ioPriority: ["IOPriority", message(table<oci.LinuxIoPriority>({ class: TEXT, priority: OPTIONAL }))],
 });
+
+const idMapping = messages(table<oci.LinuxIdMapping>({ hostID: NUMBER, containerID: NUMBER, size: NUMBER }));
 
 const mount = table<oci.Mount>({
   destination: ["destination", TEXT],
   source: ["source", OPTIONAL],
   type: ["type", OPTIONAL],
   options: ["options", OPTIONAL],
+  uidMappings: ["UIDMappings", idMapping],
+  gidMappings: ["GIDMappings", idMapping],
 });
 
 const hook = messages(table<oci.Hook>({ path: TEXT, args: OPTIONAL, env: OPTIONAL, timeout: OPTIONAL }));
-
-const idMapping = messages(table<oci.LinuxIdMapping>({ hostID: NUMBER, containerID: NUMBER, size: NUMBER }));
 
 const throttle = messages(table<oci.LinuxThrottleDevice>({ major: NUMBER, minor: NUMBER, rate: OPTIONAL }));
 
@@ -115,6 +131,7 @@ const resources = table<oci.LinuxResources>({
       kernelTCP: OPTIONAL,
       swappiness: OPTIONAL,
       disableOOMKiller: FLAG,
+      checkBeforeUpdate: OPTIONAL,
     }),
   ),
   cpu: [
@@ -128,6 +145,8 @@ const resources = table<oci.LinuxResources>({
         realtimePeriod: OPTIONAL,
         cpus: OPTIONAL,
         mems: OPTIONAL,
+        burst: PRESENCE,
+        idle: PRESENCE,
       }),
     ),
   ],
@@ -157,10 +176,12 @@ const resources = table<oci.LinuxResources>({
       priorities: messages(table<oci.LinuxInterfacePriority>({ name: TEXT, priority: NUMBER })),
     }),
   ),
+  unified: OPTIONAL,
 });
 
 const seccomp = table<oci.LinuxSeccomp>({
   defaultAction: TEXT,
+  defaultErrnoRet: PRESENCE,
   architectures: OPTIONAL,
   flags: OPTIONAL,
   syscalls: messages(
@@ -199,6 +220,7 @@ const linux = table<oci.Linux>({
   readonlyPaths: OPTIONAL,
   mountLabel: OPTIONAL,
   intelRdt: message(table<oci.LinuxIntelRdt>({ l3CacheSchema: OPTIONAL })),
+  personality: message(table<oci.LinuxPersonality>({ domain: OPTIONAL, flags: OPTIONAL })),
 });
 
 const spec = table<oci.Spec>({
@@ -206,6 +228,7 @@ const spec = table<oci.Spec>({
   process: message(process),
   root: message(table<oci.Root>({ path: TEXT, readonly: OPTIONAL })),
   hostname: OPTIONAL,
+  domainname: OPTIONAL,
   mounts: messages(mount),
   hooks: message(
     table<oci.Hooks>({

@@ -310,8 +310,9 @@ describe("machine", () => {
     await expect(agent.reseed(Buffer.alloc(0))).rejects.toThrow("reseed");
   });
 
-  test("what is not there yet says so", async () => {
-    await expect(agent.addSwap()).rejects.toMatchObject({ code: "unimplemented" });
+  test("what changes the whole machine is refused where it is not the agent's own", async () => {
+    const refusal = { code: "failed-precondition", message: expect.stringContaining("not the agent's own") };
+    await expect(agent.addSwap()).rejects.toMatchObject(refusal);
   });
 
   test("volume statistics tell bytes and inodes", async () => {

@@ -4,6 +4,7 @@
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { CgroupWrite } from "../../oci/cgroup-write.ts";
+import type { LinuxResources } from "../../oci/types.ts";
 import { sleep } from "../../sys/clock.ts";
 import { EBUSY, ENODEV, ENOENT } from "../../sys/errno.ts";
 import { loop } from "../../sys/event-loop.ts";
@@ -171,4 +172,21 @@ export function readValue(directory: string, file: string): string {
 /** {@link readValue}, or undefined if the kernel has no such file. */
 export function readValueIfExists(directory: string, file: string): string | undefined {
   return readTextFileIfExists(`${directory}/${file}`)?.trimEnd();
+}
+
+/**
+ * Keeps a limit from ending what runs, if the spec asks for that.
+ *
+ * @throws KataError `failed-precondition` if more memory is in use than the new limit allows.
+ */
+export function checkMemoryUse({ memory }: LinuxResources, inUse: () => string | undefined): void {
+  const limit = memory?.checkBeforeUpdate === true ? BigInt(memory.limit ?? 0) : 0n;
+  if (limit <= 0n) return;
+  const used = BigInt(inUse() ?? 0);
+  if (used <= limit) return;
+  throw new KataError("failed-precondition", {
+    operation: "set memory limit",
+    object: `${limit} bytes`,
+    hint: `${used} bytes are in use, and the spec asks to check (checkBeforeUpdate)`,
+  });
 }

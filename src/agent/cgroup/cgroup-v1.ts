@@ -15,6 +15,7 @@ import { exists, O_RDONLY, open, readDirectory, writeExisting } from "../../sys/
 import type { VisibleCgroup } from "../container/cgroup-mount.ts";
 import type { ContainerCgroup } from "../container/container-cgroup.ts";
 import {
+  checkMemoryUse,
   directoriesOf,
   killProcesses,
   makeDirectories,
@@ -92,6 +93,8 @@ export class CgroupV1 implements ContainerCgroup {
   apply(resources: LinuxResources): void {
     if (resources.cpu?.cpus) this.#hasOwnCpus = true;
     const memory = this.#directory("memory");
+    if (memory !== undefined)
+      checkMemoryUse(resources, () => readValueIfExists(memory, "memory.usage_in_bytes"));
     const limit = memory === undefined ? undefined : readValueIfExists(memory, "memory.limit_in_bytes");
     const current = limit === undefined ? {} : { memory: parseCount(limit) };
     const writes = cgroupV1Writes(resources, current);

@@ -24,6 +24,7 @@ import { utf8Decode } from "../../sys/utf8.ts";
 import type { VisibleCgroup } from "../container/cgroup-mount.ts";
 import type { ContainerCgroup } from "../container/container-cgroup.ts";
 import {
+  checkMemoryUse,
   directoriesOf,
   killProcesses,
   makeDirectories,
@@ -92,7 +93,9 @@ export class CgroupV2 implements ContainerCgroup {
   }
 
   apply(resources: LinuxResources): void {
-    for (const write of cgroupV2Writes(resources)) {
+    const writes = cgroupV2Writes(resources);
+    checkMemoryUse(resources, () => readValueIfExists(this.#directory, "memory.current"));
+    for (const write of writes) {
       // Without huge pages there is nothing to limit to nothing.
       const pointless = write.controller === "hugetlb" && write.value === "0";
       writeLimit(this.#directory, pointless ? { ...write, optional: true } : write);

@@ -1,13 +1,11 @@
 /** What every container process does in its own copy of the agent, before and after it is inside the container. */
-import { hasErrno, KataError } from "../../kata-error.ts";
+import { hasErrno } from "../../kata-error.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import {
   AT_EMPTY_PATH,
-  filesystemType,
   O_NONBLOCK,
   O_RDONLY,
-  open,
   readToEnd,
   S_IFIFO,
   S_IFMT,
@@ -38,6 +36,8 @@ import { becomeUser } from "./credentials.ts";
 import { completeEnvironment, homeOf, MAX_PASSWD_BYTES } from "./environment.ts";
 import { executionRefused, findExecutable } from "./executable-lookup.ts";
 import type { ProcessPlan } from "./process-plan.ts";
+import { applyScheduling } from "./scheduling.ts";
+import { setLabels } from "./security-labels.ts";
 import { enterWorkingDirectory } from "./working-directory.ts";
 
 /** The child's descriptors: 0, 1, 2, the channel, then those that it was given to set itself up. */
@@ -98,6 +98,7 @@ export function becomeProgram(plan: ProcessPlan, channel: ParentChannel, beforeS
   // The agent's own, and so every other container's, stays out of reach.
   joinSessionKeyring(plan.sessionKeyring);
   setLabels(plan);
+  applyScheduling(plan.scheduling);
   const environment = completeEnvironment(plan.environment, () => homeDirectory(plan.credentials.uid));
   const load = () => {
     if (plan.seccomp !== undefined) loadFilter(plan.seccomp.program, plan.seccomp.flags);
@@ -138,29 +139,6 @@ function giveStdioToUser(plan: ProcessPlan): void {
     const kind = statx(fd, "", AT_EMPTY_PATH).mode & S_IFMT;
     if (kind === S_IFIFO) kernel().syscall("fchown", fd, uid, gid);
   }
-}
-
-/** The labels that the program is to run under. Source: runtime-spec; apparmor(7), attr files of proc(5). */
-function setLabels(plan: ProcessPlan): void {
-  if (plan.selinuxLabel !== "") writeLabel("/proc/thread-self/attr/exec", plan.selinuxLabel);
-  if (plan.apparmorProfile !== "" && plan.apparmorProfile !== "unconfined") {
-    writeLabel("/proc/thread-self/attr/apparmor/exec", `exec ${plan.apparmorProfile}`);
-  }
-}
-
-const PROC_SUPER_MAGIC = 0x9fa0;
-
-function writeLabel(path: string, label: string): void {
-  using file = open(path, 1);
-  // A container may have put another file there to learn or change the label (CVE-2025-52881).
-  if (filesystemType(file.fd) !== PROC_SUPER_MAGIC) {
-    throw new KataError("permission-denied", {
-      operation: "set security label",
-      object: `${path} is not procfs`,
-    });
-  }
-  const bytes = Uint8Array.from(label, (character) => character.charCodeAt(0));
-  check(kernel().syscall("write", file.fd, bytes, bytes.length), "set security label", label);
 }
 
 /** Reads the container's passwd file, which may be anything. */

@@ -6,6 +6,8 @@
  *   │ 'c' continue                 ─▶│ waits for it first: cgroup and id maps are set by then
  *   │◀─ 'T' fd  (u32, little-endian)  │ only with a terminal: the number of its master end
  *   │ 't' taken                    ─▶│ the agent has copied the master with pidfd_getfd
+ *   │◀─ 'H' hooks                     │ only with hooks: all is mounted, the root is not changed yet
+ *   │ 'h' hooks have run           ─▶│
  *   │◀─ 'R' ready                     │ all set up; for a container's first process it waits now
  *   │ 's' start                    ─▶│
  *   │◀─ end of stream                 │ execve worked
@@ -22,6 +24,8 @@ import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 const CONTINUE = 0x63;
 const TERMINAL = 0x54;
 const TAKEN = 0x74;
+const HOOKS = 0x48;
+const HOOKS_RUN = 0x68;
 const READY = 0x52;
 const START = 0x73;
 const FAILED = 0x45;
@@ -41,6 +45,7 @@ interface ReportedError {
 /** What the agent hears from its child. */
 export type ChildMessage =
   | { readonly kind: "terminal"; readonly fd: number }
+  | { readonly kind: "hooks" }
   | { readonly kind: "ready" }
   | { readonly kind: "failed"; readonly error: KataError }
   /** The stream ended: execve worked, or the child was killed. */
@@ -59,6 +64,8 @@ export class ChildChannel {
     const count = await this.#stream.read(first);
     if (count === 0) return { kind: "end" };
     switch (first[0]) {
+      case HOOKS:
+        return { kind: "hooks" };
       case READY:
         return { kind: "ready" };
       case TERMINAL:
@@ -79,6 +86,10 @@ export class ChildChannel {
 
   terminalTaken(): Promise<void> {
     return this.#stream.write(Uint8Array.of(TAKEN));
+  }
+
+  hooksHaveRun(): Promise<void> {
+    return this.#stream.write(Uint8Array.of(HOOKS_RUN));
   }
 
   start(): Promise<void> {
@@ -119,6 +130,12 @@ export class ParentChannel {
     new DataView(message.buffer).setUint32(1, master, true);
     writeAll(this.fd, message);
     this.#expect(TAKEN);
+  }
+
+  /** Waits while the agent runs the hooks that run outside. */
+  letRuntimeHooksRun(): void {
+    writeAll(this.fd, Uint8Array.of(HOOKS));
+    this.#expect(HOOKS_RUN);
   }
 
   ready(): void {

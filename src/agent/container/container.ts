@@ -13,6 +13,7 @@ import type { Rollback } from "../../sys/rollback.ts";
 import type { ChildChannel } from "./child-channel.ts";
 import type { ContainerCgroup } from "./container-cgroup.ts";
 import type { ContainerProcess } from "./container-process.ts";
+import { hooksDeadlineMs } from "./hooks.ts";
 import { handlesSignal } from "./signal-handlers.ts";
 
 export type ContainerState = "created" | "running" | "paused" | "stopped";
@@ -92,7 +93,8 @@ export class Container {
     this.require("start", "created");
     await this.#channel.start();
     const what = { operation: "start container", object: this.id };
-    const message = await withDeadline(loop, START_DEADLINE_MS, what, this.#channel.next());
+    const deadline = START_DEADLINE_MS + hooksDeadlineMs(this.spec.hooks?.startContainer);
+    const message = await withDeadline(loop, deadline, what, this.#channel.next());
     this.#channel.close();
     if (message.kind === "failed") {
       await this.init.exited;

@@ -1,15 +1,19 @@
 /** Creating a container: from its spec to a first process that waits for its start. Every step is undone if a later one fails. */
 import { describeError, KataError } from "../../kata-error.ts";
 import type { Spec } from "../../oci/types.ts";
-import { writeExisting } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import type { ChildReaper } from "../child-reaper.ts";
+import { FIRST_GIVEN_FD } from "./become-program.ts";
+import { bundleDirectory, writeBundle } from "./bundle.ts";
 import { Container } from "./container.ts";
 import type { CgroupRoom } from "./container-cgroup.ts";
 import { ContainerProcess } from "./container-process.ts";
-import { becomeInit } from "./init-process.ts";
+import { checkHooks, type HookSubject, hasHooks, hooksDeadlineMs, runHooks } from "./hooks.ts";
+import { outerId, writeIdMaps } from "./id-map-namespace.ts";
+import { becomeInit, type InitPlan } from "./init-process.ts";
 import { launch } from "./launch.ts";
 import { planContainer, type SharedNamespaceFds } from "./plan-container.ts";
+import { prepareMounts } from "./prepared-mounts.ts";
 
 export interface ContainerRequest {
   readonly id: string;
@@ -24,6 +28,8 @@ export interface ContainerContext {
   readonly cgroups: CgroupRoom;
   /** Bytes; 0 for the kernel's default. */
   readonly pipeSize: number;
+  /** Tells of what went wrong and is nobody's failure. */
+  readonly warn: (message: string, fields: Readonly<Record<string, string>>) => void;
 }
 
 /** Longest container or exec id. Source: containerd, identifiers. */
@@ -50,31 +56,48 @@ export async function createContainer(
 ): Promise<Container> {
   const { id, spec, resources } = request;
   try {
+    const hooks = addHooks(request, context);
     const cgroup = await context.cgroups.create(id, spec);
     resources.add(`cgroup of ${id}`, () => cgroup.remove());
     const plan = planContainer(id, spec, request.shared, cgroup.visible);
     const process = plan.init.process;
+    using prepared = await prepareMounts(
+      { mounts: plan.init.rootfs.mounts, maps: plan.maps, joined: plan.joined, firstFd: FIRST_GIVEN_FD },
+      context.reaper,
+    );
+    const init: InitPlan = { ...plan.init, rootfs: { ...plan.init.rootfs, mounts: prepared.mounts } };
     const child = await launch(
       {
         hasTerminal: process.terminal !== undefined,
         pipeSize: context.pipeSize,
         cloneFlags: plan.cloneFlags,
         joined: plan.joined,
-        given: [],
+        given: prepared.descriptors,
         prepare: (pid) => {
-          writeIdMaps(pid, plan.uidMap, plan.gidMap);
+          if (plan.maps !== undefined) writeIdMaps(pid, plan.maps);
           cgroup.add(pid);
         },
-        body: (channel) => becomeInit(plan.init, channel),
+        stdioOwner: plan.maps === undefined ? undefined : outerOwner(process.credentials, spec),
+        hooksDeadlineMs: hooksDeadlineMs([
+          ...(spec.hooks?.prestart ?? []),
+          ...(spec.hooks?.createRuntime ?? []),
+          ...(spec.hooks?.createContainer ?? []),
+        ]),
+        runHooks: async (pid) => {
+          if (hooks === undefined) return;
+          await runHooks("prestart", hooks, pid, context.reaper);
+          await runHooks("createRuntime", hooks, pid, context.reaper);
+        },
+        body: (channel) => becomeInit(init, channel),
       },
       context.reaper,
     );
-    const init = new ContainerProcess("", child, child.stdio);
+    const first = new ContainerProcess("", child, child.stdio);
     return new Container({
       id,
       spec,
       cgroup,
-      init,
+      init: first,
       channel: child.channel,
       namespaces: plan.execNamespaces,
       ownPidNamespace: plan.ownPidNamespace,
@@ -99,9 +122,31 @@ async function undo(resources: Rollback, first: unknown): Promise<void> {
   }
 }
 
-/** Ids of a user namespace: `inside outside count` lines. Source: user_namespaces(7). */
-function writeIdMaps(pid: number, uidMap: string, gidMap: string): void {
-  if (uidMap === "" && gidMap === "") return;
-  writeExisting(`/proc/${pid}/uid_map`, uidMap);
-  writeExisting(`/proc/${pid}/gid_map`, gidMap);
+/** Writes the bundle that hooks read, and sees to it that the last ones run when all else has been given back. */
+function addHooks(
+  { id, spec, resources }: ContainerRequest,
+  context: ContainerContext,
+): HookSubject | undefined {
+  if (!hasHooks(spec)) return undefined;
+  checkHooks(spec.hooks);
+  const subject = { id, spec, bundle: bundleDirectory(id) };
+  resources.add(`bundle of ${id}`, writeBundle(id, spec));
+  resources.add(`poststop hooks of ${id}`, async () => {
+    try {
+      await runHooks("poststop", subject, undefined, context.reaper);
+    } catch (error) {
+      // The container is gone; whoever removes it can do nothing about it.
+      context.warn("poststop hook failed", { container: id, error: describeError(error) });
+    }
+  });
+  return subject;
+}
+
+/** The machine's ids of the user that a process in a user namespace runs as. */
+export function outerOwner(
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  { linux }: Spec,
+): { readonly uid: number; readonly gid: number } | undefined {
+  const [outerUid, outerGid] = [outerId(uid, linux?.uidMappings), outerId(gid, linux?.gidMappings)];
+  return outerUid === undefined || outerGid === undefined ? undefined : { uid: outerUid, gid: outerGid };
 }

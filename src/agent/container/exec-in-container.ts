@@ -3,10 +3,10 @@ import type { Process } from "../../oci/types.ts";
 import { withDeadline } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { O_RDONLY, open } from "../../sys/files.ts";
-import { CLONE_NEWPID, pidfdOpen, SIGKILL } from "../../sys/process.ts";
+import { CLONE_NEWPID, CLONE_NEWUSER, pidfdOpen, SIGKILL } from "../../sys/process.ts";
 import type { Container } from "./container.ts";
 import { ContainerProcess } from "./container-process.ts";
-import { type ContainerContext, checkId } from "./create-container.ts";
+import { type ContainerContext, checkId, outerOwner } from "./create-container.ts";
 import { becomeExec } from "./exec-process.ts";
 import { launch } from "./launch.ts";
 import { planProcess } from "./plan-process.ts";
@@ -39,6 +39,10 @@ export async function execInContainer(
       cloneFlags: 0,
       joined: [{ fd: pidNamespace.fd, type: CLONE_NEWPID, name: "pid" }],
       given: [init.fd],
+      stdioOwner:
+        (container.namespaces & CLONE_NEWUSER) === 0
+          ? undefined
+          : outerOwner(plan.credentials, container.spec),
       prepare: (child) => container.cgroup.add(child),
       body: (channel) => becomeExec({ process: plan, namespaces: container.namespaces }, channel),
     },

@@ -1,8 +1,10 @@
 /** What a container's first process does, in the child, from its clone to its program. */
+import { readlink } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { CLONE_NEWCGROUP } from "../../sys/process.ts";
 import { applyOomScore, becomeProgram } from "./become-program.ts";
 import type { ParentChannel } from "./child-channel.ts";
+import { type HookSubject, runHooksHere } from "./hooks.ts";
 import type { ProcessPlan } from "./process-plan.ts";
 import { enterRootFilesystem, type RootfsPlan } from "./root-filesystem.ts";
 import { writeSysctls } from "./sysctl.ts";
@@ -18,6 +20,8 @@ export interface InitPlan {
   readonly ownCgroupNamespace: boolean;
   /** Whether the child is in a new user namespace and has to become its root first. */
   readonly ownUserNamespace: boolean;
+  /** Whose hooks to run; undefined without hooks. */
+  readonly hooks: HookSubject | undefined;
 }
 
 /** Never comes back: ends in the container's program, or throws what the agent is to hear. */
@@ -32,13 +36,25 @@ export function becomeInit(plan: InitPlan, channel: ParentChannel): never {
   if (plan.domainname !== undefined) setName("setdomainname", plan.domainname);
   writeSysctls(plan.sysctls);
   const owner = plan.process.credentials.uid;
-  enterRootFilesystem(plan.rootfs, plan.process.terminal, (root, size) =>
-    setUpTerminal(root, size, owner, channel, true),
-  );
-  becomeProgram(plan.process, channel, () => channel.waitToStart());
+  const { hooks } = plan;
+  // While the agent's /proc is in sight, which tells the number outside of the container's pid namespace.
+  const outerPid = hooks === undefined ? 0 : Number(readlink("/proc/self"));
+  enterRootFilesystem(plan.rootfs, plan.process.terminal, {
+    setUpTerminal: (root, size) => setUpTerminal(root, size, owner, channel, true),
+    beforePivot: () => {
+      if (hooks === undefined) return;
+      channel.letRuntimeHooksRun();
+      runHooksHere("createContainer", hooks, outerPid);
+    },
+  });
+  becomeProgram(plan.process, channel, () => {
+    channel.waitToStart();
+    if (hooks !== undefined) runHooksHere("startContainer", hooks, outerPid);
+  });
 }
 
-function becomeNamespaceRoot(): void {
+/** Takes the ids that exist in a user namespace: files that it makes have an owner then. */
+export function becomeNamespaceRoot(): void {
   check(kernel().syscall("setresgid", 0, 0, 0), "become root of", "user namespace");
   check(kernel().syscall("setresuid", 0, 0, 0), "become root of", "user namespace");
 }

@@ -8,6 +8,7 @@ import { withDeadline } from "../../sys/clock.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
+import { fchown } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { clone, pidfdSendSignal, SIGKILL } from "../../sys/process.ts";
 import { socketPair } from "../../sys/socket.ts";
@@ -32,6 +33,12 @@ export interface LaunchRequest {
   readonly given: readonly number[];
   /** Cgroup and id maps; while it runs the child waits. */
   readonly prepare: (pid: number) => void;
+  /** Runs when the child has mounted everything, if it asks for that. */
+  readonly runHooks?: (pid: number) => Promise<void>;
+  /** Longest that hooks may take, ms; added to the deadline. */
+  readonly hooksDeadlineMs?: number;
+  /** Who may open the pipes of stdio again, by the machine's numbers: in a user namespace the child cannot say so. */
+  readonly stdioOwner?: { readonly uid: number; readonly gid: number } | undefined;
   /** What the child does once it may. */
   readonly body: (channel: ParentChannel) => never;
 }
@@ -73,6 +80,10 @@ export async function launch(request: LaunchRequest, reaper: ChildReaper): Promi
       pipes === undefined
         ? [nullFd(), nullFd(), nullFd()]
         : [pipes.theirs.stdin.fd, pipes.theirs.stdout.fd, pipes.theirs.stderr.fd];
+    if (pipes !== undefined && request.stdioOwner !== undefined) {
+      const { uid, gid } = request.stdioOwner;
+      for (const fd of standard) fchown(fd, uid, gid);
+    }
     const descriptors = [...standard, pair.theirs.fd, ...request.given];
     const cloned = insideNamespaces(request.joined, () => {
       const result = clone({ flags: request.cloneFlags });
@@ -84,7 +95,10 @@ export async function launch(request: LaunchRequest, reaper: ChildReaper): Promi
     pipes?.theirs[Symbol.dispose]();
     request.prepare(child.pid);
     const what = { operation: "set up container process", object: `process ${child.pid}` };
-    const master = await withDeadline(loop, SETUP_DEADLINE_MS, what, untilReady(channel, child));
+    const deadline = SETUP_DEADLINE_MS + (request.hooksDeadlineMs ?? 0);
+    const { pid } = child;
+    const runHooks = async () => request.runHooks?.(pid);
+    const master = await withDeadline(loop, deadline, what, untilReady(channel, child, runHooks));
     if (master !== undefined) stdio = terminalStdio(master);
     if (stdio === undefined) {
       throw new KataError("internal", { operation: "set up terminal", object: "the process made none" });
@@ -108,6 +122,7 @@ export async function launch(request: LaunchRequest, reaper: ChildReaper): Promi
 async function untilReady(
   channel: ChildChannel,
   child: { readonly pidfd: FileDescriptor; readonly exited: Promise<number> },
+  runHooks: () => Promise<void>,
 ): Promise<FileDescriptor | undefined> {
   let master: FileDescriptor | undefined;
   try {
@@ -120,6 +135,10 @@ async function untilReady(
         case "terminal":
           master = takeDescriptor(child.pidfd, message.fd);
           await channel.terminalTaken();
+          break;
+        case "hooks":
+          await runHooks();
+          await channel.hooksHaveRun();
           break;
         case "failed":
           throw message.error;

@@ -1,5 +1,6 @@
 /** The mounts of a container, worked out from its spec before a process is cloned for it. */
 import { KataError } from "../../kata-error.ts";
+import type { IdMaps } from "./id-map-namespace.ts";
 import { cleanPath } from "./mount-target.ts";
 
 /** What is mounted. */
@@ -14,12 +15,24 @@ export type MountSource =
       readonly parameters: readonly (readonly [name: string, value?: string])[];
     }
   /** The container's own part of the cgroup hierarchies. */
-  | { readonly kind: "cgroup" };
+  | { readonly kind: "cgroup" }
+  /** Made by the agent: the child has it as descriptor `fd`. */
+  | { readonly kind: "prepared"; readonly fd: number; readonly of: MadeSource };
+
+/** What can be mounted aside. */
+export type MadeSource = Extract<MountSource, { readonly kind: "bind" | "filesystem" }>;
 
 /** Changes of a mount's attributes (`MOUNT_ATTR_*` bits). Source: mount_setattr(2). */
 export interface AttributeChange {
   readonly set: number;
   readonly clear: number;
+}
+
+export interface IdMapPlan {
+  /** For the mounts below it, too. */
+  readonly recursive: boolean;
+  /** The mount's own maps; those of the container if it has none. */
+  readonly maps: IdMaps | undefined;
 }
 
 export interface MountPlan {
@@ -33,6 +46,8 @@ export interface MountPlan {
   readonly propagation: readonly { readonly type: number; readonly recursive: boolean }[];
   /** Whether a tmpfs is filled with what it covers. */
   readonly copyUp: boolean;
+  /** How ids are mapped, if they are. */
+  readonly idMap: IdMapPlan | undefined;
 }
 
 /** What may be mounted over in /proc: files that lxcfs and the like replace. Source: runc, checkProcMount. */

@@ -21,9 +21,16 @@ import {
   OPEN_TREE_CLONE,
   openTree,
 } from "../../sys/new-mount-api.ts";
+import { duplicate } from "../../sys/process.ts";
 import { mountCgroups, type VisibleCgroup } from "./cgroup-mount.ts";
 import { copyUp } from "./copy-up.ts";
-import { type AttributeChange, checkProcMountpoint, type MountPlan, type MountSource } from "./mount-plan.ts";
+import {
+  type AttributeChange,
+  checkProcMountpoint,
+  type MadeSource,
+  type MountPlan,
+  type MountSource,
+} from "./mount-plan.ts";
 import { openMountTarget, openPlainDirectory } from "./mount-target.ts";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
@@ -34,6 +41,7 @@ const PROC_SUPER_MAGIC = 0x9fa0;
  * @param attributes `MOUNT_ATTR_*` bits that a mount of its own file system begins with; a bind has those of its source.
  */
 export function newMount(source: Exclude<MountSource, { kind: "cgroup" }>, attributes = 0): FileDescriptor {
+  if (source.kind === "prepared") return duplicate(source.fd);
   if (source.kind === "bind") {
     const flags = OPEN_TREE_CLONE | (source.recursive ? AT_RECURSIVE : 0);
     return openTree(AT_FDCWD, source.path, flags);
@@ -75,18 +83,25 @@ export function mountInContainer(
     return mountOne(root, plan, plan.source);
   } catch (error) {
     if (!(error instanceof KataError)) throw error;
-    const what =
-      plan.source.kind === "bind"
-        ? plan.source.path
-        : plan.source.kind === "filesystem"
-          ? plan.source.type
-          : "cgroup";
     throw new KataError(error.code, {
-      operation: `mount ${what} at`,
+      operation: `mount ${nameOf(plan.source)} at`,
       object: `${plan.destination}: ${error.operation} ${error.object}`,
       errno: error.errno,
       hint: error.hint,
     });
+  }
+}
+
+function nameOf(source: MountSource): string {
+  switch (source.kind) {
+    case "bind":
+      return source.path;
+    case "filesystem":
+      return source.type;
+    case "prepared":
+      return nameOf(source.of);
+    case "cgroup":
+      return "cgroup";
   }
 }
 
@@ -95,15 +110,16 @@ function mountOne(
   plan: MountPlan,
   source: Exclude<MountSource, { kind: "cgroup" }>,
 ): FileDescriptor | undefined {
+  const made = source.kind === "prepared" ? source.of : source;
   const late =
     source.kind === "filesystem" &&
     source.type === "tmpfs" &&
     (plan.attributes.set & MOUNT_ATTR_RDONLY) !== 0;
   const mount = newMount(source, late ? plan.attributes.set & ~MOUNT_ATTR_RDONLY : plan.attributes.set);
   try {
-    if (source.kind === "bind") change(mount, plan.attributes, 0);
+    if (made.kind === "bind") change(mount, plan.attributes, 0);
     if (plan.recursiveAttributes !== undefined) change(mount, plan.recursiveAttributes, AT_RECURSIVE);
-    using target = openTarget(root, plan, source, mount);
+    using target = openTarget(root, plan, made, mount);
     if (plan.copyUp) copyUp(target.fd, mount.fd);
     attach(mount, target);
     for (const { type, recursive } of plan.propagation) {
@@ -126,9 +142,16 @@ function change(mount: FileDescriptor, attributes: AttributeChange, flags: numbe
 function openTarget(
   root: number,
   plan: MountPlan,
-  source: Exclude<MountSource, { kind: "cgroup" }>,
+  source: MadeSource,
   mount: FileDescriptor,
 ): FileDescriptor {
+  // What a program learns of itself and of others there decides over its rights (CVE-2019-16884).
+  if (plan.destination === "/proc" && filesystemType(mount.fd) !== PROC_SUPER_MAGIC) {
+    throw new KataError("invalid-argument", {
+      operation: "mount",
+      object: "only procfs is mounted at /proc",
+    });
+  }
   // A link in the place of /proc would let the image choose where procfs goes (CVE-2019-19921).
   if (source.kind === "filesystem" && (source.type === "proc" || source.type === "sysfs")) {
     return openPlainDirectory(root, plan.destination);

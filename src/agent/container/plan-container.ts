@@ -1,7 +1,7 @@
 /** From a container's spec to what its first process has to do. */
 import { KataError } from "../../kata-error.ts";
 import { NAMESPACES } from "../../oci/namespaces.ts";
-import type { LinuxDevice, LinuxIdMapping, Namespace, Spec } from "../../oci/types.ts";
+import type { Linux, LinuxDevice, Namespace, Spec } from "../../oci/types.ts";
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -11,8 +11,11 @@ import {
   CLONE_NEWUTS,
 } from "../../sys/process.ts";
 import type { JoinedNamespace } from "../sandbox/shared-namespaces.ts";
+import { bundleDirectory } from "./bundle.ts";
 import type { VisibleCgroup } from "./cgroup-mount.ts";
 import type { DeviceNode } from "./device-nodes.ts";
+import { checkHooks, hasHooks } from "./hooks.ts";
+import { type IdMaps, idMapText } from "./id-map-namespace.ts";
 import type { InitPlan } from "./init-process.ts";
 import { cleanPath } from "./mount-target.ts";
 import { planMounts, planPropagation } from "./plan-mounts.ts";
@@ -36,9 +39,8 @@ export interface ContainerPlan {
   /** Namespaces that an exec joins besides the pid namespace. */
   readonly execNamespaces: number;
   readonly ownPidNamespace: boolean;
-  /** Text of the id maps; empty without a user namespace. */
-  readonly uidMap: string;
-  readonly gidMap: string;
+  /** The maps of its user namespace; undefined without one. */
+  readonly maps: IdMaps | undefined;
 }
 
 /** Most mounts, devices or paths of one kind in a spec. */
@@ -59,7 +61,8 @@ export function planContainer(
     if ((list?.length ?? 0) > MAX_ENTRIES)
       throw invalid("spec", `a list has more than ${MAX_ENTRIES} entries`);
   }
-  refuseHooks(spec);
+  checkHooks(spec.hooks);
+  refuseUnsupported(spec);
   const namespaces = planNamespaces(linux?.namespaces ?? [], shared);
   if ((namespaces.made & CLONE_NEWNS) === 0)
     throw invalid("namespaces", "a container has a mount namespace of its own");
@@ -90,6 +93,7 @@ export function planContainer(
       }),
       ownCgroupNamespace: own(CLONE_NEWCGROUP),
       ownUserNamespace: own(CLONE_NEWUSER),
+      hooks: hasHooks(spec) ? { id, spec, bundle: bundleDirectory(id) } : undefined,
     },
     cloneFlags: namespaces.made & ~CLONE_NEWCGROUP,
     joined: namespaces.joined,
@@ -97,8 +101,7 @@ export function planContainer(
       (namespaces.made & ~CLONE_NEWPID) |
       (namespaces.joined.reduce((flags, { type }) => flags | type, 0) & ~CLONE_NEWPID),
     ownPidNamespace: own(CLONE_NEWPID),
-    uidMap: idMap(linux?.uidMappings),
-    gidMap: idMap(linux?.gidMappings),
+    maps: own(CLONE_NEWUSER) ? planMaps(linux) : undefined,
   };
 }
 
@@ -153,16 +156,21 @@ function absolute(kind: string, paths: readonly string[] | undefined): readonly 
   return paths ?? [];
 }
 
-function idMap(mappings: readonly LinuxIdMapping[] | undefined): string {
-  return (mappings ?? [])
-    .map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`)
-    .join("");
+function planMaps(linux: Linux | undefined): IdMaps {
+  const maps = {
+    uid: idMapText("uidMappings", linux?.uidMappings),
+    gid: idMapText("gidMappings", linux?.gidMappings),
+  };
+  if (maps.uid !== "" && maps.gid !== "") return maps;
+  throw invalid("namespaces", "a user namespace needs uidMappings and gidMappings");
 }
 
-/** Hooks of the spec are the host's to run; what a container would miss by them is no small thing. */
-function refuseHooks({ hooks }: Spec): void {
-  if ((hooks?.createContainer?.length ?? 0) + (hooks?.startContainer?.length ?? 0) === 0) return;
-  throw unimplemented("hooks createContainer and startContainer");
+/** What a host does not send, as it has no meaning in its virtual machine; nothing of it is passed over in silence. */
+function refuseUnsupported({ linux }: Spec): void {
+  if (Object.keys(linux?.netDevices ?? {}).length > 0) throw unimplemented("netDevices");
+  if (linux?.memoryPolicy !== undefined) throw unimplemented("memoryPolicy");
+  if (linux?.timeOffsets !== undefined) throw unimplemented("timeOffsets");
+  if (linux?.intelRdt !== undefined) throw unimplemented("intelRdt: the guest has no resctrl");
 }
 
 function invalid(object: string, hint: string): KataError {

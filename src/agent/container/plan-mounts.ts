@@ -1,12 +1,15 @@
 /** From the mounts of a spec to what a child has to do. */
 import { KataError } from "../../kata-error.ts";
 import { type MountOptions, parseMountOptions } from "../../oci/mount-options.ts";
-import type { Spec } from "../../oci/types.ts";
+import type { Mount, Spec } from "../../oci/types.ts";
+import { type IdMaps, idMapText } from "./id-map-namespace.ts";
 import type { MountPlan, MountSource } from "./mount-plan.ts";
 import { cleanPath } from "./mount-target.ts";
 
 /** Everything of a mount but its place. */
-export type MountOptionsPlan = Omit<MountPlan, "destination">;
+export interface MountOptionsPlan extends Omit<MountPlan, "destination"> {
+  readonly source: Exclude<MountSource, { kind: "prepared" }>;
+}
 
 /** The mounts of `spec`, in its order. @throws KataError `invalid-argument`. */
 export function planMounts(spec: Spec): MountPlan[] {
@@ -19,26 +22,59 @@ export function planMounts(spec: Spec): MountPlan[] {
         hint: "it is a path below the root",
       });
     }
-    return { destination, ...planMountOptions(mount.type ?? "", mount.source ?? "", mount.options ?? []) };
+    const plan = planMountOptions(mount.type ?? "", mount.source ?? "", mount.options ?? []);
+    const maps = ownMaps(mount);
+    return {
+      destination,
+      ...plan,
+      source: withLabel(plan.source, spec.linux?.mountLabel),
+      idMap:
+        plan.idMap === undefined && maps === undefined
+          ? undefined
+          : { recursive: plan.idMap?.recursive ?? false, maps },
+    };
   });
+}
+
+function ownMaps({ destination, uidMappings = [], gidMappings = [] }: Mount): IdMaps | undefined {
+  if (uidMappings.length === 0 && gidMappings.length === 0) return undefined;
+  if (uidMappings.length > 0 && gidMappings.length > 0) {
+    return { uid: idMapText("uidMappings", uidMappings), gid: idMapText("gidMappings", gidMappings) };
+  }
+  throw new KataError("invalid-argument", {
+    operation: "read mount of spec",
+    object: destination,
+    hint: "it has uidMappings and gidMappings, or none of them",
+  });
+}
+
+/** File systems that have labels of their own, whatever a mount says. Source: SELinux Project, file system labelling. */
+const SELF_LABELLED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue", "cgroup", "cgroup2"]);
+
+/** A file system whose files all have the SELinux label that the spec gives. */
+function withLabel(source: MountSource, label: string | undefined): MountSource {
+  if (source.kind !== "filesystem" || !label || SELF_LABELLED.has(source.type)) return source;
+  return { ...source, parameters: [...source.parameters, ["context", label]] };
 }
 
 /** What to mount and how. A bind mount is told by its options or its type. */
 export function planMountOptions(type: string, source: string, options: readonly string[]): MountOptionsPlan {
   const parsed = parseMountOptions(options);
-  if (parsed.idMap !== "none") {
-    throw new KataError("unimplemented", { operation: "read mount of spec", object: "an id-mapped mount" });
-  }
   return {
     source: planSource(type, source, parsed),
     attributes: parsed.attributes,
     recursiveAttributes: parsed.recursiveAttributes,
     propagation: parsed.propagation,
     copyUp: parsed.copyUp && type === "tmpfs",
+    idMap: parsed.idMap === "none" ? undefined : { recursive: parsed.idMap === "recursive", maps: undefined },
   };
 }
 
-function planSource(type: string, source: string, parsed: MountOptions): MountSource {
+function planSource(
+  type: string,
+  source: string,
+  parsed: MountOptions,
+): Exclude<MountSource, { kind: "prepared" }> {
   if (parsed.bind || type === "bind" || type === "none") {
     if (source.startsWith("/")) return { kind: "bind", path: source, recursive: parsed.recursiveBind };
     throw new KataError("invalid-argument", {

@@ -6,6 +6,7 @@ import { compileSeccomp } from "../../oci/seccomp/compile.ts";
 import type { LinuxSeccomp, Process, Spec } from "../../oci/types.ts";
 import { kernel } from "../../sys/kernel.ts";
 import type { ProcessPlan, ResourceLimit, SeccompFilter } from "./process-plan.ts";
+import { planScheduling } from "./scheduling.ts";
 
 /** Most arguments and environment entries together; the kernel's own bound is in bytes. */
 const MAX_STRINGS = 100_000;
@@ -50,6 +51,7 @@ export function planProcess(process: Process, spec: Spec, containerId: string): 
         : undefined,
     selinuxLabel: process.selinuxLabel ?? "",
     apparmorProfile: process.apparmorProfile ?? "",
+    scheduling: planScheduling(process, spec.linux?.personality),
     sessionKeyring: `_ses.${containerId}`,
   };
 }
@@ -72,7 +74,16 @@ function planFilter(seccomp: LinuxSeccomp | undefined): SeccompFilter | undefine
   const key = JSON.stringify(seccomp);
   let filter = compiled.get(key);
   if (filter === undefined) {
-    filter = compileSeccomp(seccomp, kernel().architecture);
+    const { program, flags, notifies } = compileSeccomp(seccomp, kernel().architecture);
+    if (notifies) {
+      // Its listener is a program of the host's, which is not in the guest.
+      throw new KataError("unimplemented", {
+        operation: "read process of spec",
+        object: "seccomp action SCMP_ACT_NOTIFY",
+        hint: "the agent protocol carries no listener",
+      });
+    }
+    filter = { program, flags };
     if (compiled.size >= MAX_COMPILED) compiled.clear();
     compiled.set(key, filter);
   }

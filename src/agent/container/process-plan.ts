@@ -3,6 +3,7 @@
  * and only makes system calls.
  */
 import type { Credentials } from "./credentials.ts";
+import type { SchedulingPlan } from "./scheduling.ts";
 
 export interface ResourceLimit {
   /** `RLIMIT_*` number. */
@@ -38,6 +39,7 @@ export interface ProcessPlan {
   /** Security label for execve (SELinux), empty for none. */
   readonly selinuxLabel: string;
   readonly apparmorProfile: string;
+  readonly scheduling: SchedulingPlan;
   /** Name of the session keyring: the container's own. */
   readonly sessionKeyring: string;
 }

@@ -44,11 +44,17 @@ const MS_PRIVATE = 1 << 18;
 const MS_SLAVE = 1 << 19;
 const MNT_DETACH = 2;
 
-/** @param setUpTerminal makes the terminal in the container's devpts and puts it at /dev/console. */
+export interface RootfsSteps {
+  /** Makes the terminal in the container's devpts and puts it at /dev/console. */
+  readonly setUpTerminal: (root: number, size: TerminalSize) => void;
+  /** Runs when all is mounted, while the agent's files are still in sight. */
+  readonly beforePivot: () => void;
+}
+
 export function enterRootFilesystem(
   plan: RootfsPlan,
   terminal: TerminalSize | undefined,
-  setUpTerminal: (root: number, size: TerminalSize) => void,
+  { setUpTerminal, beforePivot }: RootfsSteps,
 ): void {
   umask(0);
   // Mounts of the container never reach the agent; the other way they do, if it is a slave.
@@ -58,6 +64,7 @@ export function enterRootFilesystem(
   moveMountTo(root.fd, plan.path);
   // pivot_root refuses a root whose parent mount is shared; a slave of a shared mount is none.
   mountAll(root.fd, plan, terminal, setUpTerminal);
+  beforePivot();
   pivot(root);
   // What was made since is nobody's master or slave; what was there before is a slave already.
   if (plan.propagation.type !== MS_PRIVATE && plan.propagation.type !== MS_SLAVE) {

@@ -7,13 +7,28 @@
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { AT_EMPTY_PATH, filesystemType, O_NOCTTY, O_RDWR, open, openInRoot, statx } from "../../sys/files.ts";
+import { EEXIST } from "../../sys/errno.ts";
+import {
+  AT_EMPTY_PATH,
+  filesystemType,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDWR,
+  open,
+  openat,
+  openInRoot,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  statx,
+} from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { duplicateTo } from "../../sys/process.ts";
 import { openTerminalPeer, setWindowSize } from "../../sys/terminal.ts";
 import type { ParentChannel } from "./child-channel.ts";
-import { openMountTarget } from "./mount-target.ts";
+import { openParent } from "./mount-target.ts";
 import { attach } from "./mounts.ts";
 import type { TerminalSize } from "./process-plan.ts";
 
@@ -40,11 +55,27 @@ export function setUpTerminal(
   if (owner !== 0) check(kernel().syscall("fchown", end.fd, owner, -1), "change owner of terminal", end.fd);
   if (console) {
     using copy = openTree(end.fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-    using target = openMountTarget(root, "/dev/console", "file");
+    using target = openConsole(root);
     attach(copy, target);
   }
   channel.passTerminal(master.fd);
   for (const fd of [0, 1, 2]) duplicateTo(end.fd, fd);
+}
+
+/** The place of the console: nothing but a file or node of that name itself is covered. */
+function openConsole(root: number): FileDescriptor {
+  const { parent, name } = openParent(root, "/dev/console");
+  using directory = parent;
+  const made = kernel().syscall("mknodat", directory.fd, name, S_IFREG | 0o600, 0);
+  if (made !== -EEXIST) check(made, "make", "/dev/console");
+  const place = openat(directory.fd, name, O_PATH | O_NOFOLLOW);
+  if ((statx(place.fd, "", AT_EMPTY_PATH).mode & S_IFMT) !== S_IFLNK) return place;
+  place.close();
+  throw new KataError("permission-denied", {
+    operation: "put terminal at",
+    object: "/dev/console of the container",
+    hint: "the image has a link there",
+  });
 }
 
 function openMultiplexer(root: number): FileDescriptor {

@@ -1,6 +1,7 @@
 /** The calls about the machine. */
 import { KataError } from "../../kata-error.ts";
 import { setDateTime } from "../guest/date-time.ts";
+import { restoreRules, saveRules } from "../guest/iptables.ts";
 import {
   memoryBlockSize,
   onlineCpus,
@@ -9,6 +10,7 @@ import {
   supportsMemoryProbe,
 } from "../guest/online.ts";
 import { reseedRandomness } from "../guest/randomness.ts";
+import { addSwapAtNode, addSwapAtPciPath } from "../guest/swap.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { STORAGE_DRIVERS } from "../storage/drivers.ts";
 import { AGENT_VERSION } from "../version.ts";
@@ -16,7 +18,15 @@ import type { AgentServiceHandlers } from "./generated.ts";
 
 type GuestCalls = Pick<
   AgentServiceHandlers,
-  "onlineCPUMem" | "reseedRandomDev" | "getGuestDetails" | "memHotplugByProbe" | "setGuestDateTime"
+  | "onlineCPUMem"
+  | "reseedRandomDev"
+  | "getGuestDetails"
+  | "memHotplugByProbe"
+  | "setGuestDateTime"
+  | "getIPTables"
+  | "setIPTables"
+  | "addSwap"
+  | "addSwapPath"
 >;
 
 /** Randomness of one request, bytes: more than the kernel's whole state. */
@@ -62,6 +72,29 @@ export function guestCalls(sandbox: Sandbox): GuestCalls {
     async memHotplugByProbe(request) {
       sandbox.requireGuest("announce memory");
       probeMemory(request.memHotplugProbeAddr);
+      return {};
+    },
+
+    async getIPTables(request) {
+      sandbox.requireGuest("get iptables");
+      return { data: await saveRules(request.isIpv6 ? "ipv6" : "ipv4", sandbox.context.reaper) };
+    },
+
+    async setIPTables(request) {
+      sandbox.requireGuest("set iptables");
+      const family = request.isIpv6 ? "ipv6" : "ipv4";
+      return { data: await restoreRules(family, request.data, sandbox.context.reaper) };
+    },
+
+    async addSwap(request) {
+      sandbox.requireGuest("add swap");
+      await addSwapAtPciPath(request.PCIPath, sandbox.context.settings.hotplugTimeoutMs);
+      return {};
+    },
+
+    async addSwapPath(request) {
+      sandbox.requireGuest("add swap");
+      await addSwapAtNode(request.path, sandbox.context.settings.hotplugTimeoutMs);
       return {};
     },
 

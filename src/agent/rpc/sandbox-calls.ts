@@ -3,6 +3,7 @@ import { KataError } from "../../kata-error.ts";
 import { copyFile } from "../guest/copy-file.ts";
 import { terminationLog } from "../guest/diagnostic-data.ts";
 import { collectMetrics } from "../guest/metrics.ts";
+import { resizeVolume } from "../guest/resize-volume.ts";
 import { volumeUsage } from "../guest/volume-statistics.ts";
 import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
@@ -18,6 +19,7 @@ type SandboxCalls = Pick<
   | "getOOMEvent"
   | "copyFile"
   | "getVolumeStats"
+  | "resizeVolume"
   | "getMetrics"
   | "getDiagnosticData"
   | "removeStaleVirtiofsShareMounts"
@@ -27,9 +29,6 @@ type SandboxCalls = Pick<
 export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): SandboxCalls {
   return {
     async createSandbox(request) {
-      if (request.guestHookPath !== "") {
-        sandbox.context.logger.warn("guest hooks are not run", { path: request.guestHookPath });
-      }
       await sandbox.create({
         id: request.sandboxId,
         hostname: request.hostname,
@@ -37,6 +36,7 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
         storages: decodeStorages(request.storages),
         sharedPidNamespace: request.sandboxPidns,
         modules: request.kernelModules,
+        guestHookPath: request.guestHookPath,
       });
       return {};
     },
@@ -78,6 +78,19 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
         used: BigInt(used),
       }));
       return { usage, volumeCondition: { abnormal: false, message: "OK" } };
+    },
+
+    async resizeVolume(request) {
+      const path = request.volumeGuestPath;
+      if (!sandbox.storages.mountPoints.includes(path)) {
+        throw new KataError("not-found", {
+          operation: "resize volume",
+          object: JSON.stringify(path.slice(0, 256)),
+          hint: "it is no storage of this pod",
+        });
+      }
+      await resizeVolume(path, BigInt(request.size), sandbox.context.settings.hotplugTimeoutMs);
+      return {};
     },
 
     async getMetrics() {

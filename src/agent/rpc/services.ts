@@ -8,6 +8,7 @@ import { AGENT_VERSION, PROTOCOL_VERSION } from "../version.ts";
 import { containerCalls } from "./container-calls.ts";
 import { agentService, type HealthHandlers, healthService, ServingStatus } from "./generated.ts";
 import { guestCalls } from "./guest-calls.ts";
+import { memoryAgentCalls } from "./memory-agent-calls.ts";
 import { networkCalls } from "./network-calls.ts";
 import { processCalls } from "./process-calls.ts";
 import { sandboxCalls } from "./sandbox-calls.ts";
@@ -34,6 +35,7 @@ export function serveAgent(stream: ByteStream, sandbox: Sandbox, onDestroyed: ()
     ...sandboxCalls(sandbox, onDestroyed),
     ...networkCalls(sandbox),
     ...guestCalls(sandbox),
+    ...memoryAgentCalls(sandbox),
   });
   const { logger } = sandbox.context;
   return serveConnection(stream, [agent, healthService(HEALTH)], {

@@ -28,7 +28,7 @@ export interface PidHolder {
 
 export function startPidHolder(reaper: ChildReaper): PidHolder {
   const cloned = clone({ flags: CLONE_NEWPID });
-  if (cloned.role === "child") hold();
+  if (cloned.role === "child") standStill("pause");
   const exited = reaper.exitOf(cloned.pid);
   const end = async (): Promise<void> => {
     pidfdSendSignal(cloned.pidfd, SIGKILL);
@@ -50,12 +50,13 @@ export function startPidHolder(reaper: ChildReaper): PidHolder {
   }
 }
 
-function hold(): never {
+/** In a fresh clone of the agent: keeps its namespaces alive until it is killed. @param name for ps. */
+export function standStill(name: string): never {
   try {
     loop.abandon();
     closeFrom(0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setProcessName("pause");
+    setProcessName(name);
     resetSignals();
     // Whoever ignores SIGCHLD leaves no zombies (sigaction(2), "NOTES").
     ignoreSignal(SIGCHLD);

@@ -5,20 +5,24 @@
  * since a host may leave CreateSandbox out.
  */
 import { describeError, KataError } from "../../kata-error.ts";
-import type { Spec } from "../../oci/types.ts";
+import type { Hooks, Spec } from "../../oci/types.ts";
 import type { CancelSignal } from "../../sys/cancellation.ts";
 import { mkdirAll, replaceFile } from "../../sys/files.ts";
 import type { Logger } from "../../sys/log.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
+import { bundleDirectory } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
 import type { CgroupRoom } from "../container/container-cgroup.ts";
-import { checkId, createContainer } from "../container/create-container.ts";
+import { type ContainerContext, checkId, createContainer } from "../container/create-container.ts";
+import { runHooks } from "../container/hooks.ts";
 import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
+import { MemoryAgent } from "../guest/memory-agent.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
+import { scanGuestHooks, withGuestHooks } from "./guest-hooks.ts";
 import { OomEvents } from "./oom-events.ts";
 import { RESOLV_CONF, SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "./paths.ts";
 import { type PidHolder, startPidHolder } from "./pid-holder.ts";
@@ -34,6 +38,8 @@ export interface SandboxRequest {
   readonly sharedPidNamespace: boolean;
   /** Kernel modules that the pod needs. */
   readonly modules: readonly ModuleRequest[];
+  /** Directory of hooks in the guest; empty for none. */
+  readonly guestHookPath: string;
 }
 
 export interface ModuleRequest {
@@ -73,23 +79,29 @@ export class Sandbox {
   readonly context: SandboxContext;
   readonly storages: StorageRegistry;
   readonly oomEvents = new OomEvents();
+  readonly memoryAgent: MemoryAgent;
   readonly #containers = new Map<string, Container>();
   /** Ids of containers that are being created. */
   readonly #creating = new Set<string>();
   #state: "none" | "created" | "destroyed" = "none";
   #namespaces: SharedNamespaces | undefined;
+  #guestHooks: Hooks = {};
   #pidHolder: PidHolder | undefined;
   /** Settles when the modules are loaded that containers need, or one of them has failed. */
   readonly modulesLoaded: Promise<void>;
 
   constructor(context: SandboxContext) {
     this.context = context;
+    this.memoryAgent = new MemoryAgent(context.settings.memoryAgent, context.isGuest, context.reaper);
     this.modulesLoaded = context.modules?.loadLate() ?? Promise.resolve();
     // Who needs them hears of a failure; before that it is no reason to end.
     this.modulesLoaded.catch((error: unknown) =>
       context.logger.error("load kernel modules", { error: describeError(error) }),
     );
-    this.storages = new StorageRegistry({ hotplugTimeoutMs: context.settings.hotplugTimeoutMs });
+    this.storages = new StorageRegistry({
+      hotplugTimeoutMs: context.settings.hotplugTimeoutMs,
+      warn: (message, fields) => context.logger.warn(message, fields),
+    });
   }
 
   get containers(): Iterable<Container> {
@@ -122,6 +134,7 @@ export class Sandbox {
         await this.storages.use(storage);
         undo.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
       }
+      this.#guestHooks = this.#findHooks(request.guestHookPath);
       if (request.dns.length > 0) this.#writeNameServers(request.dns);
       this.#namespaces = namespaces;
     } catch (error) {
@@ -129,6 +142,17 @@ export class Sandbox {
       this.#pidHolder = undefined;
       await undo.run();
       throw error;
+    }
+  }
+
+  /** A guest whose image lacks the directory has no hooks: upstream's hosts name one for all images. */
+  #findHooks(directory: string): Hooks {
+    if (directory === "") return {};
+    try {
+      return scanGuestHooks(directory);
+    } catch (error) {
+      this.context.logger.warn("guest hooks are not run", { directory, error: describeError(error) });
+      return {};
     }
   }
 
@@ -162,6 +186,7 @@ export class Sandbox {
   async destroy(): Promise<void> {
     this.#state = "destroyed";
     this.oomEvents.end();
+    this.memoryAgent.close();
     const step = async (what: string, action: () => void | Promise<void>) => {
       try {
         await action();
@@ -198,8 +223,9 @@ export class Sandbox {
 
   /** Creates a container. @throws KataError `already-exists` for an id that is in use. */
   async createContainer(request: NewContainer): Promise<void> {
-    const { id, spec } = request;
+    const { id } = request;
     checkId(id, "container");
+    const spec = withGuestHooks(request.spec, this.#guestHooks);
     if (this.#isDestroyed()) throw destroyed();
     if (this.#containers.has(id) || this.#creating.has(id)) {
       throw new KataError("already-exists", { operation: "create container", object: id });
@@ -257,23 +283,31 @@ export class Sandbox {
     return this.#state === "destroyed";
   }
 
-  #containerContext() {
-    const { reaper, cgroups, settings } = this.context;
-    return { reaper, cgroups, pipeSize: settings.containerPipeSize };
+  #containerContext(): ContainerContext {
+    const { reaper, cgroups, settings, logger } = this.context;
+    return {
+      reaper,
+      cgroups,
+      pipeSize: settings.containerPipeSize,
+      warn: (message: string, fields: Readonly<Record<string, string>>) => logger.warn(message, fields),
+    };
   }
 
   /** What {@link Container} needs to run another process. */
-  get processContext(): {
-    readonly reaper: ChildReaper;
-    readonly cgroups: CgroupRoom;
-    readonly pipeSize: number;
-  } {
+  get processContext(): ContainerContext {
     return this.#containerContext();
   }
 
   async startContainer(id: string): Promise<void> {
     const container = this.container(id);
     await container.start();
+    try {
+      const subject = { id, spec: container.spec, bundle: bundleDirectory(id) };
+      await runHooks("poststart", subject, container.init.pid, this.context.reaper);
+    } catch (error) {
+      await container.killAll();
+      throw error;
+    }
     // The container runs: that nobody hears of a shortage is no reason to call its start a failure.
     const failed = (error: unknown) =>
       this.context.logger.warn("watch for shortage of memory", {

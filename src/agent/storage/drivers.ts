@@ -2,6 +2,7 @@
 import { KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll } from "../../sys/files.ts";
 import { namedBlockNode, scsiBlockNode, virtioBlockNode } from "../device/block-device.ts";
+import { reserveHugePages } from "./huge-pages.ts";
 import {
   checkMountPoint,
   chgrp,
@@ -10,6 +11,7 @@ import {
   type Storage,
   type StorageDriver,
 } from "./storage.ts";
+import { watchableBind } from "./watchable-bind.ts";
 
 /** A driver that mounts the disk which `node` finds. */
 function disk(node: (source: string, timeoutMs: number) => Promise<string>): StorageDriver {
@@ -29,9 +31,18 @@ function virtioDisk(source: string, timeoutMs: number): Promise<string> {
 const ephemeral: StorageDriver = async (storage) => {
   const gid = groupOption(storage);
   const options = storage.options.filter((option) => !option.startsWith("fsgid="));
-  const undo = mountStorage({ ...storage, options }, storage.source || storage.fstype);
-  if (gid !== undefined) giveToGroup(storage.mountPoint, gid);
-  return undo;
+  const release = storage.fstype === "hugetlbfs" ? reserveHugePages(options) : undefined;
+  try {
+    const undo = mountStorage({ ...storage, options }, storage.source || storage.fstype);
+    if (gid !== undefined) giveToGroup(storage.mountPoint, gid);
+    return () => {
+      undo();
+      release?.();
+    };
+  } catch (error) {
+    release?.();
+    throw error;
+  }
 };
 
 /** A directory in the guest's own file system, with `mode=` and `fsgid=`. */
@@ -67,9 +78,11 @@ export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
   ephemeral,
   local,
   mmioblk: disk(namedBlockNode),
+  nvdimm: disk(namedBlockNode),
   overlayfs: overlay,
   scsi: disk(scsiBlockNode),
   "virtio-fs": plain,
+  "watchable-bind": watchableBind,
 };
 
 function groupOption(storage: Storage): number | undefined {

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { StorageRegistry } from "./registry.ts";
 import type { Storage } from "./storage.ts";
 
+const CONTEXT = { hotplugTimeoutMs: 1, warn: () => undefined };
+
 const storage: Storage = {
   driver: "fake",
   driverOptions: [],
@@ -14,15 +16,12 @@ const storage: Storage = {
 
 test("StorageRegistry provides a storage once and takes it back when its last user releases it", async () => {
   const events: string[] = [];
-  const registry = new StorageRegistry(
-    { hotplugTimeoutMs: 1 },
-    {
-      fake: async ({ mountPoint }) => {
-        events.push(`mount ${mountPoint}`);
-        return () => void events.push(`unmount ${mountPoint}`);
-      },
+  const registry = new StorageRegistry(CONTEXT, {
+    fake: async ({ mountPoint }) => {
+      events.push(`mount ${mountPoint}`);
+      return () => void events.push(`unmount ${mountPoint}`);
     },
-  );
+  });
   await Promise.all([registry.use(storage), registry.use(storage)]);
   await registry.release("/m");
   expect(events).toEqual(["mount /m"]);
@@ -32,16 +31,13 @@ test("StorageRegistry provides a storage once and takes it back when its last us
 });
 
 test("StorageRegistry forgets a storage when its driver fails", async () => {
-  const registry = new StorageRegistry(
-    { hotplugTimeoutMs: 1 },
-    { fake: () => Promise.reject(new Error("no such disk")) },
-  );
+  const registry = new StorageRegistry(CONTEXT, { fake: () => Promise.reject(new Error("no such disk")) });
   await expect(registry.use(storage)).rejects.toThrow("no such disk");
   expect(registry.mountPoints).toEqual([]);
 });
 
 test("StorageRegistry names its drivers when it is asked for another one", async () => {
-  const registry = new StorageRegistry({ hotplugTimeoutMs: 1 });
+  const registry = new StorageRegistry(CONTEXT);
   await expect(registry.use({ ...storage, driver: "toString" })).rejects.toMatchObject({
     code: "invalid-argument",
     hint: expect.stringContaining("virtio-fs"),

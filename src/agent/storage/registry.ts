@@ -5,7 +5,7 @@ import { kernel } from "../../sys/kernel.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import { STORAGE_DRIVERS } from "./drivers.ts";
-import { type Storage, type StorageContext, type StorageDriver, unmount } from "./storage.ts";
+import type { Storage, StorageContext, StorageDriver } from "./storage.ts";
 import { applyVolumeGroup } from "./volume-group.ts";
 
 interface Provided {
@@ -88,11 +88,17 @@ export class StorageRegistry {
     }
   }
 
-  /** Unmounts all, the last one first, whoever uses it. */
+  /** Unmounts all, the last one first, whoever uses it. @throws the first failure; the others are given back all the same. */
   async releaseAll(): Promise<void> {
-    for (const mountPoint of [...this.#provided.keys()].reverse()) {
+    const failures: unknown[] = [];
+    for (const [mountPoint, { ready }] of [...this.#provided].reverse()) {
       this.#provided.delete(mountPoint);
-      unmount(mountPoint);
+      try {
+        (await ready)();
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 }

@@ -38,6 +38,8 @@ export interface StorageGroup {
 export interface StorageContext {
   /** Longest wait for a plugged-in device, ms. */
   readonly hotplugTimeoutMs: number;
+  /** Tells of what goes wrong while nobody waits for it. */
+  readonly warn: (message: string, fields: Readonly<Record<string, string>>) => void;
 }
 
 /** Mounts or makes a storage. @returns how to undo it. */
@@ -71,7 +73,8 @@ export function mountStorage(storage: Storage, source: string): () => void {
   const isBind =
     storage.fstype === "bind" || storage.options.includes("bind") || storage.options.includes("rbind");
   const plan = planMountOptions(isBind ? "bind" : storage.fstype, source, storage.options);
-  if (plan.source.kind === "cgroup") {
+  // A storage is the pod's; ids are mapped for a container, by the mount that it sees.
+  if (plan.source.kind === "cgroup" || plan.idMap !== undefined) {
     throw new KataError("invalid-argument", { operation: "mount storage", object: storage.fstype });
   }
   // A disk that the host gives read-only can only be mounted with a read-only superblock.

@@ -172,19 +172,35 @@ const action = fc.constantFrom<SeccompAction>(
   "SCMP_ACT_LOG",
   "SCMP_ACT_TRACE",
   "SCMP_ACT_TRAP",
+  "SCMP_ACT_NOTIFY",
 );
-const spec: fc.Arbitrary<LinuxSeccomp> = fc.record({
-  defaultAction: action,
-  architectures: fc.subarray(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64"]),
-  syscalls: fc.array(
-    fc.record({
-      names: fc.array(names, { minLength: 1, maxLength: 5 }),
-      action,
-      args: fc.array(ruleArg, { maxLength: 3 }),
-    }),
-    { maxLength: 12 },
-  ),
-});
+/** An errno for the two actions that have one. */
+const errnoFor = (of: SeccompAction): fc.Arbitrary<number | undefined> =>
+  of === "SCMP_ACT_ERRNO" || of === "SCMP_ACT_TRACE"
+    ? fc.option(fc.integer({ min: 0, max: 4095 }), { nil: undefined })
+    : fc.constant(undefined);
+const FLAGS = [
+  "SECCOMP_FILTER_FLAG_TSYNC",
+  "SECCOMP_FILTER_FLAG_LOG",
+  "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+] as const;
+const rule: fc.Arbitrary<LinuxSyscall> = action.chain((action) =>
+  fc.record({
+    names: fc.array(names, { minLength: 1, maxLength: 5 }),
+    action: fc.constant(action),
+    errnoRet: errnoFor(action),
+    args: fc.array(ruleArg, { maxLength: 3 }),
+  }),
+) as fc.Arbitrary<LinuxSyscall>;
+const spec = action.chain((defaultAction) =>
+  fc.record({
+    defaultAction: fc.constant(defaultAction),
+    defaultErrnoRet: errnoFor(defaultAction),
+    architectures: fc.subarray(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64"]),
+    flags: fc.subarray([...FLAGS]),
+    syscalls: fc.array(rule, { maxLength: 12 }),
+  }),
+) as fc.Arbitrary<LinuxSeccomp>;
 /** Calls whose carriers another test covers are left out: the reference knows a call by its own number only. */
 const CARRIERS = [102, 117];
 const call: fc.Arbitrary<Call> = fc

@@ -15,11 +15,15 @@ export type Answer = (...args: readonly SyscallArgument[]) => number;
  * and all others 0.
  */
 export class RecordingKernel implements Kernel {
-  readonly architecture = "x86_64" as const;
+  readonly architecture: Kernel["architecture"];
   readonly calls: RecordedCall[] = [];
   readonly #answers = new Map<SyscallName, Answer>();
   readonly #addresses = new Map<ArrayBufferLike, number>();
   #nextDescriptor = 100;
+
+  constructor(architecture: Kernel["architecture"] = "x86_64") {
+    this.architecture = architecture;
+  }
 
   /** Sets how `name` is answered from now on; a number answers every call alike. */
   answer(name: SyscallName, answer: Answer | number): this {

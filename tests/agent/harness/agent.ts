@@ -22,7 +22,7 @@ import { nodeByteStream, nodeClock } from "../../harness/node-byte-stream.ts";
 import { agentCgroups, descendantsOf, type Footprint, footprintOf, isAlive } from "./agent-footprint.ts";
 import { type ProcessResult, TestContainer } from "./container.ts";
 
-const BINARY = join(dirname(fileURLToPath(import.meta.url)), "../../../build/bin/kata-agent");
+export const AGENT_BINARY = join(dirname(fileURLToPath(import.meta.url)), "../../../build/bin/kata-agent");
 /** The agent starts in milliseconds; the machine may be busy. */
 const START_DEADLINE_MS = 10_000;
 const END_DEADLINE_MS = 10_000;
@@ -34,6 +34,7 @@ export interface SandboxOptions {
   readonly dns?: readonly string[];
   readonly storages?: readonly StorageInput[];
   readonly sharedPidNamespace?: boolean;
+  readonly guestHookPath?: string;
 }
 
 export interface ContainerOptions {
@@ -45,7 +46,7 @@ export interface ContainerOptions {
 export async function startAgent(): Promise<TestAgent> {
   const directory = mkdtempSync(join(tmpdir(), "kata-agent-"));
   const socketPath = join(directory, "agent.sock");
-  const child = spawn(BINARY, ["--server-addr", `unix://${socketPath}`], {
+  const child = spawn(AGENT_BINARY, ["--server-addr", `unix://${socketPath}`], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let log = "";
@@ -100,7 +101,7 @@ export class TestAgent implements AsyncDisposable {
     });
   }
 
-  get #pid(): number {
+  get pid(): number {
     if (this.#child.pid === undefined) throw new Error("the agent has no pid");
     return this.#child.pid;
   }
@@ -150,14 +151,19 @@ export class TestAgent implements AsyncDisposable {
   }
 
   async createSandbox(options: SandboxOptions): Promise<void> {
-    const { hostname = "", dns = [], storages = [], sharedPidNamespace = false } = options;
+    const { hostname = "", dns = [], storages = [], sharedPidNamespace = false, guestHookPath } = options;
     await this.#service.createSandbox({
       sandboxId: "pod",
       hostname,
       dns,
       storages,
       sandboxPidns: sharedPidNamespace,
+      guestHookPath,
     });
+  }
+
+  async resizeVolume(path: string, size: number): Promise<void> {
+    await this.#service.resizeVolume({ volumeGuestPath: path, size });
   }
 
   async destroySandbox(): Promise<void> {
@@ -202,7 +208,7 @@ export class TestAgent implements AsyncDisposable {
 
   /** What the agent has on the machine now. */
   state(): Footprint {
-    return footprintOf(this.#pid);
+    return footprintOf(this.pid);
   }
 
   /** Waits until {@link state} is `expected`. */
@@ -217,11 +223,11 @@ export class TestAgent implements AsyncDisposable {
 
   /** Pids of its processes, at any depth. */
   childProcesses(): number[] {
-    return descendantsOf(this.#pid).filter(isAlive);
+    return descendantsOf(this.pid).filter(isAlive);
   }
 
   residentBytes(): number {
-    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.#pid}/status`, "utf8"))?.[1];
+    const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))?.[1];
     return Number(kibibytes) * 1024;
   }
 
@@ -250,7 +256,7 @@ export class TestAgent implements AsyncDisposable {
 
   /** Fails if the agent, which has ended, has left processes or cgroups. */
   async expectNothingLeft(): Promise<void> {
-    const left = agentCgroups(this.#pid);
+    const left = agentCgroups(this.pid);
     if (left.length > 0) throw new Error(`the agent has left cgroups: ${left.join(", ")}`);
   }
 
@@ -272,7 +278,7 @@ export class TestAgent implements AsyncDisposable {
       if (this.#child.exitCode !== 0) throw new Error(`the agent ended badly: ${this.#log()}`);
     } finally {
       this.kill();
-      removeCgroups(this.#pid);
+      removeCgroups(this.pid);
       rmSync(this.#directory, { recursive: true, force: true });
     }
   }

@@ -1,0 +1,515 @@
+/**
+ * The classes of flaws that runtimes of containers have had: each test tries the attack with a hostile image or workload and
+ * looks that it was refused or led nowhere, and that nothing outside of the container was touched.
+ * Sources: the CVE records, runc's changelog.
+ */
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Spec } from "../../src/oci/types.ts";
+import { AGENT_BINARY, startAgent, type TestAgent } from "./harness/agent.ts";
+import { busyboxRootfs, type Rootfs } from "./harness/busybox-rootfs.ts";
+import { CAPABILITIES, containerSpec, withLinux, withMounts, withProcess } from "./harness/container-spec.ts";
+
+let rootfs: Rootfs;
+let agent: TestAgent;
+/** A directory outside of every container; a test that finds something in it has found a way out. */
+let outside: string;
+
+beforeAll(async () => {
+  agent = await startAgent();
+});
+afterAll(() => agent[Symbol.asyncDispose]());
+beforeEach(() => {
+  rootfs = busyboxRootfs();
+  outside = mkdtempSync(join(tmpdir(), "kata-outside-"));
+});
+afterEach(() => {
+  rootfs[Symbol.dispose]();
+  rmSync(outside, { recursive: true, force: true });
+});
+
+const sh = (script: string) => containerSpec(rootfs.path, ["sh", "-c", script]);
+const bind = (source: string, destination: string) => ({ destination, source, options: ["rbind"] });
+
+/** `spec` without its mounts at `destinations` and below. */
+function withoutMounts(spec: Spec, ...destinations: string[]): Spec {
+  const covered = (path: string) => destinations.some((one) => path === one || path.startsWith(`${one}/`));
+  return { ...spec, mounts: (spec.mounts ?? []).filter(({ destination }) => !covered(destination)) };
+}
+
+/** Puts a link to `target` at `path` of the image, in place of what is there. */
+function linkInImage(path: string, target: string): void {
+  rmSync(join(rootfs.path, path), { recursive: true, force: true });
+  symlinkSync(target, join(rootfs.path, path));
+}
+
+describe("the runtime's own program", () => {
+  const digest = () => createHash("sha256").update(readFileSync(AGENT_BINARY)).digest("hex");
+
+  test("an exec of /proc/self/exe cannot be used to write the agent's program (CVE-2019-5736)", async () => {
+    const before = digest();
+    writeFileSync(join(rootfs.path, "bin/trap"), "#!/proc/self/exe\n", { mode: 0o755 });
+    // Holds every program that passes by in its process tree, and writes to it as soon as nobody runs it.
+    const attack = `
+      echo ready
+      while :; do
+        for p in /proc/[0-9]*; do
+          case $(readlink $p/exe) in */kata-agent*) ;; *) continue ;; esac
+          (
+            exec 9<$p/exe
+            echo caught
+            while [ -e $p ]; do (echo owned > /proc/self/fd/9) && echo written; done
+            (echo owned >> /proc/self/fd/9) && echo written
+          )
+        done 2>/dev/null
+      done`;
+    const capabilities = [...CAPABILITIES, "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"];
+    const all = { bounding: capabilities, effective: capabilities, permitted: capabilities };
+    await using container = await agent.create(withProcess(sh(attack), { capabilities: all }));
+    await container.start();
+    await container.readUntil("stdout", "ready");
+    for (let round = 0; round < 20; round++) {
+      // The agent, run in the container, has nothing to listen on and ends.
+      const { status } = await container.exec(`trap-${round}`, ["/bin/trap", "x"], { capabilities: all });
+      expect(status).not.toBe(0);
+    }
+    await container.signal(9);
+    expect((await container.result()).stdout).not.toContain("written");
+    expect(digest()).toBe(before);
+  });
+
+  test("the agent's program cannot be written through a link that outlives it (CVE-2019-5736)", async () => {
+    await using other = await startAgent();
+    const link = `/proc/${other.pid}/exe`;
+    // What a container that had got hold of it could do, here with all rights of the machine.
+    expect(() => writeFileSync(link, "owned")).toThrow(/ETXTBSY|EROFS/);
+  });
+
+  test("a process on its way into the container cannot be looked into (CVE-2016-9962)", async () => {
+    const look = `
+      echo ready
+      while :; do
+        for p in /proc/[0-9]*; do
+          for fd in $p/fd/*; do case $(readlink $fd) in *ns:*|*agent.sock*|/run/*) echo leaked ;; esac; done
+          if [ -n "$(readlink $p/root)" ] && [ $(stat -Lc %d:%i $p/root/.) != $(stat -Lc %d:%i /.) ]; then echo foreign; fi
+        done 2>/dev/null
+      done`;
+    await using container = await agent.create(sh(look));
+    await container.start();
+    await container.readUntil("stdout", "ready");
+    for (let round = 0; round < 20; round++) await container.exec(`e-${round}`, ["true"]);
+    await container.signal(9);
+    expect((await container.result()).stdout).toBe("");
+  });
+});
+
+describe("descriptors and working directories", () => {
+  const descriptors = Array.from({ length: 20 }, (_, fd) => `/proc/self/fd/${fd}`);
+
+  test("no descriptor leads out of the container as a working directory (CVE-2024-21626)", async () => {
+    await using container = await agent.create(sh("exec sleep 1000"));
+    await container.start();
+    for (const [index, cwd] of descriptors.entries()) {
+      const script = ["sh", "-c", "cd ../../../../..; ls bin work >/dev/null && echo inside"];
+      const created = agent.run(withProcess(containerSpec(rootfs.path, script), { cwd }));
+      const joined = container.exec(`e-${index}`, script, { cwd });
+      for (const attempt of await Promise.allSettled([created, joined])) {
+        if (attempt.status === "fulfilled") expect(attempt.value.stdout).toBe("inside\n");
+      }
+    }
+  });
+
+  test("a link of the image to a descriptor is no way out either (CVE-2024-21626)", async () => {
+    await using container = await agent.create(sh("exec sleep 1000"));
+    await container.start();
+    for (let fd = 3; fd < 20; fd++) {
+      linkInImage("work/cwd", `/proc/self/fd/${fd}/../../..`);
+      const attempt = withProcess(sh("ls /work > /dev/null && ls bin/busybox"), { cwd: "/work/cwd" });
+      await expect(agent.run(attempt)).rejects.toThrow();
+      await expect(container.exec(`e-${fd}`, ["true"], { cwd: "/work/cwd" })).rejects.toThrow();
+    }
+  });
+
+  test("a program begins with descriptors 0, 1 and 2 alone, by whatever way it begins (CVE-2024-21626)", async () => {
+    const list = [
+      "sh",
+      "-c",
+      "for fd in /proc/$$/fd/*; do [ -L $fd ] && echo -n $(basename $fd); done; exit 0",
+    ];
+    const fds = (text: string) => text.replace(/10$/, "");
+    expect(fds((await agent.run(containerSpec(rootfs.path, list))).stdout)).toBe("012");
+    await using container = await agent.create(sh("exec sleep 1000"));
+    await container.start();
+    expect(fds((await container.exec("e", list)).stdout)).toBe("012");
+    expect(fds((await container.exec("t", list, { terminal: true })).stdout)).toBe("012");
+  });
+});
+
+describe("mount targets", () => {
+  test("a target that is exchanged for a link meanwhile leads nowhere (CVE-2021-30465, CVE-2024-45310)", async () => {
+    const volume = join(outside, "volume");
+    const secret = join(outside, "secret");
+    mkdirSync(join(volume, "dir"), { recursive: true });
+    mkdirSync(secret);
+    // The neighbour exchanges what the path names, as fast as it can.
+    const attack = `cd /vol; ln -s ${secret} evil; echo ready; while :; do mv dir real; mv evil dir; mv dir evil; mv real dir; done`;
+    await using neighbour = await agent.create(withMounts(sh(attack), bind(volume, "/vol")));
+    await neighbour.start();
+    await neighbour.readUntil("stdout", "ready");
+    for (let round = 0; round < 40; round++) {
+      const victim = withMounts(
+        sh("touch /vol/dir/a/x /vol/dir/b/y"),
+        bind(volume, "/vol"),
+        { destination: "/vol/dir/a", type: "tmpfs", source: "tmpfs", options: [] },
+        bind("/usr", "/vol/dir/b/deep/er"),
+        bind("/etc/hostname", "/vol/dir/c/file"),
+      );
+      // It fails or not, as the race goes.
+      await Promise.allSettled([agent.run(victim)]);
+    }
+    expect(readdirSync(secret)).toEqual([]);
+    expect(agent.state().mounts.filter((path) => path.startsWith(outside))).toEqual([]);
+  });
+
+  test.each(["/proc", "/sys"])(
+    "a link in the image in place of %s is not followed (CVE-2019-19921, CVE-2023-27561)",
+    async (path) => {
+      linkInImage(path, outside);
+      await expect(agent.run(sh("true"))).rejects.toThrow(/ELOOP|ENOTDIR/);
+      linkInImage(path, "/work");
+      await expect(agent.run(sh("true"))).rejects.toThrow(/ELOOP|ENOTDIR/);
+      expect(readdirSync(outside)).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["a volume", () => ({ ...bind(outside, "/proc") })],
+    ["a tmpfs", () => ({ destination: "/proc", type: "tmpfs", source: "tmpfs", options: [] })],
+    ["a volume below a way around", () => ({ ...bind(outside, "/work/../proc/.") })],
+  ])(
+    "%s is not put in place of /proc, with a forged /proc/self/attr (CVE-2019-16884, CVE-2023-28642)",
+    async (_, fake) => {
+      const spec = withMounts(withoutMounts(sh("true"), "/proc"), fake());
+      await expect(agent.run(spec)).rejects.toThrow(/only procfs/);
+    },
+  );
+
+  test("a volume is not mounted over a part of /proc, by whatever name (CVE-2019-19921)", async () => {
+    linkInImage("work/alias", "/proc/self");
+    linkInImage("work/sys", "/proc/sys/kernel");
+    for (const destination of [
+      "/proc/self/attr",
+      "/work/alias/attr",
+      "/work/sys",
+      "/proc/1/../sys",
+      "/dev/../proc/sys",
+    ]) {
+      const attempt = agent.run(withMounts(sh("true"), bind(outside, destination)));
+      await expect(attempt, destination).rejects.toThrow(/only a few files|ENOENT|ENOTDIR/);
+    }
+  });
+
+  test("a link in the image in place of /dev puts nothing outside (CVE-2026-41579)", async () => {
+    for (const target of [outside, `../../../../../../../..${outside}`, "/proc/self/cwd", "/proc/1/root"]) {
+      linkInImage("dev", target);
+      // With a tmpfs there, and with the image's own.
+      await Promise.allSettled([agent.run(sh("true")), agent.run(withoutMounts(sh("true"), "/dev"))]);
+      expect(readdirSync(outside), target).toEqual([]);
+    }
+  });
+
+  test("links on the way to devices and in their place put nothing outside (CVE-2026-41579)", async () => {
+    const victim = join(outside, "victim");
+    writeFileSync(victim, "untouched");
+    linkInImage("dev/null", victim);
+    linkInImage("dev/ptmx", victim);
+    linkInImage("dev/sub", outside);
+    const spec = withLinux(withoutMounts(sh("echo x > /dev/null"), "/dev"), {
+      devices: [{ path: "/dev/sub/node", type: "c", major: 1, minor: 3 }],
+    });
+    await expect(agent.run(spec)).rejects.toThrow("the root filesystem holds something else there");
+    rmSync(join(rootfs.path, "dev/null"));
+    await Promise.allSettled([agent.run(spec)]);
+    expect(readdirSync(outside)).toEqual(["victim"]);
+    expect(readFileSync(victim, "utf8")).toBe("untouched");
+  });
+
+  test("a working directory that is missing is made inside, wherever links lead (CVE-2024-45310)", async () => {
+    linkInImage("work/out", outside);
+    linkInImage("work/up", "../../../../../../../..");
+    for (const cwd of ["/work/out/made", `/work/up${outside}/made`, "/work/up/made"]) {
+      await Promise.allSettled([agent.run(withProcess(sh("pwd"), { cwd }))]);
+    }
+    expect(readdirSync(outside)).toEqual([]);
+    expect(existsSync("/made")).toBe(false);
+  });
+
+  test("tmpcopyup takes nothing from outside when the image holds links (CVE-2021-30465)", async () => {
+    writeFileSync(join(outside, "secret"), "secret");
+    linkInImage("data", outside);
+    const spec = withMounts(sh("ls -A /data"), {
+      destination: "/data",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["tmpcopyup"],
+    });
+    expect((await agent.run(spec)).stdout).toBe("");
+  });
+});
+
+describe("masked paths, console and labels", () => {
+  test("a masked file is covered by the null device, whatever the image has at /dev/null (CVE-2025-31133)", async () => {
+    const dev = join(outside, "dev");
+    mkdirSync(join(dev, "pts"), { recursive: true });
+    symlinkSync("/proc/sysrq-trigger", join(dev, "null"));
+    const script =
+      "stat -c '%F %t:%T' /proc/timer_list; mount | grep -c 'timer_list.*proc'; cat /proc/timer_list | wc -c";
+    const spec = withLinux(withMounts(withoutMounts(sh(script), "/dev"), bind(dev, "/dev")), {
+      maskedPaths: ["/proc/timer_list", "/proc/kcore"],
+    });
+    expect((await agent.run(spec)).stdout).toBe("character special file 1:3\n0\n0\n");
+  });
+
+  test("a masked path that is a link covers what it leads to, inside (CVE-2025-31133)", async () => {
+    linkInImage("work/mask", "/proc/timer_list");
+    linkInImage("work/far", outside);
+    const spec = withLinux(sh("cat /proc/timer_list | wc -c"), { maskedPaths: ["/work/mask", "/work/far"] });
+    expect((await agent.run(spec)).stdout).toBe("0\n");
+    expect(agent.state().mounts.filter((path) => path.startsWith(outside))).toEqual([]);
+  });
+
+  test("a masked path covers a directory that is exchanged for a link (CVE-2025-31133)", async () => {
+    mkdirSync(join(rootfs.path, "data/dir"));
+    writeFileSync(join(outside, "visible"), "x");
+    linkInImage("data/evil", outside);
+    const flip = "cd /data; echo ready; while :; do mv dir real; mv evil dir; mv dir evil; mv real dir; done";
+    await using neighbour = await agent.create(sh(flip));
+    await neighbour.start();
+    await neighbour.readUntil("stdout", "ready");
+    for (let round = 0; round < 20; round++) {
+      const spec = withLinux(sh("true"), { maskedPaths: ["/data/dir"], readonlyPaths: ["/data/evil"] });
+      await Promise.allSettled([agent.run(spec)]);
+    }
+    expect(agent.state().mounts.filter((path) => path.startsWith(outside))).toEqual([]);
+    writeFileSync(join(outside, "still-writable"), "x");
+  });
+
+  test.each(["/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/etc/passwd", "../etc/passwd"])(
+    "the terminal is not put at %s where the image's /dev/console leads (CVE-2025-52565)",
+    async (target) => {
+      linkInImage("dev/console", target);
+      const spec = withProcess(withoutMounts(sh("mount"), "/dev"), { terminal: true });
+      await expect(agent.run(spec)).rejects.toThrow(/console.*link/);
+    },
+  );
+
+  test("a terminal multiplexer of the image's is not taken for one (CVE-2025-52565)", async () => {
+    mkdirSync(join(rootfs.path, "dev/pts"));
+    writeFileSync(join(rootfs.path, "dev/pts/ptmx"), "");
+    const spec = withProcess(withoutMounts(sh("true"), "/dev"), { terminal: true });
+    await expect(agent.run(spec)).rejects.toThrow("it is no terminal multiplexer");
+  });
+
+  test.each(["selinuxLabel", "apparmorProfile"] as const)(
+    "%s is not written to a file of the image's (CVE-2025-52881)",
+    async (label) => {
+      rmSync(join(rootfs.path, "proc"), { recursive: true });
+      const files = ["attr/exec", "attr/apparmor/exec"].flatMap((file) =>
+        ["self", "thread-self", "1"].map((process) => join(rootfs.path, "proc", process, file)),
+      );
+      for (const file of files) {
+        mkdirSync(join(file, ".."), { recursive: true });
+        writeFileSync(file, "");
+      }
+      const spec = withProcess(
+        withoutMounts(withLinux(sh("true"), { maskedPaths: [], readonlyPaths: [] }), "/proc"),
+        {
+          [label]: "system_u:system_r:container_t:s0",
+        },
+      );
+      await expect(agent.run(spec)).rejects.toThrow(/security label/);
+      expect(files.map((file) => readFileSync(file, "utf8")).join("")).toBe("");
+    },
+  );
+
+  test("sysctls are written to the kernel's files, not to the image's (CVE-2025-52881)", async () => {
+    rmSync(join(rootfs.path, "proc"), { recursive: true });
+    const forged = join(rootfs.path, "proc/sys/kernel/shmmax");
+    mkdirSync(join(forged, ".."), { recursive: true });
+    writeFileSync(forged, "forged");
+    const spec = withLinux(withoutMounts(sh("cat /proc/sys/kernel/shmmax"), "/proc"), {
+      sysctl: { "kernel.shmmax": "123456" },
+      maskedPaths: [],
+      readonlyPaths: [],
+    });
+    expect((await agent.run(spec)).stdout).toBe("forged");
+  });
+});
+
+describe("capabilities, devices and cgroups", () => {
+  test("no process has inheritable capabilities that the spec does not give (CVE-2022-29162)", async () => {
+    await using container = await agent.create(sh("grep CapInh /proc/self/status; exec sleep 1000"));
+    await container.start();
+    await container.readUntil("stdout", "CapInh:\t0000000000000000\n");
+    const given = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
+    for (const uid of [0, 1000]) {
+      const { stdout } = await container.exec(`e-${uid}`, ["grep", "CapInh", "/proc/self/status"], {
+        user: { uid, gid: uid },
+        capabilities: given,
+      });
+      expect(stdout).toBe("CapInh:\t0000000000000000\n");
+    }
+  });
+
+  test("no disk of the machine can be opened through a node of one's own (CVE-2020-2023, CVE-2026-24834)", async () => {
+    const disks = readFileSync("/proc/partitions", "utf8")
+      .split("\n")
+      .flatMap((line) => /^\s*(\d+)\s+(\d+)\s/.exec(line)?.slice(1, 3).join(" ") ?? []);
+    const devices = [...disks, "8 0", "253 0", "254 0", "259 0"];
+    const script = [
+      ...devices.map((number) => `mknod /tmp/d b ${number} && head -c 1 /tmp/d; rm /tmp/d`),
+      ...devices.map((number) => `mknod /tmp/d b ${number} && echo x > /tmp/d; rm /tmp/d`),
+      // Memory, ports, the kernel's log, every input; and the controls of loop devices and of the device mapper.
+      ...["1 1", "1 2", "1 4", "1 11", "13 63", "10 237", "10 236", "10 229"].map(
+        (number) => `mknod /tmp/c c ${number} && head -c 1 /tmp/c; rm /tmp/c`,
+      ),
+    ].map((line) => `(${line}) 2>&1 | grep -v 'Operation not permitted'`);
+    const spec = sh(`${script.join("; ")}; echo done`);
+    expect((await agent.run(spec)).stdout).toBe("done\n");
+    await using container = await agent.create(sh("exec sleep 1000"));
+    await container.start();
+    const { stdout } = await container.exec("e", ["sh", "-c", `${script.join("; ")}; echo done`]);
+    expect(stdout).toBe("done\n");
+  });
+
+  test("a container sees and changes no cgroup but its own (CVE-2022-0492, CVE-2023-25809)", async () => {
+    const script = `
+      cd /sys/fs/cgroup
+      mkdir made memory/made 2>/dev/null && echo made
+      find . -name release_agent
+      find . -name notify_on_release | head -1 | while read f; do (echo 1 > $f) 2>/dev/null && echo wrote; done
+      for f in cgroup.procs memory/cgroup.procs; do (echo $$ > $f) 2>/dev/null && echo moved; done
+      mount -t cgroup -o memory none /work 2>/dev/null && echo mounted
+      mount -o remount,rw . 2>/dev/null && echo remounted
+      find . -type d | grep -c agent
+      echo done`;
+    const spec = withMounts(sh(script), {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: ["ro", "nosuid", "noexec", "nodev", "relatime"],
+    });
+    expect((await agent.run(spec)).stdout).toBe("0\ndone\n");
+    const own = { namespaces: [...(spec.linux?.namespaces ?? []), { type: "cgroup" as const }] };
+    expect((await agent.run(withLinux(spec, own))).stdout).toBe("0\ndone\n");
+  });
+
+  test("an id map that is too long for the kernel is refused, and runs nothing unmapped (CVE-2021-43784)", async () => {
+    const mappings = Array.from({ length: 20_000 }, (_, id) => ({
+      containerID: id,
+      hostID: id + 1,
+      size: 1,
+    }));
+    const spec = withLinux(sh("touch /ran"), {
+      namespaces: [{ type: "user" }, { type: "pid" }, { type: "ipc" }, { type: "uts" }, { type: "mount" }],
+      uidMappings: mappings,
+      gidMappings: mappings,
+    });
+    await expect(agent.run(spec)).rejects.toThrow(/uid_map|id maps/);
+    expect(existsSync(join(rootfs.path, "ran"))).toBe(false);
+  });
+});
+
+describe("storages and copied files", () => {
+  const SHARED = "/run/kata-containers/shared/containers";
+
+  test("unmounting follows no link that has taken a mount point's place (CVE-2020-2024)", async () => {
+    const directory = join(outside, "mounts");
+    const [first, second] = [join(directory, "first"), join(directory, "second")];
+    const tmpfs = (mountPoint: string) => ({
+      driver: "ephemeral",
+      source: "tmpfs",
+      fstype: "tmpfs",
+      options: [],
+      mountPoint,
+    });
+    await using keeper = await agent.create(sh("exec sleep 1000"), undefined, { storages: [tmpfs(second)] });
+    const victim = await agent.create(sh("exec sleep 1000"), undefined, { storages: [tmpfs(first)] });
+    await keeper.start();
+    // Seen from here nothing is mounted there, so the directory can be taken away.
+    renameSync(first, `${first}-gone`);
+    symlinkSync(second, first);
+    await victim.signal(9);
+    await victim.remove();
+    expect(agent.state().mounts).toContain(second);
+    rmSync(first);
+    rmdirSync(`${first}-gone`);
+  });
+
+  test("a copied file goes through no link, wherever in its path it is and whenever it came there (CVE-2026-41326)", async () => {
+    const name = `cve-${process.pid}`;
+    const volume = join(SHARED, name);
+    const chunk = (path: string, data: string, more: object = {}) => ({
+      path: join(volume, path),
+      fileSize: data.length,
+      fileMode: 0o100644,
+      dirMode: 0o755,
+      uid: 0,
+      gid: 0,
+      offset: 0,
+      data: Buffer.from(data),
+      ...more,
+    });
+    try {
+      await agent.copyFile(chunk("a/b/file", "first ", { fileSize: 12 }));
+      // Between two chunks the container, which may write to the volume, puts links everywhere.
+      const script = `cd /data/a; mv b c; ln -s ${outside} b; ln -s ${outside}/owned c/file; ln -s /proc/self/cwd d; rm c/file.tmp; ln -s ${outside}/owned c/file.tmp`;
+      expect(await agent.run(withMounts(sh(script), bind(volume, "/data")))).toMatchObject({ status: 0 });
+      const attempts = ["a/b/file", "a/c/file", "a/d/file", "a/b/new/file"].map((path) =>
+        agent.copyFile(chunk(path, "second", { fileSize: 12, offset: 6 })),
+      );
+      for (const attempt of attempts) await expect(attempt).rejects.toThrow(/ELOOP|ENOTDIR/);
+      await expect(agent.copyFile(chunk("a/b/dir", "", { fileMode: 0o040755 }))).rejects.toThrow(
+        /ELOOP|ENOTDIR/,
+      );
+      for (const target of [
+        "/etc",
+        "../../../../etc",
+        `${SHARED}/../../../etc`,
+        "x/../../../../../../../../etc",
+      ]) {
+        await expect(agent.copyFile(chunk("l", target, { fileMode: 0o120777 })), target).rejects.toThrow(
+          "leads out of",
+        );
+      }
+      expect(readdirSync(outside)).toEqual([]);
+    } finally {
+      rmSync(volume, { recursive: true, force: true });
+    }
+  });
+
+  test("a read-only volume cannot be made writable from inside (CVE-2020-28914)", async () => {
+    writeFileSync(join(outside, "file"), "untouched");
+    const spec = withMounts(sh("mount -o remount,bind,rw /data; echo owned > /data/file; cat /data/file"), {
+      destination: "/data",
+      source: outside,
+      options: ["rbind", "ro"],
+    });
+    expect((await agent.run(spec)).stdout).toBe("untouched");
+    expect(readFileSync(join(outside, "file"), "utf8")).toBe("untouched");
+  });
+});
