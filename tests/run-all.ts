@@ -18,6 +18,8 @@ const INTERRUPTED_STAGE_ENDS_MS = 1000;
 
 interface Outcome extends Counts {
   readonly stage: TestStage;
+  /** It could not be carried out: what needs it has nothing to work with. A failed test does not stop others. */
+  readonly broken: boolean;
   readonly ms: number;
 }
 
@@ -67,18 +69,18 @@ function chosen(only: string | undefined): readonly TestStage[] {
 }
 
 async function play(stage: TestStage, before: readonly Outcome[]): Promise<Outcome> {
-  const broken = before.find((outcome) => outcome.failed > 0 && stage.needs.includes(outcome.stage.name));
+  const broken = before.find((outcome) => outcome.broken && stage.needs.includes(outcome.stage.name));
   if (broken !== undefined) {
     console.log(`not run: ${broken.stage.name} failed`);
-    return { stage, ms: 0, ...NOTHING, failed: 1 };
+    return { stage, broken: true, ms: 0, ...NOTHING, failed: 1 };
   }
   const started = performance.now();
   try {
     const counts = await stage.run();
-    return { stage, ms: performance.now() - started, ...counts };
+    return { stage, broken: false, ms: performance.now() - started, ...counts };
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
-    return { stage, ms: performance.now() - started, ...NOTHING, failed: 1 };
+    return { stage, broken: true, ms: performance.now() - started, ...NOTHING, failed: 1 };
   }
 }
 

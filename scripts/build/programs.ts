@@ -11,4 +11,5 @@ export const PROGRAMS: readonly Program[] = [
 /** Those that run under Node, as one script each. */
 export const NODE_PROGRAMS: readonly Program[] = [
   { entry: "src/policy/rego-cli/main.ts", output: "build/bin/kata-rego" },
+  { entry: "src/policy/genpolicy/main.ts", output: "build/bin/genpolicy" },
 ];

@@ -30,7 +30,7 @@ const MISSING = "/nonexistent/file";
 const refused: [what: string, changes: Configuration, about: (string | RegExp)[]][] = [
   ["whose kernel is missing", { "hypervisor.qemu": { kernel: MISSING } }, [MISSING, "kernel"]],
   ["whose initrd is missing", { "hypervisor.qemu": { initrd: MISSING } }, [MISSING, "initrd"]],
-  ["whose image is missing", { "hypervisor.qemu": { image: MISSING } }, [MISSING, "image"]],
+  ["whose image is missing", { "hypervisor.qemu": { image: MISSING, initrd: "" } }, [MISSING, "image"]],
   [
     "whose virtiofsd is missing",
     { "hypervisor.qemu": { virtio_fs_daemon: MISSING } },

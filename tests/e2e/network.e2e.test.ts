@@ -24,7 +24,7 @@ describe("a container in a network namespace", () => {
 
   test("has only a loopback interface if the namespace is new", async ({ bench }) => {
     const result = await bench.run("ls /sys/class/net; ip -4 -o addr show lo");
-    expect(result.status).toBe(0);
+    expect(result).toMatchObject({ status: 0, stderr: "" });
     expect(result.stdout.split("\n")[0]).toBe("lo");
   });
 });

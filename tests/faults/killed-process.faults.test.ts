@@ -33,6 +33,9 @@ const PROGRAMS: Readonly<Record<Exclude<Victim, "ctr">, RegExp>> = {
   virtiofsd: /^virtiofsd/,
 };
 
+/** What the workload prints, if nothing happens to it. */
+const OUTPUT = "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+
 /** Lives long enough that most moments fall into its life, short enough that its end is hit too. */
 const WORKLOAD = ["sh", "-c", "i=0; while [ $i -lt 10 ]; do echo $i; sleep 0.1; i=$((i+1)); done"];
 
@@ -48,7 +51,7 @@ beforeAll(async () => {
   const { runtime } = subject;
   const id = `${instance.tag}-measure`;
   const result = await ctr.runContainer({ id, image: inject("busybox"), runtime, command: WORKLOAD });
-  expect(result).toMatchObject({ status: 0, stderr: "" });
+  expect(result).toMatchObject({ status: 0, stdout: OUTPUT, stderr: "" });
   undisturbedMs = result.ms;
 });
 
@@ -71,7 +74,10 @@ describe(`kill -9 (KATA_FAULT_SEED=${SEED})`, () => {
       if (entry !== undefined) killProcess(entry, "SIGKILL");
 
       // Unless it is the victim itself, the client learns of it without anyone's help.
-      await live.exited(undisturbedMs + REPORT_DEADLINE_MS);
+      const { status, stdout } = await live.exited(undisturbedMs + REPORT_DEADLINE_MS);
+      expect(OUTPUT.startsWith(stdout), stdout).toBe(true);
+      // Nobody is told of a success that was none.
+      if (status === 0) expect(stdout).toBe(OUTPUT);
       if (victim === "ctr") await bench.ctr.remove(id);
       if (of(id, events.seen, "/tasks/start")) {
         await events.until("exit event", (seen) => of(id, seen, "/tasks/exit"), REPORT_DEADLINE_MS);

@@ -41,11 +41,22 @@ export async function removeAbandonedInstances(prefix: string): Promise<string[]
     const record = readRecord(directory);
     if (record === undefined || isAlive(record.owner)) continue;
     // While the daemon lives, its shims can still clean up after themselves.
-    if (isAlive(record.daemon)) await new Ctr(record.address).removeEverything();
+    if (isAlive(record.daemon)) await askForTheEnd(record.address);
     await removeInstance(directory);
     removed.push(directory);
   }
   return removed;
+}
+
+/** In good order, as far as that goes: what hangs or fails is killed next. */
+async function askForTheEnd(address: InstanceAddress): Promise<void> {
+  try {
+    await new Ctr(address).removeEverything();
+  } catch (error) {
+    console.error(
+      `${address.tag} does not end in good order: ${error instanceof Error ? error.message : error}`,
+    );
+  }
 }
 
 /** Kills what belongs to the instance in `directory`, unmounts and deletes what carries its name. */

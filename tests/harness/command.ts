@@ -43,11 +43,15 @@ export async function mustRun(
   throw new Error(`${command} ${args.join(" ")}: exit status ${status}\n${stdout}${stderr}`);
 }
 
-/** Starts `command` with pipes for its input and output. */
+/**
+ * Starts `command` with pipes for its input and output.
+ *
+ * @param options.detached it leads a process group of its own, as what is typed into a terminal does.
+ */
 export function startCommand(
   command: string,
   args: readonly string[],
-  options: Pick<CommandOptions, "env" | "cwd"> = {},
+  options: Pick<CommandOptions, "env" | "cwd"> & { readonly detached?: boolean } = {},
 ): LiveCommand {
   return new LiveCommand(
     [command, ...args].join(" "),

@@ -21,6 +21,9 @@ export interface ContainerRequest {
   readonly flags?: readonly string[];
 }
 
+/** Killing and deleting take a second, and longer on a busy machine; what takes longer is stuck, ms. */
+const REMOVAL_DEADLINE_MS = 30_000;
+
 export class Ctr {
   readonly instance: InstanceAddress;
 
@@ -103,9 +106,10 @@ export class Ctr {
 
   /** Kills `id` if it runs and removes task, container and snapshot. Errors are told by what is left, not here. */
   async remove(id: string): Promise<void> {
-    await this.call(["task", "kill", "--signal", "SIGKILL", id]);
-    await this.call(["task", "delete", "--force", id]);
-    await this.call(["containers", "delete", id]);
+    const options = { deadlineMs: REMOVAL_DEADLINE_MS };
+    await this.call(["task", "kill", "--signal", "SIGKILL", id], options);
+    await this.call(["task", "delete", "--force", id], options);
+    await this.call(["containers", "delete", id], options);
   }
 
   /** Removes every container of the instance. */

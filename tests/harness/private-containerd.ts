@@ -43,6 +43,8 @@ export interface PrivateContainerdOptions {
   /** Shell commands that change the mounts which the daemon and its shims see; no one else does. */
   readonly privateMounts?: string;
   readonly logLevel?: "info" | "debug";
+  /** Where it listens, if not in its own directory. */
+  readonly socket?: string;
 }
 
 /** What other processes need to use an instance. */
@@ -72,7 +74,7 @@ export class PrivateContainerd implements AsyncDisposable {
   static async start(options: PrivateContainerdOptions = {}): Promise<PrivateContainerd> {
     const directory = mkdtempSync(INSTANCE_PREFIX);
     mkdirSync(join(directory, "fifo"));
-    const socket = join(directory, "c.sock");
+    const socket = options.socket ?? join(directory, "c.sock");
     const plain = {
       tag: basename(directory),
       directory,
@@ -118,9 +120,12 @@ export class PrivateContainerd implements AsyncDisposable {
   }
 
   async #endAll(): Promise<void> {
-    await this.ctr.removeEverything();
-    await this.#endDaemon();
-    await removeInstance(this.address.directory);
+    // What a container that cannot be removed holds is taken from it.
+    try {
+      await this.ctr.removeEverything();
+    } finally {
+      await this.#endDaemon().finally(() => removeInstance(this.address.directory));
+    }
   }
 
   async #endDaemon(): Promise<void> {

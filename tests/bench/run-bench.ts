@@ -1,0 +1,110 @@
+/**
+ * `npm run bench`: how long things take, beside the reference in the same run.
+ *
+ *   npm run bench                                  a table on stdout
+ *   npm run bench -- --json FILE                   and a list of {name, subject, unit, median, p99, n} in FILE
+ *   npm run bench -- --rounds 20                   that many cold containers of each runtime (7)
+ *   npm run bench -- --runtime io.containerd.runc.v2   another runtime than ours as the subject
+ *
+ * Needs root and what `npm run build` and `npm run image` have made.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { buildEngine } from "../../scripts/build/engine.ts";
+import { buildProgram } from "../../scripts/build/program.ts";
+import { mustRun, startCommand } from "../harness/command.ts";
+import { busyboxImage, importImage } from "../harness/images.ts";
+import { startKataContainerd } from "../harness/kata-containerd.ts";
+import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
+import { type Figure, figure } from "./figure.ts";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const RPC_BENCH = { entry: "tests/bench/rpc-bench.ts", output: "build/test/rpc-bench" };
+
+const RPC_DEADLINE_MS = 60_000;
+/** A cold container whose processor is emulated, on a busy machine, ms. */
+const CONTAINER_DEADLINE_MS = 60_000;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      json: { type: "string" },
+      rounds: { type: "string", default: "7" },
+      runtime: { type: "string", default: KATA_RUNTIME },
+    },
+  });
+  const rounds = Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`bench: --rounds is ${values.rounds}, no number`);
+  const figures = [...(await coldContainers(values.runtime, rounds)), ...(await protocol())];
+  process.stdout.write(tableOf(figures));
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
+}
+
+/** `ctr run --rm … busybox true`, ours and the reference in turn, so that both see the same machine. */
+async function coldContainers(runtime: string, rounds: number): Promise<Figure[]> {
+  await using containerd = await startKataContainerd();
+  const image = await busyboxImage();
+  await importImage(containerd.ctr, image);
+  const runtimes = [...new Set([runtime, RUNC_RUNTIME])];
+  const samples = new Map<string, number[]>(runtimes.map((name) => [name, []]));
+  // The first container of each is not counted: it reads programs and images from the disk.
+  for (let round = 0; round <= rounds; round++) {
+    for (const [name, times] of samples) {
+      const id = `${containerd.address.tag}-${round}`;
+      const request = { id, image: image.name, runtime: name, command: ["true"] };
+      const { status, stderr, ms } = await containerd.ctr.runContainer(request, {
+        deadlineMs: CONTAINER_DEADLINE_MS,
+      });
+      if (status !== 0)
+        throw new Error(`bench: ${name}: exit status ${status}\n${stderr}\n${containerd.log}`);
+      if (round > 0) times.push(ms);
+    }
+  }
+  return [...samples].map(([name, times]) => figure("ctr-run", subjectName(name), "ms", times));
+}
+
+/** `kata-cold`: a machine is booted for the container. */
+function subjectName(runtime: string): string {
+  return subjectOf(runtime).virtualMachine ? "kata-cold" : "runc";
+}
+
+/** Costs of ttrpc and the codec, in the engine host. */
+async function protocol(): Promise<Figure[]> {
+  const engine = await buildEngine(ROOT, (text) => console.error(text));
+  await buildProgram(ROOT, engine, RPC_BENCH);
+  const program = join(ROOT, RPC_BENCH.output);
+  const directory = mkdtempSync(join(tmpdir(), "kata-bench-"));
+  try {
+    const socket = join(directory, "socket");
+    await using server = startCommand(program, ["serve", socket]);
+    await server.until("the server listens", (stdout) => stdout.includes("ready"), RPC_DEADLINE_MS);
+    return JSON.parse(
+      await mustRun(program, ["measure", socket], { deadlineMs: RPC_DEADLINE_MS }),
+    ) as Figure[];
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function tableOf(figures: readonly Figure[]): string {
+  const unit = { ms: "ms", us: "µs", bytes: "B" } as const;
+  return figures
+    .map((row) => {
+      const value = (number: number) => `${number.toFixed(row.unit === "ms" ? 0 : 1)} ${unit[row.unit]}`;
+      const numbers = `${value(row.median).padStart(12)} ${value(row.p99).padStart(12)} ${`${row.n}`.padStart(6)}`;
+      return `${row.name.padEnd(18)} ${row.subject.padEnd(42)} ${numbers}\n`;
+    })
+    .reduce(
+      (text, line) => text + line,
+      `${"".padEnd(61)} ${"median".padStart(12)} ${"p99".padStart(12)} ${"n".padStart(6)}\n`,
+    );
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});
