@@ -1,0 +1,118 @@
+/** What the agent mounts in the guest before it makes a container: volumes and layers. */
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
+import type { Image } from "../image/image.ts";
+import type { Node } from "../json.ts";
+import { asExpression, type Pod, type PodContainer } from "../kubernetes/pod.ts";
+import type { StoragePolicy } from "../policy-data.ts";
+import type { Settings, VolumeKind } from "../settings.ts";
+
+/** How the cluster makes an empty directory. */
+export function emptyDirKind(volume: Node, settings: Settings): VolumeKind {
+  const { volumes } = settings;
+  if (volume.at("emptyDir", "medium").text() === "Memory") return volumes.emptyDirMemory;
+  switch (settings.emptyDir) {
+    case "block-encrypted":
+      return volumes.emptyDirEncrypted;
+    case "block-plain":
+      return volumes.emptyDirPlain;
+    case "shared-fs":
+      return volumes.emptyDir;
+  }
+}
+
+export function volumeStorages(pod: Pod, container: PodContainer, settings: Settings): StoragePolicy[] {
+  return container.volumeMounts.flatMap((mount): StoragePolicy[] => {
+    const volume = pod.volumes.find((candidate) => candidate.at("name").text() === mount.volume);
+    if (volume === undefined) return [];
+    if (volume.at("emptyDir").isPresent || volume.entries().length === 1) {
+      // The runtime finds a part of a volume in one that it has mounted already.
+      const isPart = mount.subPath !== undefined || mount.subPathExpr !== undefined;
+      return isPart ? [] : [emptyDirStorage(volume, pod.security.fsGroup, settings)];
+    }
+    if (settings.configMapStorages && (volume.at("configMap").isPresent || volume.at("secret").isPresent)) {
+      return [configMapStorage(mount.mountPath, settings)];
+    }
+    return [];
+  });
+}
+
+function emptyDirStorage(volume: Node, fsGroup: number | undefined, settings: Settings): StoragePolicy {
+  const kind = emptyDirKind(volume, settings);
+  const hasGroup = fsGroup !== undefined && fsGroup !== 0;
+  const isBlock = kind.mountPoint.includes("$(b64_device_id)");
+  // A block device gets its group from the agent, a directory of the guest by a mount option.
+  const options = hasGroup && !isBlock ? [...kind.options, `fsgid=${fsGroup}`] : kind.options;
+  return {
+    driver: kind.driver,
+    driver_options: kind.driverOptions,
+    source: kind.source,
+    fstype: kind.fstype,
+    options,
+    mount_point: isBlock
+      ? kind.mountPoint
+      : `${kind.mountPoint}${asExpression(volume.at("name").requiredText())}$`,
+    fs_group: hasGroup && isBlock ? { group_id: fsGroup } : null,
+    shared: kind.shared,
+  };
+}
+
+function configMapStorage(mountPath: string, settings: Settings): StoragePolicy {
+  const kind = settings.volumes.configMap;
+  const name = asExpression(basename(mountPath));
+  return {
+    driver: kind.driver,
+    driver_options: [],
+    source: `${kind.mountSource}${name}$`,
+    fstype: kind.fstype,
+    options: kind.options,
+    mount_point: `${kind.mountPoint}${name}$`,
+    fs_group: null,
+    shared: kind.shared,
+  };
+}
+
+/**
+ * The layers of the image as read-only disks, and the overlay of them that is the container's root.
+ *
+ * Source: Microsoft's fork of genpolicy 3.2.0.azl5; ids are those of its snapshotter: the SHA-256 of the chain id's hex.
+ */
+export function layerStorages(image: Image, rootPath: string): StoragePolicy[] {
+  const none = { driver_options: [], fs_group: null, shared: false };
+  const ids = chainIds(image.config.diffIds)
+    .map((chain) => sha256(chain))
+    .reverse();
+  const hashes = [...image.layerHashes].reverse();
+  const layers = ids.map((_, index) => ({
+    ...none,
+    driver: "blk",
+    source: "",
+    fstype: "tar",
+    options: [`$(hash${index})`],
+    mount_point: `$(layer${index})`,
+  }));
+  const overlay = {
+    ...none,
+    driver: "overlayfs",
+    source: "",
+    fstype: "fuse3.kata-overlay",
+    options: [ids.join(":"), hashes.join(":")],
+    mount_point: rootPath,
+  };
+  return [...layers, overlay];
+}
+
+/** The hex of each layer's chain id, lowest first. Source: OCI image-spec, config.md, "Layer ChainID". */
+export function chainIds(diffIds: readonly string[]): string[] {
+  const chains: string[] = [];
+  for (const diffId of diffIds) {
+    const below = chains.at(-1);
+    const chain = below === undefined ? diffId.replace(/^sha256:/, "") : sha256(`sha256:${below} ${diffId}`);
+    chains.push(chain);
+  }
+  return chains;
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

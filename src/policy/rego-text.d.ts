@@ -1,0 +1,5 @@
+/** The build takes policies in as text. */
+declare module "*.rego" {
+  const text: string;
+  export default text;
+}
