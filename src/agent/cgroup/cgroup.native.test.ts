@@ -6,7 +6,7 @@ import { hasCode } from "../../kata-error.ts";
 import type { LinuxResources, Spec } from "../../oci/types.ts";
 import { sleep, withDeadline } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
-import { exists, mkdirAll, readTextFile, writeExisting } from "../../sys/files.ts";
+import { exists, mkdirAll, readTextFile, stat, writeExisting } from "../../sys/files.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { getpid, SIGKILL } from "../../sys/process.ts";
 import { exit } from "../../sys/program.ts";
@@ -14,6 +14,7 @@ import { type ChildProcess, spawn } from "../../sys/spawn.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import { type CgroupRoom, type ContainerCgroup, makeCgroupRoom } from "../container/container-cgroup.ts";
 import { processesIn } from "./cgroup-directory.ts";
+import { delegateCgroup } from "./delegate.ts";
 import { type CgroupSystem, findCgroups } from "./hierarchies.ts";
 
 const MIB = 1 << 20;
@@ -243,6 +244,34 @@ if (machine.version === 1) {
     await sleep(loop, 20);
     assertEqual(events, told, "events after the removal");
     assertEqual(failures, []);
+  });
+}
+
+for (const system of systems) {
+  test(`a cgroup of version ${system.version} is given to a container's own root where it can divide it`, async () => {
+    await using made = room(system);
+    const cgroup = await made.create("delegated", spec());
+    delegateCgroup(cgroup.visible, { uid: 100_000, gid: 100_001 });
+    const [directory = ""] = ownDirectories(cgroup);
+    const owners = ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads", "/cgroup.max.depth"]
+      .filter((file) => exists(`${directory}${file}`))
+      .map((file) => [file, stat(`${directory}${file}`).uid, stat(`${directory}${file}`).gid]);
+    const own = (file: string) => [file, 100_000, 100_001];
+    const expected =
+      system.version === 1
+        ? [
+            ["", 0, 0],
+            ["/cgroup.procs", 0, 0],
+          ]
+        : [
+            own(""),
+            own("/cgroup.procs"),
+            own("/cgroup.subtree_control"),
+            own("/cgroup.threads"),
+            ["/cgroup.max.depth", 0, 0],
+          ];
+    assertEqual(owners, expected);
+    await cgroup.remove();
   });
 }
 

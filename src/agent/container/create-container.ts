@@ -1,7 +1,9 @@
 /** Creating a container: from its spec to a first process that waits for its start. Every step is undone if a later one fails. */
 import { describeError, KataError } from "../../kata-error.ts";
 import type { Spec } from "../../oci/types.ts";
+import { MOUNT_ATTR_RDONLY } from "../../sys/new-mount-api.ts";
 import type { Rollback } from "../../sys/rollback.ts";
+import { delegateCgroup } from "../cgroup/delegate.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { FIRST_GIVEN_FD } from "./become-program.ts";
 import { bundleDirectory, writeBundle } from "./bundle.ts";
@@ -66,6 +68,8 @@ export async function createContainer(
       context.reaper,
     );
     const init: InitPlan = { ...plan.init, rootfs: { ...plan.init.rootfs, mounts: prepared.mounts } };
+    const owner =
+      plan.maps !== undefined && mountsCgroupWritable(init) ? outerOwner(NAMESPACE_ROOT, spec) : undefined;
     const child = await launch(
       {
         hasTerminal: process.terminal !== undefined,
@@ -76,6 +80,7 @@ export async function createContainer(
         prepare: (pid) => {
           if (plan.maps !== undefined) writeIdMaps(pid, plan.maps);
           cgroup.add(pid);
+          if (owner !== undefined) delegateCgroup(cgroup.visible, owner);
         },
         stdioOwner: plan.maps === undefined ? undefined : outerOwner(process.credentials, spec),
         hooksDeadlineMs: hooksDeadlineMs([
@@ -120,6 +125,18 @@ async function undo(resources: Rollback, first: unknown): Promise<void> {
       cause: first,
     });
   }
+}
+
+const NAMESPACE_ROOT = { uid: 0, gid: 0 };
+
+/** Whether a container may divide its cgroup. Source: runtime-spec, "Cgroup ownership". */
+function mountsCgroupWritable({ rootfs, ownCgroupNamespace }: InitPlan): boolean {
+  return (
+    ownCgroupNamespace &&
+    rootfs.mounts.some(
+      ({ source, attributes }) => source.kind === "cgroup" && (attributes.set & MOUNT_ATTR_RDONLY) === 0,
+    )
+  );
 }
 
 /** Writes the bundle that hooks read, and sees to it that the last ones run when all else has been given back. */

@@ -63,7 +63,10 @@ export function planContainer(
   }
   checkHooks(spec.hooks);
   refuseUnsupported(spec);
-  const namespaces = planNamespaces(linux?.namespaces ?? [], shared);
+  const asked = planNamespaces(linux?.namespaces ?? [], shared);
+  // In the unified hierarchy programs look for their limits below the path in /proc/self/cgroup: it has to be the root of what
+  // they see at /sys/fs/cgroup, whatever the host has left in the spec.
+  const namespaces = { ...asked, made: asked.made | (cgroup.version === 2 ? CLONE_NEWCGROUP : 0) };
   if ((namespaces.made & CLONE_NEWNS) === 0)
     throw invalid("namespaces", "a container has a mount namespace of its own");
   const own = (flag: number) => (namespaces.made & flag) !== 0;

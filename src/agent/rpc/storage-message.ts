@@ -1,5 +1,6 @@
 /** The protocol's Storage as the agent's. */
 import { KataError } from "../../kata-error.ts";
+import { joinLayers } from "../storage/multi-layer.ts";
 import type { Storage } from "../storage/storage.ts";
 import { FSGroupChangePolicy, type StorageMessage } from "./generated.ts";
 
@@ -14,7 +15,11 @@ export function decodeStorages(messages: readonly StorageMessage[]): Storage[] {
       hint: `at most ${MAX_STORAGES} are taken`,
     });
   }
-  return messages.map((message) => ({
+  return joinLayers(messages.map(decodeStorage));
+}
+
+function decodeStorage(message: StorageMessage): Storage {
+  return {
     driver: message.driver,
     driverOptions: message.driverOptions,
     source: message.source,
@@ -28,5 +33,5 @@ export function decodeStorages(messages: readonly StorageMessage[]): Storage[] {
             gid: message.fsGroup.groupId,
             onRootMismatch: message.fsGroup.groupChangePolicy === FSGroupChangePolicy.OnRootMismatch,
           },
-  }));
+  };
 }

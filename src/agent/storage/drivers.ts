@@ -1,8 +1,10 @@
 /** The kinds of storage that the agent can provide: one entry a driver. Source: upstream's agent protocol. */
 import { KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll } from "../../sys/files.ts";
-import { namedBlockNode, scsiBlockNode, virtioBlockNode } from "../device/block-device.ts";
+import { namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
+import { findDisk } from "./find-disk.ts";
 import { reserveHugePages } from "./huge-pages.ts";
+import { MULTI_LAYER_DRIVER, multiLayer } from "./multi-layer.ts";
 import {
   checkMountPoint,
   chgrp,
@@ -15,17 +17,23 @@ import { watchableBind } from "./watchable-bind.ts";
 
 /** A driver that mounts the disk which `node` finds. */
 function disk(node: (source: string, timeoutMs: number) => Promise<string>): StorageDriver {
-  return async (storage, { hotplugTimeoutMs }) =>
-    mountStorage(storage, await node(storage.source, hotplugTimeoutMs));
+  return async (storage, { hotplugTimeoutMs }) => {
+    for (const option of storage.driverOptions) {
+      // Whoever asks for these counts on them: without them a disk is neither secret nor what it was made as.
+      if (/^(encryption_key|confidential|ephemeral|verity_info|source_type)=/.test(option)) {
+        throw new KataError("unimplemented", {
+          operation: "provide disk",
+          object: `with ${option.split("=")[0]}`,
+          hint: "this agent neither encrypts nor verifies disks",
+        });
+      }
+    }
+    return mountStorage(storage, await node(storage.source, hotplugTimeoutMs));
+  };
 }
 
 /** A driver that mounts what the storage names, as it is. */
 const plain: StorageDriver = async (storage) => mountStorage(storage, storage.source);
-
-/** The device of the disk that the host calls by its node or by its PCI path. */
-function virtioDisk(source: string, timeoutMs: number): Promise<string> {
-  return source.startsWith("/dev/") ? namedBlockNode(source, timeoutMs) : virtioBlockNode(source, timeoutMs);
-}
 
 /** tmpfs or huge pages; `fsgid=` gives it a group. */
 const ephemeral: StorageDriver = async (storage) => {
@@ -74,8 +82,9 @@ const overlay: StorageDriver = async (storage) => {
 export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
   "9p": plain,
   bind: async (storage) => mountStorage({ ...storage, fstype: "bind" }, storage.source),
-  blk: disk(virtioDisk),
+  blk: disk(findDisk),
   ephemeral,
+  [MULTI_LAYER_DRIVER]: multiLayer,
   local,
   mmioblk: disk(namedBlockNode),
   nvdimm: disk(namedBlockNode),

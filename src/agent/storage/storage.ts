@@ -3,6 +3,7 @@
  * Source: upstream's agent protocol, message Storage.
  */
 import { KataError } from "../../kata-error.ts";
+import { parseMountOptions } from "../../oci/mount-options.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -14,7 +15,9 @@ import {
   writeFile,
 } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
+import { mount as mountAt } from "../../sys/mount.ts";
 import { AT_RECURSIVE, MOUNT_ATTR_RDONLY, mountSetattr, moveMountTo } from "../../sys/new-mount-api.ts";
+import { utf8Encode } from "../../sys/utf8.ts";
 import { newMount } from "../container/mounts.ts";
 import { planMountOptions } from "../container/plan-mounts.ts";
 
@@ -26,6 +29,8 @@ export interface Storage {
   readonly options: readonly string[];
   readonly mountPoint: string;
   readonly group: StorageGroup | undefined;
+  /** The parts of a file system that is put together from several disks. */
+  readonly layers?: readonly Storage[];
 }
 
 /** The group that a volume is to belong to, with all that is in it. */
@@ -79,6 +84,9 @@ export function mountStorage(storage: Storage, source: string): () => void {
   }
   // A disk that the host gives read-only can only be mounted with a read-only superblock.
   const readOnly = plan.source.kind === "filesystem" && (plan.attributes.set & MOUNT_ATTR_RDONLY) !== 0;
+  if (plan.source.kind === "filesystem" && plan.source.parameters.some(isLong)) {
+    return mountByPath(storage, plan.source.type, source);
+  }
   using mount = newMount(
     readOnly && plan.source.kind === "filesystem"
       ? { ...plan.source, parameters: [...plan.source.parameters, ["ro"]] }
@@ -95,6 +103,21 @@ export function mountStorage(storage: Storage, source: string): () => void {
     mountSetattr(mount.fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), { propagation: type });
   }
   return () => unmount(storage.mountPoint);
+}
+
+/** Longest value that fsconfig(2) takes, bytes; the layers of an image are often more. */
+const MAX_PARAMETER_BYTES = 255;
+
+function isLong([, value = ""]: readonly [name: string, value?: string]): boolean {
+  return utf8Encode(value).length > MAX_PARAMETER_BYTES;
+}
+
+/** The older way, whose options may have a page together. */
+function mountByPath({ mountPoint, options }: Storage, type: string, source: string): () => void {
+  const { flags, data } = parseMountOptions(options);
+  makeMountPoint(mountPoint, true);
+  mountAt(source, mountPoint, type, flags.set, data.join(","));
+  return () => unmount(mountPoint);
 }
 
 function makeMountPoint(path: string, directory: boolean): void {

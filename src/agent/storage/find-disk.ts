@@ -1,0 +1,7 @@
+/** The disk of a storage, by whatever the host calls it. */
+import { namedBlockNode, virtioBlockNode } from "../device/block-device.ts";
+
+/** The node of the virtio disk that is called by its node (`/dev/vda`) or by its PCI path (`02/00`), when it has come. */
+export function findDisk(source: string, timeoutMs: number): Promise<string> {
+  return source.startsWith("/dev/") ? namedBlockNode(source, timeoutMs) : virtioBlockNode(source, timeoutMs);
+}
