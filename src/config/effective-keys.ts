@@ -6,6 +6,7 @@ import type { SectionName } from "./configuration.ts";
 
 export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> = {
   hypervisor: new Set([
+    "confidential_guest",
     "cpu_features",
     "default_maxmemory",
     "default_maxvcpus",
@@ -17,15 +18,18 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "enable_hugepages",
     "enable_mem_prealloc",
     "entropy_source",
+    "firmware",
     "image",
     "initrd",
     "kernel",
     "kernel_params",
+    "kernel_verity_params",
     "machine_accelerators",
     "machine_type",
     "path",
     "pcie_root_port",
     "reclaim_guest_freed_memory",
+    "rootless",
     "rootfs_type",
     "shared_fs",
     "valid_entropy_sources",

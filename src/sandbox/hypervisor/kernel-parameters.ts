@@ -47,7 +47,7 @@ const FAST_BOOT = [
  */
 const FAST_EMULATION = [
   "init_on_alloc=0",
-  "initcall_blacklist=ftrace_check_for_weak_functions,trace_eval_init,crypto_kdf108_init",
+  "initcall_blacklist=ftrace_check_for_weak_functions,trace_eval_init,tracer_init_tracefs,crypto_kdf108_init",
 ];
 
 /**

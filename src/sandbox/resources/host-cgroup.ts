@@ -17,9 +17,9 @@ const OVERHEAD = "/kata_overhead";
 /** Version 1's hierarchies that say what the sandbox costs. */
 const ACCOUNTING = ["cpu", "cpuacct", "memory", "pids", "blkio"];
 
-/** A group whose last process has ended may still be busy for a moment. */
-const REMOVE_TRIES = 20;
-const REMOVE_INTERVAL_MS = 10;
+/** A group whose last process has ended may still be busy for a moment, on a loaded host for a long one. */
+const REMOVE_TRIES = 100;
+const REMOVE_INTERVAL_MS = 20;
 
 /** The path of the group below each hierarchy. */
 export function hostCgroupPath(
@@ -94,19 +94,36 @@ function hierarchies(): string[] {
     });
 }
 
-/** Removes the group's directories, whose processes have ended. */
+/**
+ * Removes the group's directories, whose processes have ended.
+ *
+ * @throws KataError `system-call`, EBUSY if there are processes left after 2 s; the other directories are removed then.
+ */
 export async function removeHostCgroup(directories: readonly string[], clock: Clock): Promise<void> {
+  let failure: unknown;
+  let triesLeft = REMOVE_TRIES;
   for (const directory of directories) {
-    for (let tries = 1; ; tries++) {
-      try {
-        rmdirIfExists(directory);
-        break;
-      } catch (error) {
-        if (!hasErrno(error, "EBUSY") || tries >= REMOVE_TRIES) throw error;
-        await sleep(clock, REMOVE_INTERVAL_MS);
-      }
+    try {
+      triesLeft = await removeGroup(directory, triesLeft, clock);
+      removeEmptyOverhead(directory);
+    } catch (error) {
+      failure ??= error;
+      triesLeft = 1;
     }
-    removeEmptyOverhead(directory);
+  }
+  if (failure !== undefined) throw failure;
+}
+
+/** @returns how many of `tries` are left: what one directory waited for, the next need not. */
+async function removeGroup(directory: string, tries: number, clock: Clock): Promise<number> {
+  for (let left = tries; ; left--) {
+    try {
+      rmdirIfExists(directory);
+      return left;
+    } catch (error) {
+      if (!hasErrno(error, "EBUSY") || left <= 1) throw error;
+      await sleep(clock, REMOVE_INTERVAL_MS);
+    }
   }
 }
 
