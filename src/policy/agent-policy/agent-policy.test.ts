@@ -85,6 +85,14 @@ test("AllowRequestsFailingPolicy turns refusals into consent with the reason", (
   });
 });
 
+test("a policy's data can be exchanged if it is JSON at its end", () => {
+  const loaded = policy('R { policy_data.x == input.x }\npolicy_data := {"x": 1}');
+  expect(ask(loaded.withData(fromJson({ x: 2 })), "R", { x: 2 })).toEqual({ allowed: true });
+  expect(() => policy("R := true").withData(fromJson({}))).toThrow(
+    expect.objectContaining({ code: "invalid-argument" }),
+  );
+});
+
 test("JSON data at a policy's end is the same as Rego", () => {
   const rules = 'R { policy_data.list[_] == input.x }\npolicy_data := {"list": [1, 2]}';
   expect(ask(policy(rules), "R", { x: 2 })).toEqual({ allowed: true });

@@ -66,6 +66,23 @@ export class AgentPolicy {
   }
 
   /**
+   * The same rules over other data, with an empty memory.
+   *
+   * @throws KataError `invalid-argument` unless this policy ends in JSON data, as generated ones do.
+   */
+  withData(constants: Value): AgentPolicy {
+    if (this.constants === undefined) {
+      const hint = "it has no data of its own";
+      throw new KataError("invalid-argument", {
+        operation: "change data of policy",
+        object: FILE_NAME,
+        hint,
+      });
+    }
+    return new AgentPolicy(this.program, constants);
+  }
+
+  /**
    * Decides on a request and keeps what is to be remembered of it.
    *
    * @param kind the message's name, as `CreateContainerRequest`.

@@ -156,7 +156,9 @@ function take(
   } else if (inline !== undefined) {
     values.add(name, inline);
   } else if (option.kind === "optional") {
-    values.add(name, option.missing ?? "");
+    // Azure's command has a flag and a path apart, so that a path may follow.
+    const isPath = isAzure && rest[0] !== undefined && !rest[0].startsWith("-");
+    values.add(name, (isPath ? rest.shift() : option.missing) ?? "");
   } else {
     // Azure's command takes several files after one --config-map-file.
     const value = rest.shift();

@@ -97,7 +97,11 @@ export interface DevicePolicy {
 
 /** The text that the agent loads: the rules, then the data that they are about. */
 export function policyText(rules: string, data: PolicyData): string {
-  return `${rules}\npolicy_data := ${JSON.stringify(withoutEmpty(data), null, 2)}`;
+  return `${rules}\npolicy_data := ${policyDataText(data)}`;
+}
+
+export function policyDataText(data: PolicyData): string {
+  return JSON.stringify(withoutEmpty(data), null, 2);
 }
 
 /** Fields that are left out when there is nothing in them, as upstream does. */

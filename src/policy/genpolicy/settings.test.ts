@@ -1,4 +1,6 @@
 /** Settings: defaults, patches, faults. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readSettings } from "./settings.ts";
 import { SETTINGS } from "./testing/policy-maker.ts";
@@ -9,6 +11,14 @@ const read = (...patches: readonly unknown[]) =>
     text: SETTINGS,
     patches: patches.map((patch, i) => ({ name: `${i}.json`, text: JSON.stringify(patch) })),
   });
+
+const DROP_INS = join(import.meta.dirname, "../rules/drop-ins");
+
+function pathExists(path: string): boolean {
+  let place: unknown = JSON.parse(SETTINGS);
+  for (const key of path.split("/").slice(1)) place = (place as Record<string, unknown> | undefined)?.[key];
+  return place !== undefined;
+}
 
 describe("settings", () => {
   test("built in are for confidential guests that pull images", () => {
@@ -42,6 +52,15 @@ describe("settings", () => {
     expect(settings.mountDestinations.at(-1)).toBe("/x");
     expect(settings.ociVersion).toBe(settings.pauseImage);
     expect(settings.other.mounts[0]?.destination).toBe("/dev/termination-log");
+  });
+
+  test.each(readdirSync(DROP_INS))("take the drop-in %s", (name) => {
+    const patch: readonly { readonly path: string }[] = JSON.parse(
+      readFileSync(join(DROP_INS, name), "utf8"),
+    );
+    expect(read(patch)).not.toEqual(read());
+    // It changes what is there and adds no keys that nothing reads.
+    for (const { path } of patch) expect([name, path, pathExists(path)]).toEqual([name, path, true]);
   });
 
   test.each<[string, unknown, string]>([

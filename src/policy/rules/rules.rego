@@ -147,16 +147,10 @@ path_fits(pattern, path, bundle) if pattern == path
 path_fits(pattern, path, bundle) if {
 	pattern != path
 	expression := expand(pattern)
-	expanded_fits(expression, marked(path, bundle))
+	startswith(expression, "^")
+	regex.match(expression, marked(path, bundle))
 	not climbs(path)
 }
-
-expanded_fits(expression, path) if {
-	startswith(expression, "^")
-	regex.match(expression, path)
-}
-
-expanded_fits(expression, path) if expression == path
 
 # Characters that mean themselves only with a backslash.
 quoted := {
@@ -206,7 +200,9 @@ named_fits(pattern, text) if {
 # ---------------------------------------------------------------------------------------------------------------
 # Memory
 
-pstate := data.pstate
+pstate := state if {
+	state := data.pstate
+} else := {}
 
 # Operations that keep a value under a key; undefined if another value is kept there.
 remember(key, value) := [] if pstate[key] == value

@@ -219,6 +219,7 @@ async function sharedPod(): Promise<Scenario> {
     replace("/cluster_config/guest_pull", false),
     replace("/cluster_config/emptydir_type", "shared-fs"),
     replace("/kata_config/enable_configmap_secret_storages", true),
+    replace("/common/root_path", "^$(cpath)/$(bundle-id)/rootfs$"),
     replace("/volumes/configMap/driver", "watchable-bind"),
     replace("/volumes/configMap/mount_point", "^$(cpath)/watchable/$(bundle-id)-[a-z0-9]{16}-"),
   ]);

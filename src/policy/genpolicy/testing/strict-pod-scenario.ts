@@ -174,6 +174,12 @@ export async function strictPod(): Promise<Scenario> {
       allowed("container"),
       allowed("container again"),
       allowed(
+        "container with lists in another order",
+        ["OCI/Process/Capabilities/Bounding", (names: readonly string[]) => names.toReversed()],
+        ["OCI/Process/User/AdditionalGids", (ids: readonly number[]) => ids.toReversed()],
+        ["OCI/Linux/Namespaces", (all: readonly unknown[]) => all.toReversed()],
+      ),
+      allowed(
         "container without fields that are their defaults",
         ["string_user", undefined],
         ["shared_mounts", undefined],
