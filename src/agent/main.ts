@@ -28,7 +28,7 @@ import { Sandbox } from "./sandbox/sandbox.ts";
 import { chooseAddress, startServer } from "./server.ts";
 import type { ParsedSettings } from "./settings.ts";
 import { AGENT_VERSION } from "./version.ts";
-import { findSerialPort } from "./virtio-serial.ts";
+import { expectsSerialPort } from "./virtio-serial.ts";
 
 const EXIT_USAGE = 2;
 const EXIT_FAILED = 1;
@@ -71,7 +71,7 @@ const VSOCK_MODULE = "vmw_vsock_virtio_transport";
 
 /** Loads what vsock needs if the agent is to be reached by it: a machine with the serial port has no use for it. */
 function loadVsock(modules: KernelModules, configured: string | undefined): void {
-  const isWanted = configured?.startsWith("vsock:") ?? findSerialPort(AGENT_SERIAL_PORT) === undefined;
+  const isWanted = configured?.startsWith("vsock:") ?? !expectsSerialPort(AGENT_SERIAL_PORT);
   if (isWanted && modules.has(VSOCK_MODULE)) modules.load(VSOCK_MODULE);
 }
 

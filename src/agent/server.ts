@@ -12,7 +12,7 @@ import {
   type ListenAddress,
   parseListenAddress,
 } from "./listen-address.ts";
-import { acceptSerialPort, findSerialPort } from "./virtio-serial.ts";
+import { acceptSerialPort, expectsSerialPort } from "./virtio-serial.ts";
 
 /** Answers one connection until it ends. */
 export type ServeConnection = (stream: FdStream) => Promise<void>;
@@ -20,8 +20,7 @@ export type ServeConnection = (stream: FdStream) => Promise<void>;
 /** Where to answer if nobody has said: the serial port that is made for it, otherwise vsock. */
 export function chooseAddress(configured: string | undefined): ListenAddress {
   if (configured !== undefined) return parseListenAddress(configured);
-  if (findSerialPort(AGENT_SERIAL_PORT) !== undefined)
-    return { kind: "virtio-serial", name: AGENT_SERIAL_PORT };
+  if (expectsSerialPort(AGENT_SERIAL_PORT)) return { kind: "virtio-serial", name: AGENT_SERIAL_PORT };
   if (exists("/dev/vsock")) return { kind: "vsock", cid: VMADDR_CID_ANY, port: AGENT_VSOCK_PORT };
   throw new KataError("unavailable", {
     operation: "choose server address",

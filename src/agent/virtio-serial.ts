@@ -12,6 +12,7 @@ import { loop } from "../sys/event-loop.ts";
 import { FdStream } from "../sys/fd-stream.ts";
 import { exists, O_NONBLOCK, O_RDWR, open, readDirectory, readTextFileIfExists } from "../sys/files.ts";
 import { check, kernel } from "../sys/kernel.ts";
+import { hasVirtioDevice, VIRTIO_CONSOLE, VIRTIO_VSOCK } from "./virtio-devices.ts";
 
 /** Where sysfs lists the ports; tests put a directory of their own there. */
 const PORTS = "/sys/class/virtio-ports";
@@ -33,6 +34,26 @@ export function findSerialPort(name: string, ports = PORTS): string | undefined 
   return undefined;
 }
 
+/** Whether the port is there or on its way: the machine has a serial device, and no vsock to be reached by instead. */
+export function expectsSerialPort(name: string, ports = PORTS, devices?: string): boolean {
+  if (findSerialPort(name, ports) !== undefined) return true;
+  return hasVirtioDevice(VIRTIO_CONSOLE, devices) && !hasVirtioDevice(VIRTIO_VSOCK, devices);
+}
+
+/** The kernel announces a device's ports a moment after its driver has come, on a busy host a long one, ms. */
+const ANNOUNCEMENT_DEADLINE_MS = 30_000;
+const ANNOUNCEMENT_INTERVAL_MS = 2;
+
+/** Waits until the port named `name` is there. @returns false if it does not come. */
+export async function awaitSerialPort(name: string, clock: Clock = loop, ports = PORTS): Promise<boolean> {
+  const deadline = clock.now() + ANNOUNCEMENT_DEADLINE_MS;
+  while (findSerialPort(name, ports) === undefined) {
+    if (clock.now() >= deadline) return false;
+    await sleep(clock, ANNOUNCEMENT_INTERVAL_MS);
+  }
+  return true;
+}
+
 const POLLIN = 1;
 const POLLHUP = 0x10;
 
@@ -46,7 +67,7 @@ function hostIsThere(fd: number): boolean {
 
 /** Opens the port named `name` and waits until the host has opened its end. */
 export async function acceptSerialPort(name: string, clock: Clock = loop): Promise<FdStream> {
-  const node = findSerialPort(name);
+  const node = (await awaitSerialPort(name, clock)) ? findSerialPort(name) : undefined;
   if (node === undefined) {
     throw new KataError("not-found", {
       operation: "open virtio-serial port",
