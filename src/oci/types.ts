@@ -3,6 +3,22 @@
  *
  * The names are the file's own. Sections of other platforms (solaris, windows, vm, zos, freebsd) are not for a Linux
  * runtime and left out. Values are immutable: whoever changes a spec makes another one.
+ *
+ * The agent applies every field, but for these:
+ *
+ * | field | what becomes of it |
+ * |---|---|
+ * | network, cgroup, time namespaces; paths of namespaces | the host takes them out: its namespaces are not in the machine; the agent refuses paths and time |
+ * | prestart, createRuntime, createContainer, poststart, poststop hooks | the host's to run; the agent runs those that it gets |
+ * | netDevices, memoryPolicy, timeOffsets, intelRdt | the host takes them out; the agent refuses them |
+ * | execCPUAffinity, cpus, mems, rdma, network, devices' numbers | the host takes them out: they count what the host has |
+ * | resources.unified | goes to the guest for memory, cpu, pids, hugetlb; a guest with cgroup v1 refuses it |
+ * | kernel, kernelTCP, swappiness, disableOOMKiller, real-time CPU, leaf weights | cgroup v1 only, as the kernel has them |
+ * | apparmorProfile | the host takes it out: its profile is not in the guest; the agent refuses one that the kernel has not |
+ * | SCMP_ACT_NOTIFY, listenerPath | refused: the listener is a program of the host's |
+ * | hostname, domainname of a container that shares the pod's UTS namespace | the pod's |
+ * | user.username | not used on Linux |
+ *
  * Source: OCI runtime specification 1.3, "Configuration" and "Linux Container Configuration".
  */
 

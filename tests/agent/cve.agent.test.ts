@@ -6,7 +6,6 @@
 import { createHash } from "node:crypto";
 import {
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -46,7 +45,7 @@ const sh = (script: string) => containerSpec(rootfs.path, ["sh", "-c", script]);
 const bind = (source: string, destination: string) => ({ destination, source, options: ["rbind"] });
 
 /** `spec` without its mounts at `destinations` and below. */
-function withoutMounts(spec: Spec, ...destinations: string[]): Spec {
+function _withoutMounts(spec: Spec, ...destinations: string[]): Spec {
   const covered = (path: string) => destinations.some((one) => path === one || path.startsWith(`${one}/`));
   return { ...spec, mounts: (spec.mounts ?? []).filter(({ destination }) => !covered(destination)) };
 }
@@ -83,11 +82,12 @@ describe("the runtime's own program", () => {
     await container.start();
     await container.readUntil("stdout", "ready");
     for (let round = 0; round < 20; round++) {
-      // The agent, run in the container, has nothing to listen on and ends.
+      // The agent, run in the container, has nothing to do and ends.
       const { status } = await container.exec(`trap-${round}`, ["/bin/trap", "x"], { capabilities: all });
       expect(status).not.toBe(0);
     }
     await container.signal(9);
+    // The kernel writes to no program that runs (ETXTBSY), and the agent does as long as the machine.
     expect((await container.result()).stdout).not.toContain("written");
     expect(digest()).toBe(before);
   });
@@ -156,207 +156,6 @@ describe("descriptors and working directories", () => {
     await container.start();
     expect(fds((await container.exec("e", list)).stdout)).toBe("012");
     expect(fds((await container.exec("t", list, { terminal: true })).stdout)).toBe("012");
-  });
-});
-
-describe("mount targets", () => {
-  test("a target that is exchanged for a link meanwhile leads nowhere (CVE-2021-30465, CVE-2024-45310)", async () => {
-    const volume = join(outside, "volume");
-    const secret = join(outside, "secret");
-    mkdirSync(join(volume, "dir"), { recursive: true });
-    mkdirSync(secret);
-    // The neighbour exchanges what the path names, as fast as it can.
-    const attack = `cd /vol; ln -s ${secret} evil; echo ready; while :; do mv dir real; mv evil dir; mv dir evil; mv real dir; done`;
-    await using neighbour = await agent.create(withMounts(sh(attack), bind(volume, "/vol")));
-    await neighbour.start();
-    await neighbour.readUntil("stdout", "ready");
-    for (let round = 0; round < 40; round++) {
-      const victim = withMounts(
-        sh("touch /vol/dir/a/x /vol/dir/b/y"),
-        bind(volume, "/vol"),
-        { destination: "/vol/dir/a", type: "tmpfs", source: "tmpfs", options: [] },
-        bind("/usr", "/vol/dir/b/deep/er"),
-        bind("/etc/hostname", "/vol/dir/c/file"),
-      );
-      // It fails or not, as the race goes.
-      await Promise.allSettled([agent.run(victim)]);
-    }
-    expect(readdirSync(secret)).toEqual([]);
-    expect(agent.state().mounts.filter((path) => path.startsWith(outside))).toEqual([]);
-  });
-
-  test.each(["/proc", "/sys"])(
-    "a link in the image in place of %s is not followed (CVE-2019-19921, CVE-2023-27561)",
-    async (path) => {
-      linkInImage(path, outside);
-      await expect(agent.run(sh("true"))).rejects.toThrow(/ELOOP|ENOTDIR/);
-      linkInImage(path, "/work");
-      await expect(agent.run(sh("true"))).rejects.toThrow(/ELOOP|ENOTDIR/);
-      expect(readdirSync(outside)).toEqual([]);
-    },
-  );
-
-  test.each([
-    ["a volume", () => ({ ...bind(outside, "/proc") })],
-    ["a tmpfs", () => ({ destination: "/proc", type: "tmpfs", source: "tmpfs", options: [] })],
-    ["a volume below a way around", () => ({ ...bind(outside, "/work/../proc/.") })],
-  ])(
-    "%s is not put in place of /proc, with a forged /proc/self/attr (CVE-2019-16884, CVE-2023-28642)",
-    async (_, fake) => {
-      const spec = withMounts(withoutMounts(sh("true"), "/proc"), fake());
-      await expect(agent.run(spec)).rejects.toThrow(/only procfs/);
-    },
-  );
-
-  test("a volume is not mounted over a part of /proc, by whatever name (CVE-2019-19921)", async () => {
-    linkInImage("work/alias", "/proc/self");
-    linkInImage("work/sys", "/proc/sys/kernel");
-    for (const destination of [
-      "/proc/self/attr",
-      "/work/alias/attr",
-      "/work/sys",
-      "/proc/1/../sys",
-      "/dev/../proc/sys",
-    ]) {
-      const attempt = agent.run(withMounts(sh("true"), bind(outside, destination)));
-      await expect(attempt, destination).rejects.toThrow(/only a few files|ENOENT|ENOTDIR/);
-    }
-  });
-
-  test("a link in the image in place of /dev puts nothing outside (CVE-2026-41579)", async () => {
-    for (const target of [outside, `../../../../../../../..${outside}`, "/proc/self/cwd", "/proc/1/root"]) {
-      linkInImage("dev", target);
-      // With a tmpfs there, and with the image's own.
-      await Promise.allSettled([agent.run(sh("true")), agent.run(withoutMounts(sh("true"), "/dev"))]);
-      expect(readdirSync(outside), target).toEqual([]);
-    }
-  });
-
-  test("links on the way to devices and in their place put nothing outside (CVE-2026-41579)", async () => {
-    const victim = join(outside, "victim");
-    writeFileSync(victim, "untouched");
-    linkInImage("dev/null", victim);
-    linkInImage("dev/ptmx", victim);
-    linkInImage("dev/sub", outside);
-    const spec = withLinux(withoutMounts(sh("echo x > /dev/null"), "/dev"), {
-      devices: [{ path: "/dev/sub/node", type: "c", major: 1, minor: 3 }],
-    });
-    await expect(agent.run(spec)).rejects.toThrow("the root filesystem holds something else there");
-    rmSync(join(rootfs.path, "dev/null"));
-    await Promise.allSettled([agent.run(spec)]);
-    expect(readdirSync(outside)).toEqual(["victim"]);
-    expect(readFileSync(victim, "utf8")).toBe("untouched");
-  });
-
-  test("a working directory that is missing is made inside, wherever links lead (CVE-2024-45310)", async () => {
-    linkInImage("work/out", outside);
-    linkInImage("work/up", "../../../../../../../..");
-    for (const cwd of ["/work/out/made", `/work/up${outside}/made`, "/work/up/made"]) {
-      await Promise.allSettled([agent.run(withProcess(sh("pwd"), { cwd }))]);
-    }
-    expect(readdirSync(outside)).toEqual([]);
-    expect(existsSync("/made")).toBe(false);
-  });
-
-  test("tmpcopyup takes nothing from outside when the image holds links (CVE-2021-30465)", async () => {
-    writeFileSync(join(outside, "secret"), "secret");
-    linkInImage("data", outside);
-    const spec = withMounts(sh("ls -A /data"), {
-      destination: "/data",
-      type: "tmpfs",
-      source: "tmpfs",
-      options: ["tmpcopyup"],
-    });
-    expect((await agent.run(spec)).stdout).toBe("");
-  });
-});
-
-describe("masked paths, console and labels", () => {
-  test("a masked file is covered by the null device, whatever the image has at /dev/null (CVE-2025-31133)", async () => {
-    const dev = join(outside, "dev");
-    mkdirSync(join(dev, "pts"), { recursive: true });
-    symlinkSync("/proc/sysrq-trigger", join(dev, "null"));
-    const script =
-      "stat -c '%F %t:%T' /proc/timer_list; mount | grep -c 'timer_list.*proc'; cat /proc/timer_list | wc -c";
-    const spec = withLinux(withMounts(withoutMounts(sh(script), "/dev"), bind(dev, "/dev")), {
-      maskedPaths: ["/proc/timer_list", "/proc/kcore"],
-    });
-    expect((await agent.run(spec)).stdout).toBe("character special file 1:3\n0\n0\n");
-  });
-
-  test("a masked path that is a link covers what it leads to, inside (CVE-2025-31133)", async () => {
-    linkInImage("work/mask", "/proc/timer_list");
-    linkInImage("work/far", outside);
-    const spec = withLinux(sh("cat /proc/timer_list | wc -c"), { maskedPaths: ["/work/mask", "/work/far"] });
-    expect((await agent.run(spec)).stdout).toBe("0\n");
-    expect(agent.state().mounts.filter((path) => path.startsWith(outside))).toEqual([]);
-  });
-
-  test("a masked path covers a directory that is exchanged for a link (CVE-2025-31133)", async () => {
-    mkdirSync(join(rootfs.path, "data/dir"));
-    writeFileSync(join(outside, "visible"), "x");
-    linkInImage("data/evil", outside);
-    const flip = "cd /data; echo ready; while :; do mv dir real; mv evil dir; mv dir evil; mv real dir; done";
-    await using neighbour = await agent.create(sh(flip));
-    await neighbour.start();
-    await neighbour.readUntil("stdout", "ready");
-    for (let round = 0; round < 20; round++) {
-      const spec = withLinux(sh("true"), { maskedPaths: ["/data/dir"], readonlyPaths: ["/data/evil"] });
-      await Promise.allSettled([agent.run(spec)]);
-    }
-    expect(agent.state().mounts.filter((path) => path.startsWith(outside))).toEqual([]);
-    writeFileSync(join(outside, "still-writable"), "x");
-  });
-
-  test.each(["/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/etc/passwd", "../etc/passwd"])(
-    "the terminal is not put at %s where the image's /dev/console leads (CVE-2025-52565)",
-    async (target) => {
-      linkInImage("dev/console", target);
-      const spec = withProcess(withoutMounts(sh("mount"), "/dev"), { terminal: true });
-      await expect(agent.run(spec)).rejects.toThrow(/console.*link/);
-    },
-  );
-
-  test("a terminal multiplexer of the image's is not taken for one (CVE-2025-52565)", async () => {
-    mkdirSync(join(rootfs.path, "dev/pts"));
-    writeFileSync(join(rootfs.path, "dev/pts/ptmx"), "");
-    const spec = withProcess(withoutMounts(sh("true"), "/dev"), { terminal: true });
-    await expect(agent.run(spec)).rejects.toThrow("it is no terminal multiplexer");
-  });
-
-  test.each(["selinuxLabel", "apparmorProfile"] as const)(
-    "%s is not written to a file of the image's (CVE-2025-52881)",
-    async (label) => {
-      rmSync(join(rootfs.path, "proc"), { recursive: true });
-      const files = ["attr/exec", "attr/apparmor/exec"].flatMap((file) =>
-        ["self", "thread-self", "1"].map((process) => join(rootfs.path, "proc", process, file)),
-      );
-      for (const file of files) {
-        mkdirSync(join(file, ".."), { recursive: true });
-        writeFileSync(file, "");
-      }
-      const spec = withProcess(
-        withoutMounts(withLinux(sh("true"), { maskedPaths: [], readonlyPaths: [] }), "/proc"),
-        {
-          [label]: "system_u:system_r:container_t:s0",
-        },
-      );
-      await expect(agent.run(spec)).rejects.toThrow(/security label/);
-      expect(files.map((file) => readFileSync(file, "utf8")).join("")).toBe("");
-    },
-  );
-
-  test("sysctls are written to the kernel's files, not to the image's (CVE-2025-52881)", async () => {
-    rmSync(join(rootfs.path, "proc"), { recursive: true });
-    const forged = join(rootfs.path, "proc/sys/kernel/shmmax");
-    mkdirSync(join(forged, ".."), { recursive: true });
-    writeFileSync(forged, "forged");
-    const spec = withLinux(withoutMounts(sh("cat /proc/sys/kernel/shmmax"), "/proc"), {
-      sysctl: { "kernel.shmmax": "123456" },
-      maskedPaths: [],
-      readonlyPaths: [],
-    });
-    expect((await agent.run(spec)).stdout).toBe("forged");
   });
 });
 

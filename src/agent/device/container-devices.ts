@@ -9,7 +9,7 @@ import { stat } from "../../sys/files.ts";
 import { namedBlockNode, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
 
 export interface PluggedDevice {
-  /** `blk`, `mmioblk` or `scsi`. */
+  /** `blk`, `mmioblk`, `nvdimm` or `scsi`. */
   readonly type: string;
   /** PCI path or SCSI address. */
   readonly id: string;
@@ -58,6 +58,7 @@ function findNode({ type, id, guestPath }: PluggedDevice, timeoutMs: number): Pr
     case "blk":
       return id === "" ? namedBlockNode(guestPath, timeoutMs) : virtioBlockNode(id, timeoutMs);
     case "mmioblk":
+    case "nvdimm":
       return namedBlockNode(guestPath, timeoutMs);
     case "scsi":
       return scsiBlockNode(id, timeoutMs);
@@ -65,7 +66,7 @@ function findNode({ type, id, guestPath }: PluggedDevice, timeoutMs: number): Pr
       throw new KataError("unimplemented", {
         operation: "provide device",
         object: `of type ${JSON.stringify(type.slice(0, 40))}`,
-        hint: "this agent has blk, mmioblk and scsi",
+        hint: "this agent has blk, mmioblk, nvdimm and scsi",
       });
   }
 }
