@@ -24,9 +24,19 @@ export interface TestStage {
   readonly what: string;
   /** Stages without which this one cannot tell anything. */
   readonly needs: readonly string[];
-  /** Its output goes to the terminal. */
-  readonly run: () => Promise<Counts>;
+  /** Runs beside the stage of this name, if that runs too: both wait for an emulated processor most of the time. */
+  readonly beside?: string;
+  readonly run: (surroundings: Surroundings) => Promise<Counts>;
 }
+
+export interface Surroundings {
+  /** Where its output goes: a descriptor, or the terminal. */
+  readonly output: number | "inherit";
+  /** Whether another stage runs containers at the same time. */
+  readonly sharedHost: boolean;
+}
+
+const ALONE: Surroundings = { output: "inherit", sharedHost: false };
 
 export const STAGES: readonly TestStage[] = [
   { name: "types", what: "types and lint", needs: [], run: checkTypes },
@@ -65,25 +75,27 @@ export const STAGES: readonly TestStage[] = [
     name: "reference",
     what: "the end-to-end tests against runc, which prove the tests",
     needs: [],
-    run: () => endToEnd("reference", "e2e", { KATA_TEST_RUNTIME: RUNC_RUNTIME }),
+    run: (surroundings) => endToEnd("reference", "e2e", { KATA_TEST_RUNTIME: RUNC_RUNTIME }, surroundings),
   },
   {
     name: "e2e",
     what: "containers in virtual machines, through containerd",
     needs: ["build", "image"],
-    run: () => endToEnd("e2e", "e2e", {}),
+    run: (surroundings) => endToEnd("e2e", "e2e", {}, surroundings),
   },
   {
     name: "faults",
     what: "kill -9 at random moments",
     needs: ["build", "image"],
-    run: () => endToEnd("faults", "faults", {}),
+    beside: "e2e",
+    run: (surroundings) => endToEnd("faults", "faults", {}, surroundings),
   },
   {
     name: "demo",
     what: "the demo plays through, and is interrupted",
     needs: ["build", "image"],
-    run: () => vitest("demo", ["--config", "tests/vitest.demo.config.ts"]),
+    beside: "e2e",
+    run: (surroundings) => vitest("demo", ["--config", "tests/vitest.demo.config.ts"], {}, surroundings),
   },
 ];
 
@@ -111,17 +123,29 @@ async function buildImage(): Promise<Counts> {
   return await vitest("image", ["--config", "tests/vitest.build.config.ts", "image"]);
 }
 
-function endToEnd(name: string, folder: string, env: NodeJS.ProcessEnv): Promise<Counts> {
-  return vitest(name, ["--config", "tests/vitest.e2e.config.ts", folder], env);
+function endToEnd(
+  name: string,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+  surroundings: Surroundings,
+): Promise<Counts> {
+  const shared = surroundings.sharedHost ? { KATA_TEST_SHARED_HOST: "1" } : {};
+  const args = ["--config", "tests/vitest.e2e.config.ts", folder];
+  return vitest(name, args, { ...env, ...shared }, surroundings);
 }
 
 /** Runs vitest and counts from the report that it writes beside its output. */
-async function vitest(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Counts> {
+async function vitest(
+  name: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  surroundings = ALONE,
+): Promise<Counts> {
   const report = join(RESULTS, `${name}.json`);
   await mkdir(RESULTS, { recursive: true });
   await rm(report, { force: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const status = await inherit(join(BINARIES, "vitest"), ["run", ...args, ...reporters], env);
+  const status = await run(join(BINARIES, "vitest"), ["run", ...args, ...reporters], env, surroundings);
   const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(await readFile(report, "utf8"));
   // A suite that cannot even be loaded has no failed test, but fails.
   const failed = status !== 0 && numFailedTests === 0 ? 1 : numFailedTests;
@@ -130,16 +154,21 @@ async function vitest(name: string, args: readonly string[], env: NodeJS.Process
 
 /** Something that must succeed and counts no tests. */
 async function step(command: string, args: readonly string[]): Promise<Counts> {
-  const status = await inherit(command, args);
+  const status = await run(command, args, {}, ALONE);
   if (status !== 0) throw new Error(`${command} ${args.join(" ")}: exit status ${status}`);
   return NOTHING;
 }
 
-function inherit(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
+function run(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  { output }: Surroundings,
+): Promise<number> {
   const child = spawn(command, args, {
     cwd: ROOT,
     env: { ...process.env, ...env },
-    stdio: ["ignore", "inherit", "inherit"],
+    stdio: ["ignore", output, output],
   });
   return exitStatus(child);
 }

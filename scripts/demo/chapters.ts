@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
+import { runArguments } from "../../tests/harness/ctr.ts";
 import { eventually } from "../../tests/harness/eventually.ts";
 import { RUNC_RUNTIME } from "../../tests/harness/subject.ts";
 import { must, type Stage } from "./stage.ts";
@@ -80,13 +81,8 @@ async function terminalSession(stage: Stage): Promise<void> {
   const { narrator } = stage;
   const request = stage.request("terminal", stage.busybox, ["sh"], { flags: ["--tty"] });
   stage.showRun(request, "--rm");
-  const args = ["run", "--rm", "--tty", "--fifo-dir", join(stage.ctr.instance.directory, "fifo")];
-  const { image, id, runtime, command } = request;
-  const size = { rows: 24, columns: 80 };
-  await using terminal = await stage.ctr.startInTerminal(
-    [...args, "--runtime", runtime, image, id, ...command],
-    size,
-  );
+  const args = runArguments(stage.ctr.instance, request, ["--rm"]);
+  await using terminal = await stage.ctr.startInTerminal(args, { rows: 24, columns: 80 });
   const { live } = terminal;
   const prompts = (stdout: string) => stdout.split("# ").length - 1;
   await live.until("a prompt", (stdout) => prompts(stdout) >= 1, SERVER_DEADLINE_MS);

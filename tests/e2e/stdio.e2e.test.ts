@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { describe, expect } from "vitest";
+import { runArguments } from "../harness/ctr.ts";
 import { test } from "../harness/workbench.ts";
 
 const MEBIBYTE = 1 << 20;
@@ -57,8 +58,7 @@ describe("a container's terminal", () => {
   test("has the client's size, follows its changes and ends with the workload's status", async ({
     bench,
   }) => {
-    const { id, image, runtime } = bench.request([]);
-    const args = ["run", "--rm", "--tty", "--runtime", runtime, image, id, "sh"];
+    const args = runArguments(bench.ctr.instance, bench.request(["sh"]), ["--rm", "--tty"]);
     await using terminal = await bench.ctr.startInTerminal(args, { rows: 24, columns: 80 });
     const { live } = terminal;
     await live.until("a prompt", (stdout) => stdout.includes("# "));
@@ -74,9 +74,10 @@ describe("a container's terminal", () => {
   });
 
   test("tells the workload of a change of its size by SIGWINCH", async ({ bench }) => {
-    const { id, image, runtime } = bench.request([]);
     const script = "trap 'echo changed=$(stty size)' WINCH; echo ready; while :; do sleep 0.1; done";
-    const args = ["run", "--rm", "--tty", "--runtime", runtime, image, id, "sh", "-c", script];
+    const request = bench.request(["sh", "-c", script]);
+    const { id } = request;
+    const args = runArguments(bench.ctr.instance, request, ["--rm", "--tty"]);
     await using terminal = await bench.ctr.startInTerminal(args, { rows: 24, columns: 80 });
     await terminal.live.until("the workload's start", (stdout) => stdout.includes("ready"));
     // ctr itself sets the first size at the start, which may or may not come before the trap.
@@ -87,8 +88,7 @@ describe("a container's terminal", () => {
   });
 
   test("Ctrl-C interrupts the foreground command and not the shell", async ({ bench }) => {
-    const { id, image, runtime } = bench.request([]);
-    const args = ["run", "--rm", "--tty", "--runtime", runtime, image, id, "sh"];
+    const args = runArguments(bench.ctr.instance, bench.request(["sh"]), ["--rm", "--tty"]);
     await using terminal = await bench.ctr.startInTerminal(args, { rows: 24, columns: 80 });
     const { live } = terminal;
     await live.until("a prompt", (stdout) => stdout.includes("# "));

@@ -15,6 +15,9 @@ import { DEEPEST_RUN_DIRECTORY, RUN_DIRECTORIES } from "./run-directories.ts";
 
 const KILL_DEADLINE_MS = 10_000;
 
+/** From the root of all hierarchies: hierarchy, room of a runtime, group of a sandbox. */
+const DEEPEST_CGROUP = 3;
+
 interface ProcessIdentity {
   readonly pid: number;
   readonly startedAt: number;
@@ -126,13 +129,17 @@ function runFilesOf(tag: string): string[] {
   return found;
 }
 
-/** Removes the groups of the instance's namespace and of containers in it, all empty of processes by now. */
+/** Removes every group with the tag in its name and what is in it, all empty of processes by now. */
 function removeCgroups(tag: string): void {
-  const hierarchies = readdirSync("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name));
-  for (const hierarchy of ["/sys/fs/cgroup", ...hierarchies]) {
-    const group = join(hierarchy, tag);
-    if (existsSync(group)) removeCgroup(group);
-  }
+  const look = (directory: string, depth: number) => {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const group = join(directory, entry.name);
+      if (!entry.isDirectory()) continue;
+      if (entry.name.includes(tag)) removeCgroup(group);
+      else if (depth > 1) look(group, depth - 1);
+    }
+  };
+  look("/sys/fs/cgroup", DEEPEST_CGROUP);
 }
 
 function removeCgroup(group: string): void {

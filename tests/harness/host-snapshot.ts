@@ -13,7 +13,7 @@ import { eventually } from "./eventually.ts";
 import { processesOf } from "./instance-processes.ts";
 import type { InstanceAddress } from "./private-containerd.ts";
 import { listProcesses, namespaceOf, type ProcessEntry } from "./processes.ts";
-import { DEEPEST_RUN_DIRECTORY, RUN_DIRECTORIES } from "./run-directories.ts";
+import { DEEPEST_RUN_DIRECTORY, isSharedRoom, RUN_DIRECTORIES } from "./run-directories.ts";
 
 /** Runtimes, their virtual machine monitors and file servers. */
 const RUNTIME_PROGRAMS =
@@ -146,7 +146,7 @@ function cgroupLines({ tag }: InstanceAddress): string[] {
     for (const name of listIfThere(directory)) {
       const path = join(directory, name);
       if (!isDirectory(path)) continue;
-      if (name !== tag) lines.push(`cgroup ${path}`);
+      if (name !== tag && !isSharedRoom(path)) lines.push(`cgroup ${path}`);
       if (depth < DEEPEST_CGROUP) walk(path, depth + 1);
     }
   };
@@ -160,7 +160,7 @@ function fileLines(directory: string, depth: number): string[] {
   return listIfThere(directory).flatMap((name) => {
     const path = join(directory, name);
     if (!isDirectory(path)) return [`file ${path}`];
-    return [`directory ${path}/`, ...fileLines(path, depth - 1)];
+    return [...(isSharedRoom(path) ? [] : [`directory ${path}/`]), ...fileLines(path, depth - 1)];
   });
 }
 

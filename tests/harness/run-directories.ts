@@ -2,6 +2,7 @@
 export const RUN_DIRECTORIES: readonly string[] = [
   "/run/containerd/s",
   "/run/containerd/fifo",
+  "/run/containerd/runc",
   "/run/vc",
   "/run/kata",
   "/run/kata-containers",
@@ -11,3 +12,14 @@ export const RUN_DIRECTORIES: readonly string[] = [
 
 /** Deep enough for every runtime's layout. */
 export const DEEPEST_RUN_DIRECTORY = 6;
+
+/**
+ * What the first container of a machine makes and later ones use again, empty as it is: directories that hold those of
+ * sandboxes, and cgroups that hold theirs.
+ */
+export function isSharedRoom(path: string): boolean {
+  return (
+    /^\/run\/(kata|kata-containers|vc)(\/(shared|shared\/sandboxes|sbs|vm))?\/?$/.test(path) ||
+    /^\/sys\/fs\/cgroup(\/[^/]+)?\/kata_overhead$/.test(path)
+  );
+}
