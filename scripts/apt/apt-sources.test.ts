@@ -5,10 +5,10 @@ import { findDebianMirror, sourceListOf } from "./debian-mirror.ts";
 describe("parseListFile", () => {
   const cases: [line: string, expected: ReturnType<typeof parseListFile>][] = [
     [
-      "deb http://deb.debian.org/debian bookworm main contrib # all of it",
+      "deb http://mirror.example/debian bookworm main contrib # all of it",
       [
         {
-          uris: ["http://deb.debian.org/debian"],
+          uris: ["http://mirror.example/debian"],
           suites: ["bookworm"],
           components: ["main", "contrib"],
           signedBy: undefined,

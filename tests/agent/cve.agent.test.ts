@@ -18,10 +18,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Spec } from "../../src/oci/types.ts";
 import { AGENT_BINARY, startAgent, type TestAgent } from "./harness/agent.ts";
 import { busyboxRootfs, type Rootfs } from "./harness/busybox-rootfs.ts";
 import { CAPABILITIES, containerSpec, withLinux, withMounts, withProcess } from "./harness/container-spec.ts";
+import { linkInImage } from "./harness/hostile-image.ts";
 
 let rootfs: Rootfs;
 let agent: TestAgent;
@@ -43,18 +43,6 @@ afterEach(() => {
 
 const sh = (script: string) => containerSpec(rootfs.path, ["sh", "-c", script]);
 const bind = (source: string, destination: string) => ({ destination, source, options: ["rbind"] });
-
-/** `spec` without its mounts at `destinations` and below. */
-function _withoutMounts(spec: Spec, ...destinations: string[]): Spec {
-  const covered = (path: string) => destinations.some((one) => path === one || path.startsWith(`${one}/`));
-  return { ...spec, mounts: (spec.mounts ?? []).filter(({ destination }) => !covered(destination)) };
-}
-
-/** Puts a link to `target` at `path` of the image, in place of what is there. */
-function linkInImage(path: string, target: string): void {
-  rmSync(join(rootfs.path, path), { recursive: true, force: true });
-  symlinkSync(target, join(rootfs.path, path));
-}
 
 describe("the runtime's own program", () => {
   const digest = () => createHash("sha256").update(readFileSync(AGENT_BINARY)).digest("hex");
@@ -137,7 +125,7 @@ describe("descriptors and working directories", () => {
     await using container = await agent.create(sh("exec sleep 1000"));
     await container.start();
     for (let fd = 3; fd < 20; fd++) {
-      linkInImage("work/cwd", `/proc/self/fd/${fd}/../../..`);
+      linkInImage(rootfs, "work/cwd", `/proc/self/fd/${fd}/../../..`);
       const attempt = withProcess(sh("ls /work > /dev/null && ls bin/busybox"), { cwd: "/work/cwd" });
       await expect(agent.run(attempt)).rejects.toThrow();
       await expect(container.exec(`e-${fd}`, ["true"], { cwd: "/work/cwd" })).rejects.toThrow();
