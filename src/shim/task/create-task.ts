@@ -39,6 +39,10 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
   const { parts } = pod;
   const spec = withTerminal(parts.readSpec(bundle), request.terminal);
   const role = containerRole(spec.annotations ?? {});
+  const leftOut = hostHooks(spec);
+  if (leftOut.length > 0) {
+    parts.logger.warn("hooks of the host are not run", { container: id, points: leftOut.join(" ") });
+  }
   const undo = new Rollback();
   try {
     const sandbox = await sandboxFor(pod, role, request, spec, giveUp, undo);
@@ -77,6 +81,13 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
     });
     throw error;
   }
+}
+
+/** Points of the container's life at which the host should run programs. Source: OCI runtime specification, "Hooks". */
+export function hostHooks({ hooks = {} }: Spec): string[] {
+  return Object.entries(hooks)
+    .filter(([point, programs]) => point !== "startContainer" && programs.length > 0)
+    .map(([point]) => point);
 }
 
 /** The sandbox that the container's role asks for, which is booted if the container brings it. */
