@@ -23,6 +23,7 @@ const ROUTE: Route = {
   protocol: 3,
   scope: 0,
   flags: 0,
+  mtu: 0,
 };
 
 test("guestInterface() has the link's addresses but link-local ones, and no other link's", () => {
@@ -42,6 +43,22 @@ test("guestInterface() has the link's addresses but link-local ones, and no othe
     mtu: 1450n,
     hwAddr: "02:00:00:00:00:02",
   });
+});
+
+test("guestRoutes() keeps all that a route says, its MTU too", () => {
+  const route = { ...ROUTE, gateway: "10.0.0.1", preferredSource: "10.0.0.2", flags: 4, mtu: 1370 };
+  expect(guestRoutes([ETH0], [route])).toEqual([
+    {
+      dest: "",
+      gateway: "10.0.0.1",
+      device: "eth0",
+      source: "10.0.0.2",
+      scope: 0,
+      family: 0,
+      flags: 4,
+      mtu: 1370,
+    },
+  ]);
 });
 
 test("guestRoutes() puts a gateway's own route before the one that needs it, and leaves out what the kernel makes", () => {

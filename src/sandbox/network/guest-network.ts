@@ -29,6 +29,8 @@ export interface GuestRoute {
   readonly scope: number;
   readonly family: 0 | 1;
   readonly flags: number;
+  /** Bytes; 0 for the link's. */
+  readonly mtu: number;
 }
 
 export interface GuestNeighbour {
@@ -79,6 +81,8 @@ export function guestRoutes(links: readonly Link[], routes: readonly Route[]): G
       scope: route.scope,
       family: route.family === 4 ? V4 : V6,
       flags: route.flags,
+      // Overlays set it below the link's: packets that are too large would be lost or cut up on their way.
+      mtu: route.mtu,
     });
   }
   return result.sort((a, b) => Number(a.gateway !== "") - Number(b.gateway !== ""));

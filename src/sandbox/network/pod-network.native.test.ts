@@ -15,7 +15,14 @@ import type { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
 import { addIngress, listDisciplines } from "../../sys/netlink/traffic-control.ts";
 import { CLONE_NEWNET, CLONE_NEWNS, duplicate } from "../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
-import { HOST_ADDRESS, POD_ADDRESS, POD_MAC, POD_MTU, testNetwork } from "../testing/test-network.ts";
+import {
+  HOST_ADDRESS,
+  POD_ADDRESS,
+  POD_MAC,
+  POD_MTU,
+  POD_ROUTE_MTU,
+  testNetwork,
+} from "../testing/test-network.ts";
 import { connectPodNetwork, isHostNetwork } from "./pod-network.ts";
 
 // What stands for the host and all that is mounted ends with this program.
@@ -76,7 +83,16 @@ test("connectPodNetwork() tells the guest of the namespace's link, addresses, ro
       },
     ]);
     assertEqual(network.routes, [
-      { dest: "", gateway: HOST_ADDRESS, device: "eth0", source: "", scope: 0, family: 0, flags: 0 },
+      {
+        dest: "",
+        gateway: HOST_ADDRESS,
+        device: "eth0",
+        source: "",
+        scope: 0,
+        family: 0,
+        flags: 0,
+        mtu: POD_ROUTE_MTU,
+      },
     ]);
     assertEqual(network.neighbours, [
       {

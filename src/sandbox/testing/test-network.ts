@@ -4,7 +4,14 @@ import { check, kernel } from "../../sys/kernel.ts";
 import { ownNamespacePath, persistNamespace, unpersistNamespace, unshare } from "../../sys/namespaces.ts";
 import { addAddress } from "../../sys/netlink/addresses.ts";
 import { parseIpAddress } from "../../sys/netlink/ip-address.ts";
-import { createVethPair, linkByName, moveLink, setLink } from "../../sys/netlink/links.ts";
+import {
+  createVethPair,
+  deleteLink,
+  linkByName,
+  listLinks,
+  moveLink,
+  setLink,
+} from "../../sys/netlink/links.ts";
 import { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
 import { replaceRoute } from "../../sys/netlink/routes.ts";
 import { CLONE_NEWNET, getpid } from "../../sys/process.ts";
@@ -15,6 +22,8 @@ export const POD_ADDRESS = "198.51.100.2";
 export const POD_MAC = "02:00:00:00:00:02";
 /** Unlike the default of 1500. Bytes. */
 export const POD_MTU = 1400;
+/** Of the default route, as an overlay network sets it. Bytes. */
+export const POD_ROUTE_MTU = 1350;
 const AF_INET = 2;
 
 let made = 0;
@@ -59,13 +68,21 @@ export function testNetwork(): TestNetwork {
     });
   address(outside, hostLink, HOST_ADDRESS);
   address(inside, "eth0", POD_ADDRESS);
-  replaceRoute(inside, { family: AF_INET, gateway: parseIpAddress(HOST_ADDRESS), linkIndex: eth0 });
+  replaceRoute(inside, {
+    family: AF_INET,
+    gateway: parseIpAddress(HOST_ADDRESS),
+    linkIndex: eth0,
+    mtu: POD_ROUTE_MTU,
+  });
   return {
     path,
     inside,
     outside,
     hostLink,
     [Symbol.dispose]() {
+      // The kernel takes a namespace apart some time after its end: until then the next network's packets would go this way.
+      const left = listLinks(outside).find(({ name }) => name === hostLink);
+      if (left !== undefined) deleteLink(outside, left.index, hostLink);
       inside.close();
       outside.close();
       unpersistNamespace(path);
