@@ -49,8 +49,9 @@ Everything else has a default. \`kata-runtime check\` tells whether the file is 
 
 Files \`config.d/*.toml\` beside it are laid over it, key by key, in the order of their names.
 
-An unknown key, a value of the wrong type or out of its bounds, and keys that contradict each other are errors with file, line,
-column and, for a misspelt name, the nearest one that there is. The container then does not start.
+A value of the wrong type or out of its bounds, and keys that contradict each other, are errors with file, line and column: the
+container does not start. An unknown key is a warning in the shim's log, with the nearest name that there is;
+\`kata-runtime config check --strict\` takes it for an error.
 
 ## Pod annotations
 

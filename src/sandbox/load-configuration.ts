@@ -22,7 +22,7 @@ const MAX_FILE_BYTES = 4 << 20;
 const MAX_DROP_INS = 256;
 
 export interface LoadRequest extends PathRequest {
-  /** An unknown key is an error (the default); else a warning. */
+  /** An unknown key is an error; else it is a warning (the default). */
   readonly strict?: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface LoadRequest extends PathRequest {
  * @throws KataError `invalid-configuration` if there is no file, or for what is in it, with `FILE:LINE:COLUMN`;
  * `permission-denied` for a file named by the environment that others than root can change.
  */
-export function loadConfiguration({ strict = true, ...request }: LoadRequest): Configuration {
+export function loadConfiguration({ strict = false, ...request }: LoadRequest): Configuration {
   const path = findFile(configurationPaths(request));
   if (path.named === request.environment && !isShippedLocation(path.named)) checkOnlyRootWrites(path.real);
   const dropIns = readDropIns(dropInDirectory(path.real));

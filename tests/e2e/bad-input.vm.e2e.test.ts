@@ -37,7 +37,6 @@ const refused: [what: string, changes: Configuration, about: (string | RegExp)[]
     [MISSING, /virtiofsd|virtio_fs_daemon/],
   ],
   ["whose QEMU is missing", { "hypervisor.qemu": { path: MISSING } }, [MISSING]],
-  ["with an unknown key", { "hypervisor.qemu": { kernle: "x" } }, ["kernle", "kernel"]],
   [
     "with a value of the wrong type",
     { "hypervisor.qemu": { default_vcpus: "two" } },

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { decodeMetrics } from "../../../build/generated/cgroups-v1.ts";
+import { parseConfiguration } from "../../config/index.ts";
 import { CALL, NOW_MS, SHIM_PID, ShimBench } from "../testing/shim-bench.ts";
 import { taskServices } from "./task-service.ts";
 
@@ -41,6 +42,16 @@ test("a container's life is told in order, with the same end everywhere", async 
   expect(shim.sandbox.asked).toEqual(["create c", "start c", "remove c", "stop"]);
   expect(shim.streams).toEqual(["c/ open", "c/ start", "c/ close"]);
   expect(shim.claims).toEqual(new Set());
+});
+
+test("what is odd in the configuration is told in the log, and the container is created", async () => {
+  const shim = new ShimBench();
+  const configuration = parseConfiguration("[hypervisor.qemu]\nkernle = 1\n", "/c.toml");
+  shim.configuration = configuration;
+  await shim.create("c");
+  expect(shim.warnings).toEqual([
+    "/c.toml:2:1: unknown key in [hypervisor.qemu]: kernle; did you mean kernel?",
+  ]);
 });
 
 test("the output is handed over before the end is told", async () => {

@@ -1,5 +1,5 @@
 /** The task service of a shim without containerd, kernel and machine. */
-import { defaultConfiguration } from "../../config/index.ts";
+import { type Configuration, defaultConfiguration } from "../../config/index.ts";
 import type { Spec } from "../../oci/types.ts";
 import type { CallContext } from "../../rpc/types.ts";
 import type { SandboxRequest } from "../../sandbox/types.ts";
@@ -20,13 +20,6 @@ export const NOW_MS = 1_700_000_000_250;
 /** A call that nobody gives up. */
 export const CALL: CallContext = { signal: new CancelSource().signal, metadata: new Map() };
 
-const NO_LOG = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
-
 export class ShimBench {
   readonly clock = new FakeClock();
   /** What containerd was told: topic and message. */
@@ -39,6 +32,10 @@ export class ShimBench {
   readonly claims = new Set<string>();
   readonly outOfMemory: string[] = [];
   readonly sandboxes: FakeSandbox[] = [];
+  /** What the node's configuration says. */
+  configuration: Configuration = defaultConfiguration("qemu");
+  /** What the shim warned of in its log. */
+  readonly warnings: string[] = [];
   /** Replaces the boot of a machine. */
   boot: (request: SandboxRequest) => Promise<FakeSandbox> = async ({ id }) => new FakeSandbox(id);
   /** Settles when a process's output has been handed over. */
@@ -135,7 +132,7 @@ export class ShimBench {
         if (spec === undefined) throw new Error(`no specification in ${bundle}`);
         return spec;
       },
-      loadConfiguration: () => defaultConfiguration("qemu"),
+      loadConfiguration: () => this.configuration,
       claimSandbox: (bundle) => {
         this.claims.add(bundle);
         return () => void this.claims.delete(bundle);
@@ -144,7 +141,12 @@ export class ShimBench {
       events: { publish: (event) => void this.events.push(decodeEvent(event)) },
       clock: this.clock,
       wallClock: () => NOW_MS,
-      logger: NO_LOG,
+      logger: {
+        debug: () => undefined,
+        info: () => undefined,
+        warn: (message) => void this.warnings.push(message),
+        error: () => undefined,
+      },
     };
   }
 }
