@@ -130,7 +130,7 @@ async function serveNatively(parsed: ParsedSettings): Promise<number> {
 function prepare(parsed: ParsedSettings, modules: KernelModules | undefined): Sandbox {
   const { settings, warnings } = parsed;
   const isGuest = modules !== undefined;
-  const logger = new Logger(2, settings.logLevel, { source: "agent", pid: getpid() });
+  const logger = new Logger(2, settings.logLevel, { name: "kata-agent", source: "agent", pid: getpid() });
   for (const warning of warnings) logger.warn(warning);
   return new Sandbox({
     settings,

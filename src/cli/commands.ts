@@ -5,6 +5,7 @@ import { COMPLETION_COMMAND } from "./completion-command.ts";
 import { CONFIG_COMMAND } from "./config-command.ts";
 import { DOCTOR_COMMAND } from "./doctor-command.ts";
 import { ENV_COMMAND } from "./env-command.ts";
+import { LOG_PARSER_COMMAND } from "./log-parser-command.ts";
 import type { Command } from "./types.ts";
 import { VERSION_COMMAND } from "./version-command.ts";
 
@@ -13,6 +14,7 @@ export const COMMANDS: readonly Command[] = [
   DOCTOR_COMMAND,
   ENV_COMMAND,
   CONFIG_COMMAND,
+  LOG_PARSER_COMMAND,
   AZURE_COMMAND,
   COMPLETION_COMMAND,
   VERSION_COMMAND,

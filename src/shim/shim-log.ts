@@ -20,6 +20,7 @@ export function openShimLog(bundle: string, { id, namespace, debug }: ShimArgume
     if (!hasErrno(error, "ENOENT", "ENXIO")) throw error;
   }
   return new Logger(STDERR, debug ? "debug" : "info", {
+    name: "containerd-shim-kata-v2",
     source: "shim",
     pid: getpid(),
     namespace,
