@@ -17,7 +17,14 @@ Of a snapshot nothing is executed or opened as a device: what its files promise 
       value: "DIR",
       doc: "look at a snapshot of another host: its /proc, /sys, /dev, /etc and programs",
     },
+    { names: ["--list"], doc: "show what is looked at, without looking" },
     { names: ["--no-network-checks", "-n"], doc: "accepted, as there are none" },
+    {
+      names: ["--check-version-only"],
+      doc: "show this version; it is not compared with releases on the network",
+    },
+    { names: ["--only-list-releases"], doc: "as --check-version-only" },
+    { names: ["--include-all-releases"], doc: "accepted, as no releases are listed" },
   ],
   examples: [
     ["check", "what is missing on this host"],

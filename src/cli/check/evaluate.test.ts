@@ -5,6 +5,7 @@ import { hasCode, KataError } from "../../kata-error.ts";
 import { sandboxSettings } from "../../sandbox/settings.ts";
 import type { HostFacts } from "../host/host-facts.ts";
 import { sampleFacts } from "../host/sample-facts.ts";
+import { CHECK_LIST } from "./check-list.ts";
 import { DRIVEN, evaluate } from "./evaluate.ts";
 import { reportJson, resultLines, verdictLines } from "./report-text.ts";
 
@@ -300,6 +301,12 @@ describe("evaluate()", () => {
       expect({ capable, ready }).toEqual({ capable: OF_THE_SET_UP.includes(name), ready: false });
     },
   );
+});
+
+test("the list of what is looked at is that of the checks, in their order", () => {
+  const shown = { QEMU: "monitor", "guest initrd": "guest root" } as Readonly<Record<string, string>>;
+  const looked = evaluate(sampleFacts()).results.map(({ name }) => shown[name] ?? name);
+  expect(CHECK_LIST.map(([name]) => name)).toEqual(looked);
 });
 
 describe("the report", () => {
