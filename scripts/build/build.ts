@@ -5,13 +5,13 @@
  *   npx tsx scripts/build/build.ts --only kata-agent        one
  *   npx tsx scripts/build/build.ts --program ENTRY OUTPUT   any module as a program
  */
-import { statSync } from "node:fs";
+import { rmSync, statSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildEngine } from "./engine.ts";
 import { buildNodeProgram } from "./node-program.ts";
 import { buildProgram, type Program } from "./program.ts";
-import { NODE_PROGRAMS, PROGRAMS } from "./programs.ts";
+import { NODE_PROGRAMS, OTHER_NAMES, PROGRAMS } from "./programs.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -23,6 +23,12 @@ async function main(args: readonly string[]): Promise<void> {
   if (forEngine.length > 0) {
     const engine = await buildEngine(root, (text) => console.error(text));
     await Promise.all(forEngine.map((program) => buildProgram(root, engine, program)));
+  }
+  for (const [name, program] of OTHER_NAMES) {
+    if (!forEngine.some(({ output }) => basename(output) === program)) continue;
+    const link = join(root, "build/bin", name);
+    rmSync(link, { force: true });
+    symlinkSync(program, link);
   }
   await Promise.all(forNode.map((program) => buildNodeProgram(root, program)));
   for (const program of wanted) {

@@ -8,6 +8,11 @@ export const PROGRAMS: readonly Program[] = [
   { entry: "src/agent/main.ts", output: "build/bin/kata-agent" },
 ];
 
+/** Other names of programs, which are links beside them: name and program. */
+export const OTHER_NAMES: readonly (readonly [name: string, program: string])[] = [
+  ["kata-ctl", "kata-runtime"],
+];
+
 /** Those that run under Node, as one script each. */
 export const NODE_PROGRAMS: readonly Program[] = [
   { entry: "src/policy/rego-cli/main.ts", output: "build/bin/kata-rego" },

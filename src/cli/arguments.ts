@@ -32,11 +32,16 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
 /**
  * What the words after the program's name ask for. Without a command it is the help.
  *
+ * @param moreGlobalFlags before the command, besides {@link GLOBAL_FLAGS}.
  * @throws KataError `invalid-argument` for an unknown command or flag, with the nearest name, a flag without its value, and
  * words that belong to nothing.
  */
-export function parseArguments(words: readonly string[], commands: readonly Command[]): Invocation {
-  const global = readFlags(words, GLOBAL_FLAGS, "first");
+export function parseArguments(
+  words: readonly string[],
+  commands: readonly Command[],
+  moreGlobalFlags: readonly Flag[] = [],
+): Invocation {
+  const global = readFlags(words, [...GLOBAL_FLAGS, ...moreGlobalFlags], "first");
   if (global.flags.has("help")) return { do: "help", command: undefined };
   if (global.flags.has("version")) return { do: "version" };
   if (global.flags.has("show-default-config-paths")) return { do: "show-paths" };

@@ -3,7 +3,11 @@ import { GLOBAL_FLAGS } from "./arguments.ts";
 import type { Command, Flag } from "./types.ts";
 
 /** Of the whole program. */
-export function programHelp(program: string, commands: readonly Command[]): string {
+export function programHelp(
+  program: string,
+  commands: readonly Command[],
+  moreGlobalFlags: readonly Flag[] = [],
+): string {
   const width = Math.max(...commands.map(({ name }) => name.length), "help".length) + 3;
   const row = (name: string, summary: string) => `  ${name.padEnd(width)}${summary}`;
   return [
@@ -16,7 +20,7 @@ export function programHelp(program: string, commands: readonly Command[]): stri
     row("help", "show the help of a command"),
     "",
     "Options:",
-    ...flagLines(GLOBAL_FLAGS),
+    ...flagLines([...moreGlobalFlags, ...GLOBAL_FLAGS]),
     "",
     "Examples:",
     ...exampleLines(

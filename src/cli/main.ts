@@ -2,14 +2,26 @@
 import { configurationPaths } from "../config/paths.ts";
 import { describeError, hasCode } from "../kata-error.ts";
 import { ignoreSignal, SIGPIPE } from "../sys/process.ts";
-import { environment, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
+import {
+  environment,
+  formatError,
+  programArguments,
+  programName,
+  runProgram,
+  writeSync,
+} from "../sys/program.ts";
 import { parseArguments } from "./arguments.ts";
 import { COMMANDS } from "./commands.ts";
 import { commandHelp, programHelp } from "./help.ts";
+import { KATA_CTL, KATA_CTL_COMMANDS, KATA_CTL_FLAGS } from "./kata-ctl/commands.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Output } from "./types.ts";
 import { versionText } from "./version-command.ts";
 
-const PROGRAM = "kata-runtime";
+/** By its other name, the program has the other's spelling. */
+const CALLED_KATA_CTL = programName.split("/").at(-1) === KATA_CTL;
+const [PROGRAM, PROGRAM_COMMANDS, MORE_FLAGS] = CALLED_KATA_CTL
+  ? ([KATA_CTL, KATA_CTL_COMMANDS, KATA_CTL_FLAGS] as const)
+  : (["kata-runtime", COMMANDS, []] as const);
 
 const OUTPUT: Output = {
   data: (text) => writeSync(1, text),
@@ -21,7 +33,7 @@ async function main(): Promise<number> {
   ignoreSignal(SIGPIPE);
   let invocation: ReturnType<typeof parseArguments>;
   try {
-    invocation = parseArguments(programArguments, COMMANDS);
+    invocation = parseArguments(programArguments, PROGRAM_COMMANDS, MORE_FLAGS);
   } catch (error) {
     OUTPUT.progress(`${PROGRAM}: ${describeError(error)}\n`);
     return EXIT_USAGE;
@@ -29,7 +41,11 @@ async function main(): Promise<number> {
   switch (invocation.do) {
     case "help": {
       const { command } = invocation;
-      OUTPUT.data(command === undefined ? programHelp(PROGRAM, COMMANDS) : commandHelp(PROGRAM, command));
+      OUTPUT.data(
+        command === undefined
+          ? programHelp(PROGRAM, PROGRAM_COMMANDS, MORE_FLAGS)
+          : commandHelp(PROGRAM, command),
+      );
       return EXIT_OK;
     }
     case "version":
@@ -53,7 +69,7 @@ async function run({
   operands: readonly string[];
 }): Promise<number> {
   try {
-    return await command.run({ flags, operands, environment, output: OUTPUT });
+    return await command.run({ program: PROGRAM, flags, operands, environment, output: OUTPUT });
   } catch (error) {
     if (hasCode(error, "invalid-argument")) {
       OUTPUT.progress(`${PROGRAM}: ${describeError(error)}\n`);

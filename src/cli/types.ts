@@ -19,6 +19,8 @@ export interface Output {
 }
 
 export interface CommandContext {
+  /** The name that the program was called by: `kata-runtime` or `kata-ctl`. */
+  readonly program: string;
   readonly flags: FlagValues;
   /** The words that belong to no flag. */
   readonly operands: readonly string[];

@@ -15,9 +15,9 @@ export const VERSION_COMMAND: Command = {
     "Shows the runtime's version, the commit that it was built from and the OCI version that it follows.",
   flags: [{ names: ["--json"], doc: "write the answer as JSON" }],
   examples: [["version", "what is installed here"]],
-  run: async ({ flags, output }) => {
+  run: async ({ program, flags, output }) => {
     const answer = { version: VERSION, commit: COMMIT, ociSpecs: OCI_SPECS_VERSION };
-    output.data(flags.has("json") ? `${JSON.stringify(answer, null, 2)}\n` : versionText("kata-runtime"));
+    output.data(flags.has("json") ? `${JSON.stringify(answer, null, 2)}\n` : versionText(program));
     return EXIT_OK;
   },
 };

@@ -1,5 +1,5 @@
 /** `kata-runtime env`: what it does. */
-import { readlink } from "../../sys/files.ts";
+import { readlink, writeFile } from "../../sys/files.ts";
 import { COMMIT, OCI_SPECS_VERSION, VERSION } from "../../version.ts";
 import { evaluate } from "../check/evaluate.ts";
 import { textFlag } from "../flag-values.ts";
@@ -30,9 +30,12 @@ export async function runEnv({ flags, environment, output }: CommandContext): Pr
     },
     evaluate(facts).capable,
   );
-  output.data(
-    flags.has("json") ? `${JSON.stringify(shown, null, 2)}\n` : toTomlDocument(shown, ["EnableAnnotations"]),
-  );
+  const text = flags.has("json")
+    ? `${JSON.stringify(shown, null, 2)}\n`
+    : toTomlDocument(shown, ["EnableAnnotations"]);
+  const file = textFlag(flags, "file");
+  if (file === undefined) output.data(text);
+  else writeFile(file, text);
   return EXIT_OK;
 }
 

@@ -26,6 +26,8 @@ export interface Outcome {
 export interface RunOptions {
   /** `NAME=VALUE`, besides PATH. */
   readonly environment?: readonly string[];
+  /** The name that it is called by; `kata-runtime` if absent. */
+  readonly name?: "kata-runtime" | "kata-ctl";
   /** A file that is its stdin. */
   readonly stdin?: string;
 }
@@ -33,21 +35,21 @@ export interface RunOptions {
 /** Runs `kata-runtime` to its end. */
 export async function runKataRuntime(
   args: readonly string[],
-  { environment = [], stdin = "/dev/null" }: RunOptions = {},
+  { environment = [], name = "kata-runtime", stdin = "/dev/null" }: RunOptions = {},
 ): Promise<Outcome> {
   using input = open(stdin, O_RDONLY);
   using out = pipe();
   using err = pipe();
   const child = await spawn({
-    path: PROGRAM,
-    args: [PROGRAM, ...args],
+    path: `${BUILD}/bin/${name}`,
+    args: [name, ...args],
     environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...environment],
     descriptors: [input.fd, out.writer.fd, err.writer.fd],
     parentDeathSignal: SIGKILL,
   });
   out.writer.close();
   err.writer.close();
-  const what = { operation: "run", object: `kata-runtime ${args.join(" ")}` };
+  const what = { operation: "run", object: `${name} ${args.join(" ")}` };
   const ended = Promise.all([readAll(out.reader), readAll(err.reader), child.exited]);
   const [stdout, stderr, { status }] = await withDeadline(loop, DEADLINE_MS, what, ended);
   return { status, stdout, stderr };

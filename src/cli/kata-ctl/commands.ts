@@ -1,0 +1,63 @@
+/**
+ * The command line of `kata-ctl`, the other name of this program: what differs is spelling. Where kata-runtime has flags,
+ * kata-ctl has commands below a command, or words.
+ */
+import { CHECK_COMMAND } from "../check-command.ts";
+import { COMMANDS } from "../commands.ts";
+import { ENV_COMMAND } from "../env-command.ts";
+import type { Command, Flag, FlagValues } from "../types.ts";
+
+export const KATA_CTL = "kata-ctl";
+
+/** Before the command, besides those of kata-runtime. */
+export const KATA_CTL_FLAGS: readonly Flag[] = [
+  { names: ["--log-level", "-l"], value: "LEVEL", doc: "accepted; errors are always told" },
+  { names: ["--json-logging", "-j"], doc: "accepted; errors are told in plain text" },
+];
+
+/** How a check of kata-ctl is called, the flags of kata-runtime that it stands for, and what it does. */
+const CHECKS: readonly (readonly [name: string, flags: readonly string[], summary: string])[] = [
+  ["all", [], "look at everything"],
+  ["no-network-checks", ["no-network-checks"], "as all, as nothing is asked from the network"],
+  ["check-version-only", ["check-version-only"], "show this version"],
+  ["only-list-releases", ["only-list-releases"], "as check-version-only"],
+  ["include-all-releases", ["include-all-releases"], "as all, as no releases are listed"],
+  ["list", ["list"], "show what is looked at, without looking"],
+];
+
+const SPELLED_AS_COMMANDS = new Set(CHECKS.flatMap(([, flags]) => flags.map((flag) => `--${flag}`)));
+
+const CHECK: Command = {
+  ...CHECK_COMMAND,
+  aliases: [],
+  flags: [],
+  subcommands: CHECKS.map(
+    ([name, flags, summary]): Command => ({
+      ...CHECK_COMMAND,
+      name,
+      within: "check",
+      aliases: [],
+      summary,
+      flags: CHECK_COMMAND.flags.filter(({ names: [first = ""] }) => !SPELLED_AS_COMMANDS.has(first)),
+      examples: [[`check ${name}`, summary]],
+      run: (context) => CHECK_COMMAND.run({ ...context, flags: withSwitches(context.flags, flags) }),
+    }),
+  ),
+  examples: [["check all", "what is missing on this host"]],
+};
+
+const ENV: Command = {
+  ...ENV_COMMAND,
+  aliases: [],
+  flags: [...ENV_COMMAND.flags, { names: ["--file", "-f"], value: "FILE", doc: "write to this file" }],
+};
+
+const SPELLED_OTHERWISE: readonly Command[] = [CHECK, ENV];
+
+export const KATA_CTL_COMMANDS: readonly Command[] = COMMANDS.map(
+  (command) => SPELLED_OTHERWISE.find(({ name }) => name === command.name) ?? command,
+);
+
+function withSwitches(flags: FlagValues, names: readonly string[]): FlagValues {
+  return new Map<string, string | true>([...flags, ...names.map((name): [string, true] => [name, true])]);
+}
