@@ -23,6 +23,24 @@ export interface DiskDevice {
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
+  /** How it is read and written; the monitor's usual way if absent. */
+  readonly tuning?: DiskTuning;
+}
+
+/** How a monitor reads and writes a disk, and what the guest sees of it. */
+export interface DiskTuning {
+  /** How requests reach the host's kernel. */
+  readonly io: "io_uring" | "threads" | "native";
+  /** Past the host's page cache. */
+  readonly direct: boolean;
+  /** Passes over the guest's wish to have data on the disk: fast, and lost with the host's power. */
+  readonly noFlush: boolean;
+  /** Bytes; 0 for the disk's own. */
+  readonly logicalSectorBytes: number;
+  readonly physicalSectorBytes: number;
+  readonly queues: number;
+  /** Requests in a queue; a power of two. */
+  readonly queueSize: number;
 }
 
 /** A network card in the guest, over a tap device that is open here. */
@@ -131,6 +149,8 @@ export interface VirtualMachine {
   attach(device: Device): Promise<AttachedDevice>;
   /** Takes a device out; waits for the guest to let go of it. */
   detach(id: string): Promise<void>;
+  /** Tells the guest that the file or block device under disk `id` has grown to `bytes`. */
+  resizeDisk(id: string, bytes: bigint): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the monitor, gently for a moment, then by force. Any number of calls. */

@@ -51,8 +51,9 @@ describe("qemuArguments()", () => {
       ...["-chardev", "socket,id=console,fd=4", "-serial", "chardev:console"],
       ...["-device", "virtio-serial-pci,id=serial0", "-chardev", "socket,id=agent,fd=5"],
       ...["-device", "virtserialport,bus=serial0.0,chardev=agent,name=org.katacontainers.agent.0"],
+      ...["-device", "pci-bridge,id=bridge0,chassis_nr=200,shpc=off"],
       ...["-object", "rng-random,id=entropy0,filename=/dev/urandom"],
-      ...["-device", "virtio-rng-pci,rng=entropy0"],
+      ...["-device", "virtio-rng-pci,rng=entropy0,bus=bridge0,addr=1"],
       ...["-device", "pcie-root-port,id=port0,chassis=1,slot=1"],
       ...["-kernel", "/k", "-initrd", "/i"],
     ]);

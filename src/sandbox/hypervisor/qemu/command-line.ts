@@ -56,6 +56,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...flag("-chardev", ["socket", "id=console", `fd=${inherited.console}`]),
     ...["-serial", "chardev:console"],
     ...agentChannel(spec, inherited),
+    ...hotPlugBridge(spec),
     ...entropy(spec),
     ...(spec.reclaimMemory
       ? flag("-device", [
@@ -142,7 +143,7 @@ function entropy(spec: MachineSpec): string[] {
   if (spec.entropySource === "") return [];
   return [
     ...flag("-object", ["rng-random", "id=entropy0", `filename=${spec.entropySource}`]),
-    ...flag("-device", [virtio(spec, "virtio-rng"), "rng=entropy0"]),
+    ...flag("-device", [virtio(spec, "virtio-rng"), "rng=entropy0", ...onBridge(spec)]),
   ];
 }
 
@@ -240,6 +241,38 @@ function hotPlugPorts(spec: MachineSpec): string[] {
       `slot=${index + 1}`,
     ]),
   ).flat();
+}
+
+/** The bridge whose slots devices are plugged into while the machine runs. */
+export const HOT_PLUG_BRIDGE = "bridge0";
+
+/**
+ * Whether the machine has the bridge. It is ACPI that tells the guest of devices behind it, which an x86 board has; a port costs
+ * the guest a device each at its start, the bridge one for all slots.
+ * Source: QEMU documentation, docs/specs/acpi_pci_hotplug.rst.
+ */
+export function hasHotPlugBridge(spec: MachineSpec): boolean {
+  return spec.machineType === "q35" || spec.machineType === "pc";
+}
+
+function hotPlugBridge(spec: MachineSpec): string[] {
+  if (!hasHotPlugBridge(spec)) return [];
+  return [
+    // Chassis numbers of the ports begin at 1.
+    ...flag("-device", ["pci-bridge", `id=${HOT_PLUG_BRIDGE}`, "chassis_nr=200", "shpc=off"]),
+    ...(spec.entropySource === "" ? flag("-device", ["pci-testdev", ...onBridge(spec)]) : []),
+  ];
+}
+
+/** The slot of the bridge that is taken from the start. */
+export const FIRST_BRIDGE_SLOT = 1;
+
+/**
+ * The guest's kernel gives a bridge addresses for devices by what is behind it at the start, and never more: with nothing there and
+ * a firmware that has not done it, whatever is plugged in later gets none. One device makes it a mebibyte, enough for all slots.
+ */
+function onBridge(spec: MachineSpec): string[] {
+  return hasHotPlugBridge(spec) ? [`bus=${HOT_PLUG_BRIDGE}`, `addr=${FIRST_BRIDGE_SLOT}`] : [];
 }
 
 /** The name of a port that a device can be plugged into. */

@@ -34,7 +34,7 @@ mount(null, "/", null, MS_REC | MS_PRIVATE);
 const DIAL_TIMEOUT_MS = 60_000;
 
 vmTest(
-  "disk, network card and shared directory are plugged in and out, and a port is used again",
+  "disk, network card and shared directory are plugged in and out, and a slot is used again",
   async () => {
     const directory = `/tmp/kata-hot-plug-test.${getpid()}`;
     mkdirAll(directory);
@@ -83,9 +83,9 @@ vmTest(
         readOnly: false,
       });
       await assertThrows(
-        () => machine.attach({ kind: "disk", id: "disk1", path: `${directory}/disk`, readOnly: true }),
-        (error) => hasCode(error, "resource-exhausted"),
-        "resource-exhausted",
+        () => machine.attach({ kind: "disk", id: "disk0", path: `${directory}/disk`, readOnly: true }),
+        (error) => hasCode(error, "already-exists"),
+        "already-exists",
       );
       await machine.detach("disk0");
 
@@ -99,7 +99,7 @@ vmTest(
         macAddress: "02:00:00:00:00:07",
       });
       tap.close();
-      assertEqual(card.pciPath, pciPath, "the port is used again");
+      assertEqual(card.pciPath, pciPath, "the slot is used again");
       await machine.detach("network0");
 
       makeRunDirectories(paths);

@@ -1,13 +1,14 @@
 /**
  * Plugging devices into a running QEMU: the host side's object first, then the device; the other way round when it goes.
  *
- * A device sits behind a PCI Express port of its own, since those are what the guest expects devices to appear at.
+ * A device sits in a slot of the machine's bridge, or behind a PCI Express port of its own: what the guest expects devices to
+ * appear at.
  * Source: QEMU documentation, docs/pcie.txt; QMP reference, device_add, blockdev-add, netdev_add.
  */
-import { KataError } from "../../../kata-error.ts";
-import { S_IFBLK, S_IFMT, stat } from "../../../sys/files.ts";
+import { describeError, KataError } from "../../../kata-error.ts";
 import type { AttachedDevice, Device, DiskDevice, NetworkDevice, SharedDirectoryDevice } from "../types.ts";
-import { hotPlugPort } from "./command-line.ts";
+import { blockDeviceProperties, blockNode, DEFAULT_TUNING, diskNode } from "./disk-options.ts";
+import type { HotPlugSlot, HotPlugSlots } from "./hot-plug-slots.ts";
 import type { QmpClient } from "./qmp-client.ts";
 import { isRecord } from "./qmp-messages.ts";
 
@@ -23,51 +24,47 @@ interface Backend {
 }
 
 interface Plugged {
-  readonly port: string;
+  readonly slot: HotPlugSlot;
   readonly backend: Backend;
 }
 
 export class HotPlug {
   readonly #monitor: QmpClient;
-  readonly #freePorts: string[];
+  readonly #slots: HotPlugSlots;
   readonly #plugged = new Map<string, Plugged>();
+  /** Slots on the root bus of bridges and ports, by their names. */
+  readonly #rootSlots = new Map<string, number>();
 
-  /** @param ports number of ports that the machine was started with. */
-  constructor(monitor: QmpClient, ports: number) {
+  constructor(monitor: QmpClient, slots: HotPlugSlots) {
     this.#monitor = monitor;
-    this.#freePorts = Array.from({ length: ports }, (_, index) => hotPlugPort(index));
+    this.#slots = slots;
   }
 
-  /** @throws KataError `resource-exhausted` if all ports are taken; nothing is left if a step fails. */
+  /** @throws KataError `resource-exhausted` if all slots are taken; nothing is left if a step fails. */
   async attach(device: Device): Promise<AttachedDevice> {
     if (this.#plugged.has(device.id)) {
       throw new KataError("already-exists", { operation: "plug in device", object: device.id });
     }
-    const port = this.#freePorts.shift();
-    if (port === undefined) {
-      throw new KataError("resource-exhausted", {
-        operation: "plug in device",
-        object: device.id,
-        hint: "all hot-plug ports of the machine are taken, raise pcie_root_port in configuration.toml",
-      });
-    }
+    const slot = this.#slots.take(device.id);
     try {
+      const pciPath = await this.#pathOf(slot);
       const backend = await this.#addBackend(device);
       try {
         await this.#monitor.execute("device_add", {
           ...backend.properties,
           driver: backend.driver,
           id: device.id,
-          bus: port,
+          bus: slot.bus,
+          addr: hexadecimal(slot.device),
         });
       } catch (error) {
         await backend.remove();
         throw error;
       }
-      this.#plugged.set(device.id, { port, backend });
-      return { pciPath: await this.#pathOf(port) };
+      this.#plugged.set(device.id, { slot, backend });
+      return { pciPath };
     } catch (error) {
-      if (!this.#plugged.has(device.id)) this.#freePorts.unshift(port);
+      this.#slots.giveBack(slot);
       throw error;
     }
   }
@@ -83,8 +80,17 @@ export class HotPlug {
     await this.#monitor.execute("device_del", { id });
     await gone;
     this.#plugged.delete(id);
-    this.#freePorts.push(plugged.port);
+    this.#slots.giveBack(plugged.slot);
     await plugged.backend.remove();
+  }
+
+  /** Tells the guest of a disk's new size. @throws KataError `not-found` for a disk that was not plugged in. */
+  async resizeDisk(id: string, bytes: bigint): Promise<void> {
+    if (!this.#plugged.has(id)) {
+      throw new KataError("not-found", { operation: "resize disk", object: id });
+    }
+    // Up to 2^53 bytes, more than any disk has.
+    await this.#monitor.execute("block_resize", { "node-name": diskNode(id), size: Number(bytes) });
   }
 
   #addBackend(device: Device): Promise<Backend> {
@@ -99,19 +105,19 @@ export class HotPlug {
   }
 
   async #addDisk(device: DiskDevice): Promise<Backend> {
-    const node = `${device.id}-node`;
-    const isBlockDevice = (stat(device.path).mode & S_IFMT) === S_IFBLK;
-    await this.#monitor.execute("blockdev-add", {
-      driver: "raw",
-      "node-name": node,
-      "read-only": device.readOnly,
-      file: { driver: isBlockDevice ? "host_device" : "file", filename: device.path, aio: "threads" },
-    });
+    const { io } = device.tuning ?? DEFAULT_TUNING;
+    try {
+      await this.#monitor.execute("blockdev-add", blockNode(device, io));
+    } catch (error) {
+      // A host's kernel may not have it, or not let this process use it.
+      if (io !== "io_uring" || !/io_uring/i.test(describeError(error))) throw error;
+      await this.#monitor.execute("blockdev-add", blockNode(device, "threads"));
+    }
     return {
       driver: "virtio-blk-pci",
-      properties: { drive: node },
+      properties: blockDeviceProperties(device),
       remove: async () => {
-        await this.#monitor.execute("blockdev-del", { "node-name": node });
+        await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
       },
     };
   }
@@ -175,18 +181,26 @@ export class HotPlug {
     }
   }
 
-  /** Where the guest sees what is plugged into `port`: the port's slot, then slot 0 behind it. */
-  async #pathOf(port: string): Promise<string> {
+  /** Where the guest sees what is plugged into `slot`: the slot of the bridge or port, then that behind it. */
+  async #pathOf({ bus, device }: HotPlugSlot): Promise<string> {
+    const above = this.#rootSlots.get(bus) ?? (await this.#findOnRootBus(bus));
+    this.#rootSlots.set(bus, above);
+    return `${hexadecimal(above)}/${hexadecimal(device)}`;
+  }
+
+  async #findOnRootBus(name: string): Promise<number> {
     const buses = await this.#monitor.execute("query-pci", {});
     for (const bus of asList(buses)) {
       for (const device of asList(bus.devices)) {
-        if (device.qdev_id === port && typeof device.slot === "number") {
-          return `${device.slot.toString(16).padStart(2, "0")}/00`;
-        }
+        if (device.qdev_id === name && typeof device.slot === "number") return device.slot;
       }
     }
-    throw new KataError("hypervisor-error", { operation: "find PCI port", object: port });
+    throw new KataError("hypervisor-error", { operation: "find PCI bridge or port", object: name });
   }
+}
+
+function hexadecimal(slot: number): string {
+  return slot.toString(16).padStart(2, "0");
 }
 
 function asList(value: unknown): Readonly<Record<string, unknown>>[] {

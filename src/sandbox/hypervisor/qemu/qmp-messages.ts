@@ -24,6 +24,7 @@ export interface QmpCommands {
   closefd: { readonly fdname: string };
   "blockdev-add": BlockNode;
   "blockdev-del": { readonly "node-name": string };
+  block_resize: { readonly "node-name": string; readonly size: number };
   netdev_add: TapNetdev;
   netdev_del: { readonly id: string };
   "chardev-add": { readonly id: string; readonly backend: SocketBackend };
@@ -38,11 +39,20 @@ export interface BlockNode {
   readonly driver: "raw";
   readonly "node-name": string;
   readonly "read-only": boolean;
+  readonly discard: "unmap";
+  readonly cache: BlockCache;
   readonly file: {
     readonly driver: "file" | "host_device";
     readonly filename: string;
     readonly aio: "threads" | "native" | "io_uring";
+    readonly discard: "unmap";
+    readonly cache: BlockCache;
   };
+}
+
+interface BlockCache {
+  readonly direct: boolean;
+  readonly "no-flush": boolean;
 }
 
 export interface TapNetdev {

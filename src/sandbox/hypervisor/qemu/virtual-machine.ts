@@ -11,8 +11,9 @@ import type {
   MachineSpec,
   VirtualMachine,
 } from "../types.ts";
-import { hasPci } from "./command-line.ts";
+import { hasHotPlugBridge, hasPci } from "./command-line.ts";
 import { HotPlug } from "./hot-plug.ts";
+import { HotPlugSlots } from "./hot-plug-slots.ts";
 import type { QmpClient } from "./qmp-client.ts";
 
 /** Ending by itself takes QEMU a few milliseconds; after this it is killed. */
@@ -41,7 +42,8 @@ export class QemuMachine implements VirtualMachine {
 
   constructor(parts: QemuParts) {
     const { spec, program, client, guestConsole, agentChannel } = parts;
-    const hotPlug = hasPci(spec) && spec.hotPlugSlots > 0;
+    const slots = new HotPlugSlots(hasHotPlugBridge(spec), hasPci(spec) ? spec.hotPlugSlots : 0);
+    const hotPlug = !slots.isEmpty;
     this.pid = program.pid;
     this.capabilities = {
       hotPlug: { disk: hotPlug, network: hotPlug },
@@ -52,7 +54,7 @@ export class QemuMachine implements VirtualMachine {
     this.#program = program;
     this.#client = client;
     this.#console = guestConsole;
-    this.#hotPlug = new HotPlug(client, hasPci(spec) ? spec.hotPlugSlots : 0);
+    this.#hotPlug = new HotPlug(client, slots);
     this.exited = program.exited.then((how) => {
       this.#ended = true;
       client.close();
@@ -78,6 +80,11 @@ export class QemuMachine implements VirtualMachine {
   async detach(id: string): Promise<void> {
     this.#mustRun("detach device");
     await this.#hotPlug.detach(id);
+  }
+
+  async resizeDisk(id: string, bytes: bigint): Promise<void> {
+    this.#mustRun("resize disk");
+    await this.#hotPlug.resizeDisk(id, bytes);
   }
 
   async pause(): Promise<void> {
