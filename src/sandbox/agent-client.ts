@@ -4,8 +4,8 @@
  */
 import type { WireMessage } from "../oci/wire.ts";
 import type { StatsContainerResponse } from "./generated.ts";
-import type { GuestStorage } from "./guest-setup.ts";
 import type { GuestInterface, GuestNeighbour, GuestRoute } from "./network/guest-network.ts";
+import type { GuestDevice, GuestStorage } from "./storage/guest-messages.ts";
 
 export interface CallOptions {
   /** Absent: the call may take for ever. */
@@ -40,6 +40,8 @@ export interface AgentClient {
   readonly createContainer: Call<
     ContainerName & {
       readonly OCI: WireMessage;
+      readonly storages: readonly GuestStorage[];
+      readonly devices: readonly GuestDevice[];
       readonly sandboxPidns: boolean;
     }
   >;

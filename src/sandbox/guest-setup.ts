@@ -1,16 +1,8 @@
 /** What a guest is told once, when its sandbox is created. Pure: from the specification to the agent's messages. */
 import type { Spec } from "../oci/types.ts";
 import { GUEST_SHARE, SHARE_TAG } from "./sandbox-paths.ts";
+import type { GuestStorage } from "./storage/guest-messages.ts";
 import { GUEST_SHM } from "./storage/plan-mounts.ts";
-
-/** Message `Storage` of the agent's protocol. */
-export interface GuestStorage {
-  readonly driver: string;
-  readonly source: string;
-  readonly fstype: string;
-  readonly options: readonly string[];
-  readonly mountPoint: string;
-}
 
 /** Size of the pod's /dev/shm unless its specification says otherwise, bytes: Docker's and Kubernetes' default. */
 const DEFAULT_SHM_BYTES = 64 << 20;

@@ -33,6 +33,7 @@ import { firstEnd } from "./sandbox-end.ts";
 import { SHARE_TAG, sandboxPaths } from "./sandbox-paths.ts";
 import { type SandboxSettings, sandboxSettings } from "./settings.ts";
 import { MountRoom } from "./storage/mount-room.ts";
+import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import { SharedDirectory } from "./storage/shared-directory.ts";
 import { type FileServer, startVirtiofsd } from "./storage/virtiofsd.ts";
 import type { Sandbox, SandboxRequest } from "./types.ts";
@@ -127,7 +128,12 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       id,
       machine,
       agent,
-      share,
+      storage: {
+        share,
+        disks: new SandboxDisks(machine, settings.disks, logger),
+        blockRootfs: settings.blockRootfs,
+        logger,
+      },
       fileServerEnded: fileServer.program.exited,
       undo,
       constraints: settings.constraints,

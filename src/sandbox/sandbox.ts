@@ -20,8 +20,7 @@ import type { VirtualMachine } from "./hypervisor/types.ts";
 import { firstEnd } from "./sandbox-end.ts";
 import { checkId } from "./sandbox-paths.ts";
 import { containerStatistics } from "./statistics.ts";
-import { ContainerMounts } from "./storage/container-mounts.ts";
-import type { SharedDirectory } from "./storage/shared-directory.ts";
+import { ContainerMounts, type PodStorage } from "./storage/container-mounts.ts";
 import type {
   ContainerRequest,
   ContainerStatistics,
@@ -37,7 +36,8 @@ export interface SandboxParts {
   readonly id: string;
   readonly machine: VirtualMachine;
   readonly agent: AgentConnection;
-  readonly share: SharedDirectory;
+  /** What containers get their storage from. */
+  readonly storage: PodStorage;
   /** Settles with a sentence when the file server ends. */
   readonly fileServerEnded: Promise<string>;
   /** Gives everything back, the machine included. */
@@ -66,7 +66,7 @@ export class PodSandbox implements Sandbox {
   readonly exited: Promise<SandboxExit>;
   readonly #parts: SandboxParts;
   readonly #calls: AgentClient;
-  readonly #containers = new Map<string, ContainerMounts>();
+  readonly #containers = new Map<string, Promise<ContainerMounts>>();
   #stopping = false;
   #giveBack: Promise<void> | undefined;
   #end: SandboxExit | undefined;
@@ -106,25 +106,24 @@ export class PodSandbox implements Sandbox {
     if (this.#containers.has(request.id)) {
       throw new KataError("already-exists", { operation: "create container", object: request.id });
     }
-    const mounts = ContainerMounts.create(this.#parts.share, request, this.#parts.logger);
-    this.#containers.set(request.id, mounts);
+    // The place is taken while things are made for it.
+    const making = ContainerMounts.create(this.#parts.storage, request);
+    this.#containers.set(request.id, making);
     try {
-      const spec: Spec = {
-        ...request.spec,
-        root: { ...request.spec.root, path: mounts.rootfs },
-        mounts: mounts.mounts,
-      };
+      const mounts = await making;
       await this.#calls.createContainer(
         {
           containerId: request.id,
-          OCI: specToMessage(constrainSpec(spec, this.#parts.constraints)),
+          OCI: specToMessage(constrainSpec(mounts.spec, this.#parts.constraints)),
+          storages: mounts.storages,
+          devices: mounts.devices,
           sandboxPidns: joinsPidNamespace(request.spec),
         },
         { timeoutMs: this.#parts.createContainerTimeoutMs },
       );
     } catch (error) {
-      this.#containers.delete(request.id);
-      mounts[Symbol.dispose]();
+      const mounts = await making.catch(() => undefined);
+      await this.#takeBack(request.id, mounts);
       throw this.#explain(error, "create container");
     }
   }
@@ -142,8 +141,13 @@ export class PodSandbox implements Sandbox {
       // A guest that is gone has nothing left of it.
       if (this.#end === undefined && !hasCode(error, "not-found", "unavailable", "closed")) throw error;
     }
+    await this.#takeBack(id, await mounts.catch(() => undefined));
+  }
+
+  /** Takes a container's storage back. With the machine it is gone anyway. */
+  async #takeBack(id: string, mounts: ContainerMounts | undefined): Promise<void> {
     this.#containers.delete(id);
-    mounts[Symbol.dispose]();
+    if (this.#end === undefined) await mounts?.release();
   }
 
   async exec({ containerId, execId, process }: ExecRequest): Promise<void> {

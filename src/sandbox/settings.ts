@@ -3,7 +3,7 @@ import type { Configuration } from "../config/index.ts";
 import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
-import type { GuestRoot } from "./hypervisor/types.ts";
+import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
 
 export interface SandboxSettings {
@@ -30,6 +30,9 @@ export interface SandboxSettings {
     readonly queueSize: number;
     readonly extraArguments: readonly string[];
   };
+  readonly disks: DiskTuning;
+  /** Whether a root filesystem that is a disk goes into the guest as one. */
+  readonly blockRootfs: boolean;
   readonly vhostNet: boolean;
   readonly network: "tcfilter" | "none";
   readonly disableNewNetworkNamespace: boolean;
@@ -84,6 +87,8 @@ export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configur
       queueSize: hypervisor.virtio_fs_queue_size,
       extraArguments: hypervisor.virtio_fs_extra_args,
     },
+    disks: diskTuning(hypervisor),
+    blockRootfs: !hypervisor.disable_block_device_use,
     vhostNet: !hypervisor.disable_vhost_net,
     network: model,
     disableNewNetworkNamespace: runtime.disable_new_netns,
@@ -109,6 +114,24 @@ function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   if (hypervisor.kernel_verity_params !== "") {
     throw unsupported("kernel_verity_params", hypervisor.kernel_verity_params, "an empty text");
   }
+}
+
+function ioOf(name: string): DiskTuning["io"] {
+  return name === "native" || name === "threads" ? name : "io_uring";
+}
+
+function diskTuning(hypervisor: Configuration["hypervisor"]): DiskTuning {
+  // Without this key the two below it mean nothing.
+  const sets = hypervisor.block_device_cache_set;
+  return {
+    io: ioOf(hypervisor.block_device_aio),
+    direct: sets && hypervisor.block_device_cache_direct,
+    noFlush: sets && hypervisor.block_device_cache_noflush,
+    logicalSectorBytes: hypervisor.block_device_logical_sector_size,
+    physicalSectorBytes: hypervisor.block_device_physical_sector_size,
+    queues: hypervisor.num_queues,
+    queueSize: hypervisor.queue_size,
+  };
 }
 
 function fileServerProgram(program: string, candidates: readonly string[]): string {

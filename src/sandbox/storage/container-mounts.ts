@@ -1,74 +1,146 @@
-/** Everything of the host's that a container sees: its root filesystem and volumes, in the shared directory. */
-import type { Mount } from "../../oci/types.ts";
-import {
-  AT_FDCWD,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFMT,
-  S_IFSOCK,
-  statIfExists,
-} from "../../sys/files.ts";
+/**
+ * Everything of the host's that a container sees: its root filesystem, volumes and disks.
+ *
+ * Files are shown to the guest in the shared directory; disks are plugged into the machine, where the guest mounts them or makes
+ * nodes of them.
+ */
+import type { Mount, Spec } from "../../oci/types.ts";
+import { AT_FDCWD } from "../../sys/files.ts";
 import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
+import { Rollback } from "../../sys/rollback.ts";
 import { baseName } from "../path.ts";
 import { checkId } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
+import {
+  type BlockDevice,
+  blockDevicesOf,
+  boundBlockDevice,
+  plugIn,
+  withBlockDevices,
+} from "./block-devices.ts";
+import { type BlockRootfs, blockRootfs } from "./block-rootfs.ts";
+import type { GuestDevice, GuestStorage } from "./guest-messages.ts";
 import { hardenTree } from "./host-side-flags.ts";
-import { type PlannedMount, planMount, type SourceType } from "./plan-mounts.ts";
+import { hostView } from "./host-view.ts";
+import { type PlannedMount, planMount } from "./plan-mounts.ts";
 import { rootfsName, shareRootfs } from "./rootfs.ts";
+import type { SandboxDisks } from "./sandbox-disks.ts";
 import type { SharedDirectory } from "./shared-directory.ts";
+
+/** What the containers of a pod get their storage from. */
+export interface PodStorage {
+  readonly share: SharedDirectory;
+  readonly disks: SandboxDisks;
+  /** Whether a root filesystem that is a disk goes into the guest as one. */
+  readonly blockRootfs: boolean;
+  readonly logger: Logger;
+}
 
 /** Characters of a source's own name that its name in the shared directory keeps: names are for people. */
 const KEPT_NAME = 32;
 
-export class ContainerMounts implements Disposable {
-  /** Root filesystem, as a path in the guest. */
-  readonly rootfs: string;
-  /** The mounts of the specification, with sources in the guest. */
-  readonly mounts: readonly Mount[];
-  readonly #share: SharedDirectory;
-  readonly #names: readonly string[];
+export class ContainerMounts {
+  /** What the guest mounts before the container. */
+  readonly storages: readonly GuestStorage[];
+  /** What has been plugged in for the container's specification. */
+  readonly devices: readonly GuestDevice[];
+  /** The container's specification, with root, mounts and devices as the guest has them. */
+  readonly spec: Spec;
+  readonly #undo: Rollback;
 
-  private constructor(
-    share: SharedDirectory,
-    rootfs: string,
-    mounts: readonly Mount[],
-    names: readonly string[],
-  ) {
-    this.#share = share;
-    this.rootfs = rootfs;
-    this.mounts = mounts;
-    this.#names = names;
+  private constructor(spec: Spec, parts: Collected, undo: Rollback) {
+    this.spec = spec;
+    this.storages = parts.storages;
+    this.devices = parts.devices;
+    this.#undo = undo;
   }
 
-  /** Shares what `request` needs. @throws KataError that names a missing source; nothing stays mounted then. */
-  static create(share: SharedDirectory, request: ContainerRequest, logger: Logger): ContainerMounts {
+  /** Provides what `request` needs. @throws KataError that names a missing source; nothing is left then. */
+  static async create(pod: PodStorage, request: ContainerRequest): Promise<ContainerMounts> {
     checkId(request.id);
-    const planned = (request.spec.mounts ?? []).map((mount) => planMount(mount, sourceType));
-    const names: string[] = [];
+    const planned = (request.spec.mounts ?? []).map((mount) => planMount(mount, hostView));
+    const undo = new Rollback();
+    const parts: Collected = { storages: [], devices: [], blocks: [] };
     try {
-      const rootfs = shareRootfs(share, request);
-      names.push(rootfsName(request.id));
-      const mounts = planned.map((plan, index) => {
-        if (plan.kind === "guest") return plan.mount;
-        if (plan.warning !== undefined) logger.warn(plan.warning, { container: request.id });
-        const name = `${request.id}-${index}-${plainName(plan.source)}`;
-        const source = shareSource(share, plan, name);
-        names.push(name);
-        return { ...plan.mount, source };
-      });
-      return new ContainerMounts(share, rootfs, mounts, names);
+      for (const block of blockDevicesOf(request.spec, pod.logger))
+        await giveBlockDevice(pod, block, parts, undo);
+      const path = await provideRootfs(pod, request, parts, undo);
+      const mounts: Mount[] = [];
+      for (const [index, plan] of planned.entries()) {
+        if (plan.kind === "guest") mounts.push(plan.mount);
+        else if (plan.kind === "shared") {
+          if (plan.warning !== undefined) pod.logger.warn(plan.warning, { container: request.id });
+          const name = `${request.id}-${index}-${plainName(plan.source)}`;
+          const source = shareSource(pod.share, plan, name);
+          undo.add(name, () => pod.share.remove(name));
+          mounts.push({ ...plan.mount, source });
+        } else {
+          const block = boundBlockDevice(plan.source, plan.mount.destination, plan.readOnly);
+          await giveBlockDevice(pod, block, parts, undo);
+        }
+      }
+      const spec = withBlockDevices(request.spec, parts.blocks);
+      return new ContainerMounts({ ...spec, root: { ...spec.root, path }, mounts }, parts, undo);
     } catch (error) {
-      for (const name of names.reverse()) share.remove(name);
+      await undo.run();
       throw error;
     }
   }
 
-  /** Takes it all away from the guest. Any number of calls. */
-  [Symbol.dispose](): void {
-    for (const name of [...this.#names].reverse()) this.#share.remove(name);
+  /** Takes it all away from the guest, which no longer uses it. Any number of calls. */
+  async release(): Promise<void> {
+    await this.#undo.run();
   }
+}
+
+interface Collected {
+  readonly storages: GuestStorage[];
+  readonly devices: GuestDevice[];
+  readonly blocks: BlockDevice[];
+}
+
+async function giveBlockDevice(
+  pod: PodStorage,
+  block: BlockDevice,
+  { devices, blocks }: Collected,
+  undo: Rollback,
+): Promise<void> {
+  const { disk, message } = await plugIn(pod.disks, block);
+  undo.add(`block device ${block.path}`, () => disk.release());
+  devices.push(message);
+  blocks.push(block);
+}
+
+/** @returns the root filesystem's path in the guest. */
+async function provideRootfs(
+  pod: PodStorage,
+  request: ContainerRequest,
+  parts: Collected,
+  undo: Rollback,
+): Promise<string> {
+  const name = rootfsName(request.id);
+  const block =
+    pod.blockRootfs && pod.disks.canAttach ? blockRootfs(request.rootfs, hostView.typeOf) : undefined;
+  if (block === undefined) {
+    const path = shareRootfs(pod.share, request);
+    undo.add("root filesystem", () => pod.share.remove(name));
+    return path;
+  }
+  const mountPoint = pod.share.makeEmpty(name);
+  undo.add("place of root filesystem", () => pod.share.remove(name));
+  parts.storages.push(await plugInRootfs(pod, block, mountPoint, undo));
+  return mountPoint;
+}
+
+async function plugInRootfs(
+  { disks }: PodStorage,
+  { path, filesystem, readOnly, options }: BlockRootfs,
+  mountPoint: string,
+  undo: Rollback,
+): Promise<GuestStorage> {
+  const disk = await disks.attach({ path, readOnly });
+  undo.add("disk of root filesystem", () => disk.release());
+  return { driver: "blk", source: disk.pciPath, fstype: filesystem, options, mountPoint };
 }
 
 function shareSource(
@@ -87,18 +159,4 @@ function plainName(path: string): string {
       .replace(/[^\w.-]/g, "_")
       .slice(0, KEPT_NAME) || "root"
   );
-}
-
-const TYPES: ReadonlyMap<number, SourceType> = new Map([
-  [S_IFDIR, "directory"],
-  [S_IFSOCK, "socket"],
-  [S_IFIFO, "fifo"],
-  [S_IFCHR, "character-device"],
-  [S_IFBLK, "block-device"],
-]);
-
-function sourceType(path: string): SourceType | undefined {
-  if (path === "") return undefined;
-  const status = statIfExists(path);
-  return status === undefined ? undefined : (TYPES.get(status.mode & S_IFMT) ?? "file");
 }

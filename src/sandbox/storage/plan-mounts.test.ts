@@ -8,10 +8,14 @@ const HOST: Readonly<Record<string, SourceType>> = {
   "/run/socket": "socket",
   "/dev/null": "character-device",
   "/dev/sda": "block-device",
-  "/tmp/node": "block-device",
+  "/dev/disk": "directory",
+  "/dev/shm/data": "directory",
+  "/dev/log": "socket",
+  "/tmp/node": "character-device",
 };
 
-const plan = (mount: Mount) => planMount(mount, (path) => HOST[path]);
+const plan = (mount: Mount) =>
+  planMount(mount, { typeOf: (path) => HOST[path], isDeviceTree: (path) => path === "/dev/disk" });
 const bind = (source: string, destination: string, ...options: string[]): Mount => ({
   type: "bind",
   source,
@@ -27,6 +31,7 @@ describe("planMount()", () => {
     ],
     ["a bind of the host's /sys", bind("/sys/fs/cgroup", "/sys/fs/cgroup", "rbind", "ro")],
     ["a bind of a device node", bind("/dev/null", "/dev/null", "bind")],
+    ["a bind of the directories of devices", bind("/dev/disk", "/disk", "bind")],
   ])("leaves %s to the guest as it is", (_what, mount) => {
     expect(plan(mount)).toEqual({ kind: "guest", mount });
   });
@@ -54,6 +59,25 @@ describe("planMount()", () => {
       readOnly,
       warning: undefined,
     });
+  });
+
+  test("shares a directory below /dev that somebody keeps files in, and says what a socket there is worth", () => {
+    expect(plan(bind("/dev/shm/data", "/mnt", "bind"))).toMatchObject({
+      kind: "shared",
+      source: "/dev/shm/data",
+    });
+    expect(plan(bind("/dev/log", "/dev/log", "bind"))).toMatchObject({
+      kind: "shared",
+      warning: expect.stringContaining("/dev/log is a socket"),
+    });
+  });
+
+  test.each([
+    ["rw", false],
+    ["ro", true],
+  ])("plugs in the disk whose node is bound with %s", (option, readOnly) => {
+    const mount = bind("/dev/sda", "/data", "bind", option);
+    expect(plan(mount)).toEqual({ kind: "block-device", mount, source: "/dev/sda", readOnly });
   });
 
   test("warns that a socket cannot be used through the guest", () => {

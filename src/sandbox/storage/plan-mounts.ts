@@ -24,7 +24,22 @@ export type PlannedMount =
       readonly readOnly: "no" | "mount" | "recursive";
       /** A sentence for the log, if the guest can make only little of it. */
       readonly warning: string | undefined;
+    }
+  /** The node of a disk, `source` of the host, which the container is to have as a device. */
+  | {
+      readonly kind: "block-device";
+      readonly mount: Mount;
+      readonly source: string;
+      readonly readOnly: boolean;
     };
+
+/** What has to be known of the host. */
+export interface HostView {
+  /** What a path is, after links; undefined if nothing is there. */
+  typeOf(path: string): SourceType | undefined;
+  /** Whether a directory below /dev shows devices, which the guest has its own of, and not files that somebody keeps there. */
+  isDeviceTree(path: string): boolean;
+}
 
 /** Memory that the containers of a pod share inside the guest. */
 export const GUEST_SHM = `${GUEST_SANDBOX}/shm`;
@@ -35,16 +50,15 @@ const KERNEL_TREES = ["/proc", "/sys"];
 /**
  * Plans one mount.
  *
- * @param typeOf what a path of the host is, after links; undefined if nothing is there.
  * @throws KataError `not-found` that names a missing source; `invalid-argument` for one that cannot be shared.
  */
-export function planMount(mount: Mount, typeOf: (path: string) => SourceType | undefined): PlannedMount {
+export function planMount(mount: Mount, host: HostView): PlannedMount {
   const options = parseMountOptions(mount.options ?? []);
   if (!options.bind && mount.type !== "bind") return { kind: "guest", mount };
   const source = mount.source ?? "";
   if (mount.destination === "/dev/shm") return { kind: "guest", mount: { ...mount, source: GUEST_SHM } };
   if (KERNEL_TREES.some((tree) => isBelow(source, tree))) return { kind: "guest", mount };
-  const type = typeOf(source);
+  const type = host.typeOf(source);
   if (type === undefined) {
     throw new KataError("not-found", {
       operation: `mount at ${mount.destination}`,
@@ -53,12 +67,16 @@ export function planMount(mount: Mount, typeOf: (path: string) => SourceType | u
       hint: "a bind mount needs a file or directory that exists on the host",
     });
   }
-  // A device node means the device of that name, which the guest has or has not.
-  if (isBelow(source, "/dev") && type !== "file") return { kind: "guest", mount };
-  if (type === "character-device" || type === "block-device") {
+  const readOnlyMount = (options.attributes.set & 1) !== 0;
+  if (type === "block-device") return { kind: "block-device", mount, source, readOnly: readOnlyMount };
+  // A node means the device of that name, which the guest has or has not.
+  const isInDev = isBelow(source, "/dev");
+  if (isInDev && type === "character-device") return { kind: "guest", mount };
+  if (isInDev && type === "directory" && host.isDeviceTree(source)) return { kind: "guest", mount };
+  if (type === "character-device") {
     throw new KataError("invalid-argument", {
       operation: `mount at ${mount.destination}`,
-      object: `${source} is a ${type.replace("-", " ")}`,
+      object: `${source} is a character device`,
       hint: "a device is given to a container by linux.devices, not by a bind mount",
     });
   }
@@ -68,7 +86,7 @@ export function planMount(mount: Mount, typeOf: (path: string) => SourceType | u
     mount,
     source,
     recursive: options.recursiveBind,
-    readOnly: recursiveReadOnly ? "recursive" : (options.attributes.set & 1) !== 0 ? "mount" : "no",
+    readOnly: recursiveReadOnly ? "recursive" : readOnlyMount ? "mount" : "no",
     warning:
       type === "socket" || type === "fifo"
         ? `${source} is a ${type}: the guest sees the file, but cannot reach who has it open on the host`

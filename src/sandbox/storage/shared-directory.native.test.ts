@@ -19,6 +19,7 @@ import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api
 import { chdir, getcwd, getpid } from "../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import type { SandboxPaths } from "../sandbox-paths.ts";
+import { podStorage } from "../testing/pod-storage.ts";
 import { TestLogger } from "../testing/test-pod.ts";
 import { ContainerMounts } from "./container-mounts.ts";
 import { MountRoom } from "./mount-room.ts";
@@ -165,10 +166,10 @@ test("a container's root and volumes are inert on the host: no device, no set-ui
       ],
     }),
   };
-  const mounts = ContainerMounts.create(here.share, request, logger);
-  assertEqual(mounts.rootfs, "/run/kata-containers/shared/containers/c1/rootfs");
+  const mounts = await ContainerMounts.create(podStorage(here.share, logger), request);
+  assertEqual(mounts.spec.root?.path, "/run/kata-containers/shared/containers/c1/rootfs");
   assertEqual(
-    mounts.mounts.map(({ source }) => source),
+    mounts.spec.mounts?.map(({ source }) => source),
     ["/run/kata-containers/shared/containers/c1-0-volume", "proc"],
   );
   const { exported } = here.paths;
@@ -186,8 +187,8 @@ test("a container's root and volumes are inert on the host: no device, no set-ui
       .flatMap(({ options, propagation }) => [...options, ...propagation]);
     assert(flags.includes("nosuid") && flags.includes("nodev"), `the root's flags are ${flags}`);
   });
-  mounts[Symbol.dispose]();
-  mounts[Symbol.dispose]();
+  await mounts.release();
+  await mounts.release();
   here.room.run(() => assertEqual(mountsBelow(`${here.paths.mounts}/`), []));
 });
 
@@ -197,16 +198,12 @@ test("a container that lacks one source leaves nothing of the others", async () 
   mkfifo(`${here.path}/fifo`, 0o600);
   const mount = (source: string) => ({ destination: "/x", type: "bind", source, options: ["bind"] });
   const create = (sources: readonly string[], root: string) =>
-    ContainerMounts.create(
-      here.share,
-      {
-        id: "c1",
-        bundle: here.path,
-        rootfs: [],
-        spec: spec({ root: { path: root }, mounts: sources.map(mount) }),
-      },
-      new TestLogger(),
-    );
+    ContainerMounts.create(podStorage(here.share, new TestLogger()), {
+      id: "c1",
+      bundle: here.path,
+      rootfs: [],
+      spec: spec({ root: { path: root }, mounts: sources.map(mount) }),
+    });
   const refused = async (sources: readonly string[], root: string) => {
     await assertThrows(
       () => create(sources, root),
@@ -217,10 +214,10 @@ test("a container that lacks one source leaves nothing of the others", async () 
   };
   await refused([`${here.path}/fifo`, "/nonexistent"], "rootfs");
   await refused([], "/nonexistent/rootfs");
-  create([`${here.path}/fifo`], "rootfs")[Symbol.dispose]();
+  await (await create([`${here.path}/fifo`], "rootfs")).release();
 });
 
-test("an overlay of more layers than a page of options has room for is mounted", () => {
+test("an overlay of more layers than a page of options has room for is mounted", async () => {
   using here = place();
   const LAYERS = 60;
   const layers = Array.from(
@@ -245,10 +242,11 @@ test("an overlay of more layers than a page of options has room for is mounted",
     spec: spec({}),
     rootfs: [{ type: "overlay", source: "overlay", target: "", options }],
   };
-  using mounts = ContainerMounts.create(here.share, request, new TestLogger());
-  assertEqual(mounts.rootfs.endsWith("/c1/rootfs"), true);
+  const mounts = await ContainerMounts.create(podStorage(here.share, new TestLogger()), request);
+  assertEqual(mounts.spec.root?.path.endsWith("/c1/rootfs"), true);
   here.room.run(() => assertEqual(readDirectory(`${here.paths.exported}/c1/rootfs`).length, LAYERS));
   assertEqual(getcwd(), directory);
+  await mounts.release();
 });
 
 runTests();

@@ -92,6 +92,15 @@ export class SharedDirectory {
     return this.guestPath(name);
   }
 
+  /** An empty directory under `name`, for the guest to mount something on. @returns the path in the guest. */
+  makeEmpty(name: string): string {
+    this.room.run(() => {
+      this.#makePoint(name, true);
+      this.#points.push(name);
+    });
+    return this.guestPath(name);
+  }
+
   /** Like {@link place}, for what `mountAt` mounts at the path that it is given. */
   mountUnder(name: string, mountAt: (point: string) => void): string {
     this.room.run(() => {

@@ -1,0 +1,113 @@
+/**
+ * The disks of a pod: files and block devices of the host that have been plugged into its machine.
+ *
+ * What several containers use is plugged in once and taken out after the last of them.
+ */
+import { describeError } from "../../kata-error.ts";
+import { S_IFBLK, S_IFMT, stat } from "../../sys/files.ts";
+import type { DiskTuning, VirtualMachine } from "../hypervisor/types.ts";
+import type { Logger } from "../types.ts";
+
+export interface DiskRequest {
+  /** A file or block device of the host. */
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/** A disk in the guest, for one of its users. */
+export interface HeldDisk {
+  /** The machine's name for it. */
+  readonly id: string;
+  /** Where the guest finds it. */
+  readonly pciPath: string;
+  /** Gives it up. Once. */
+  release(): Promise<void>;
+}
+
+/** What of a machine is needed. */
+export type DiskMachine = Pick<VirtualMachine, "capabilities" | "attach" | "detach" | "resizeDisk">;
+
+interface Plugged {
+  readonly id: string;
+  readonly path: string;
+  users: number;
+  readonly ready: Promise<string>;
+  /** While the guest lets go of it. */
+  leaving?: Promise<void>;
+}
+
+export class SandboxDisks {
+  readonly #machine: DiskMachine;
+  readonly #tuning: DiskTuning;
+  readonly #logger: Logger;
+  readonly #plugged = new Map<string, Plugged>();
+  #count = 0;
+
+  constructor(machine: DiskMachine, tuning: DiskTuning, logger: Logger) {
+    this.#machine = machine;
+    this.#tuning = tuning;
+    this.#logger = logger;
+  }
+
+  /** Whether the machine takes disks while it runs. */
+  get canAttach(): boolean {
+    return this.#machine.capabilities.hotPlug.disk;
+  }
+
+  /** Plugs a disk in, or shares one that is there. @throws KataError with the monitor's words; nothing is left then. */
+  async attach(request: DiskRequest): Promise<HeldDisk> {
+    const key = identityOf(request);
+    await this.#plugged.get(key)?.leaving;
+    const plugged = this.#plugged.get(key) ?? this.#plugIn(key, request);
+    plugged.users++;
+    let pciPath: string;
+    try {
+      pciPath = await plugged.ready;
+    } catch (error) {
+      this.#plugged.delete(key);
+      throw error;
+    }
+    return { id: plugged.id, pciPath, release: () => this.#release(key, plugged) };
+  }
+
+  /** Tells the guest that a disk has grown to `bytes`. */
+  async resize(id: string, bytes: bigint): Promise<void> {
+    await this.#machine.resizeDisk(id, bytes);
+  }
+
+  #plugIn(key: string, { path, readOnly }: DiskRequest): Plugged {
+    const id = `disk${this.#count++}`;
+    const device = { kind: "disk", id, path, readOnly, tuning: this.#tuning } as const;
+    const ready = this.#machine.attach(device).then(({ pciPath }) => {
+      this.#logger.debug("disk is plugged in", { id, path, pciPath, readOnly });
+      return pciPath;
+    });
+    const plugged = { id, path, users: 0, ready };
+    this.#plugged.set(key, plugged);
+    return plugged;
+  }
+
+  async #release(key: string, plugged: Plugged): Promise<void> {
+    if (--plugged.users > 0) return;
+    plugged.leaving = this.#takeOut(plugged);
+    await plugged.leaving;
+    this.#plugged.delete(key);
+  }
+
+  async #takeOut({ id, path }: Plugged): Promise<void> {
+    try {
+      await this.#machine.detach(id);
+    } catch (error) {
+      // It goes with the machine at the latest; the container that used it is gone all the same.
+      this.#logger.warn("the guest keeps a disk", { id, path, error: describeError(error) });
+    }
+  }
+}
+
+/** What is the same disk, by whatever path it is reached. */
+function identityOf({ path, readOnly }: DiskRequest): string {
+  const { mode, deviceMajor, deviceMinor, onMajor, onMinor, inode } = stat(path);
+  const access = readOnly ? "ro" : "rw";
+  if ((mode & S_IFMT) === S_IFBLK) return `block ${deviceMajor}:${deviceMinor} ${access}`;
+  return `file ${onMajor}:${onMinor}:${inode} ${access}`;
+}
