@@ -12,6 +12,7 @@
  *   argv, environ             lists of strings.
  *   pageOf(address, length)   ArrayBuffer over mapped memory that the caller keeps mapped.
  *   sourceLines               ArrayBuffer: the build's table from bundle lines to TypeScript lines.
+ *   runModule(buffer)         runs a bytecode module, the program's second part, and gives its exports.
  *   tick, onUncaught, onRejection   set by the program; see run_loop(), report() and rejection_tracker().
  *
  * Memory that a call hands to the kernel stays put: the engine never moves array buffers, and the arguments are
@@ -179,6 +180,33 @@ static JSValue host_utf8_decode(JSContext *ctx, JSValueConst this_value, int arg
     return JS_NewStringLen(ctx, (const char *)data + offset, (size_t)length);
 }
 
+/* Runs a module and gives its exports. It awaits nothing at its top, so that its promise is settled at once. */
+static JSValue run_module(JSContext *ctx, const uint8_t *bytecode, size_t size, int flags)
+{
+    JSValue program = JS_ReadObject(ctx, bytecode, size, JS_READ_OBJ_BYTECODE | flags);
+    if (JS_IsException(program))
+        return program;
+    if (JS_ResolveModule(ctx, program) < 0)
+        return JS_EXCEPTION;
+    JSModuleDef *module = JS_VALUE_GET_PTR(program);
+    JSValue result = JS_EvalFunction(ctx, program);
+    if (JS_IsException(result))
+        return result;
+    if (JS_PromiseState(ctx, result) == JS_PROMISE_REJECTED)
+        return JS_Throw(ctx, JS_PromiseResult(ctx, result));
+    JS_FreeValue(ctx, result);
+    return JS_GetModuleNamespace(ctx, module);
+}
+
+static JSValue host_run_module(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    uint8_t *data;
+    size_t size;
+    if (!bytes_of(ctx, argv[0], &data, &size))
+        return JS_ThrowTypeError(ctx, "runModule: not a buffer");
+    return run_module(ctx, data, size, 0);
+}
+
 static JSValue string_list(JSContext *ctx, char **strings)
 {
     JSValue list = JS_NewArray(ctx);
@@ -295,6 +323,7 @@ int main(int argc, char **argv)
     define(ctx, "utf8Encode", host_utf8_encode, 1);
     define(ctx, "utf8EncodeInto", host_utf8_encode_into, 3);
     define(ctx, "utf8Decode", host_utf8_decode, 3);
+    define(ctx, "runModule", host_run_module, 1);
     JS_SetPropertyStr(ctx, host, "argv", string_list(ctx, argv));
     JS_SetPropertyStr(ctx, host, "environ", string_list(ctx, environ));
     JS_SetPropertyStr(ctx, host, "architecture", JS_NewString(ctx, KATA_ARCHITECTURE));
@@ -305,21 +334,10 @@ int main(int argc, char **argv)
     JS_SetPropertyStr(ctx, global, "__kata", JS_DupValue(ctx, host));
     JS_FreeValue(ctx, global);
 
-    JSValue program = JS_ReadObject(ctx, kata_bytecode, (size_t)(kata_bytecode_end - kata_bytecode),
-                                    JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
-    if (JS_IsException(program))
+    JSValue exports = run_module(ctx, kata_bytecode, (size_t)(kata_bytecode_end - kata_bytecode), JS_READ_OBJ_ROM_DATA);
+    if (JS_IsException(exports))
         report(ctx);
-    if (JS_ResolveModule(ctx, program) < 0)
-        report(ctx);
-    /* A module answers with a promise; it awaits nothing at its top, so that this one is settled at once. */
-    JSValue result = JS_EvalFunction(ctx, program);
-    if (JS_IsException(result))
-        report(ctx);
-    if (JS_PromiseState(ctx, result) == JS_PROMISE_REJECTED) {
-        JS_Throw(ctx, JS_PromiseResult(ctx, result));
-        report(ctx);
-    }
-    JS_FreeValue(ctx, result);
+    JS_FreeValue(ctx, exports);
     run_loop(runtime, ctx);
     return 0;
 }

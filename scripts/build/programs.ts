@@ -5,7 +5,11 @@ import type { Program } from "./program.ts";
 export const PROGRAMS: readonly Program[] = [
   { entry: "src/shim/main.ts", output: "build/bin/containerd-shim-kata-v2" },
   { entry: "src/cli/main.ts", output: "build/bin/kata-runtime" },
-  { entry: "src/agent/main.ts", output: "build/bin/kata-agent" },
+  {
+    entry: "src/agent/main.ts",
+    extension: "src/agent/policy/extension.ts",
+    output: "build/bin/kata-agent",
+  },
 ];
 
 /** Other names of programs, which are links beside them: name and program. */

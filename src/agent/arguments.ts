@@ -5,7 +5,12 @@ import { applySettings, type ParsedSettings } from "./settings.ts";
 export type AgentCommand =
   | { readonly do: "help" }
   | { readonly do: "version" }
-  | { readonly do: "serve"; readonly parsed: ParsedSettings };
+  | {
+      readonly do: "serve";
+      readonly parsed: ParsedSettings;
+      /** File of the policy to begin with. */
+      readonly policyFile: string | undefined;
+    };
 
 export const USAGE = `Usage: kata-agent [OPTION]...
 
@@ -19,7 +24,8 @@ otherwise it serves as an ordinary process, as root:
   -v, --version               print the version
   -h, --help                  print this help
 
-Environment: KATA_AGENT_SERVER_ADDR, KATA_AGENT_LOG_LEVEL; a flag goes before them.
+Environment: KATA_AGENT_SERVER_ADDR, KATA_AGENT_LOG_LEVEL; a flag goes before them. KATA_AGENT_POLICY_FILE is a policy
+to begin with.
 `;
 
 /** Flags with a value, and the setting that each one is. */
@@ -60,7 +66,7 @@ export function parseArguments(
     }
     entries.push([key, value]);
   }
-  return { do: "serve", parsed: applySettings(entries) };
+  return { do: "serve", parsed: applySettings(entries), policyFile: environment.KATA_AGENT_POLICY_FILE };
 }
 
 function splitFlag(argument: string): [flag: string, value?: string] {

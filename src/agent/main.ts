@@ -23,6 +23,9 @@ import { enterOwnMounts } from "./boot/native-start.ts";
 import { ChildReaper } from "./child-reaper.ts";
 import { makeCgroupRoom } from "./container/container-cgroup.ts";
 import { AGENT_SERIAL_PORT } from "./listen-address.ts";
+import { closeGate } from "./policy/close-gate.ts";
+import { agentExtension } from "./policy/load-extension.ts";
+import { PolicyGate } from "./policy/policy-gate.ts";
 import { serveAgent } from "./rpc/services.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { chooseAddress, startServer } from "./server.ts";
@@ -53,6 +56,7 @@ async function runGuest(): Promise<number> {
   modules.loadEarly();
   loadVsock(modules, guest.settings.serverAddress);
   const sandbox = prepare(guest, modules);
+  closeGate(sandbox.context.policy, guest.initialRoot.fd, modules, sandbox.context.logger);
   if (guest.settings.debugConsole) startDebugConsole(guest, sandbox.context.logger);
   const server = startServer(
     chooseAddress(guest.settings.serverAddress),
@@ -103,17 +107,18 @@ async function runNative(): Promise<number> {
     return 0;
   }
   try {
-    return await serveNatively(command.parsed);
+    return await serveNatively(command.parsed, command.policyFile);
   } catch (error) {
     writeSync(2, `kata-agent: ${describeError(error)}\n`);
     return EXIT_FAILED;
   }
 }
 
-async function serveNatively(parsed: ParsedSettings): Promise<number> {
+async function serveNatively(parsed: ParsedSettings, policyFile: string | undefined): Promise<number> {
   const address = chooseAddress(parsed.settings.serverAddress);
   enterOwnMounts();
   const sandbox = prepare(parsed, undefined);
+  if (policyFile !== undefined && policyFile !== "") sandbox.context.policy.set(readTextFile(policyFile));
   const serve = (stream: FdStream) => serveAgent(stream, sandbox, () => server.stop());
   const server = startServer(address, serve, sandbox.context.logger);
   const signalled = new Promise<void>((resolve) => {
@@ -137,6 +142,11 @@ function prepare(parsed: ParsedSettings, modules: KernelModules | undefined): Sa
     reaper: new ChildReaper(),
     cgroups: makeCgroupRoom(isGuest ? "" : `kata-agent-${getpid()}`),
     logger,
+    policy: new PolicyGate({
+      logger,
+      extension: agentExtension,
+      logsRequests: settings.logLevel === "debug",
+    }),
     isGuest,
     modules,
   });

@@ -8,6 +8,7 @@ import { readDirectory, readTextFileIfExists } from "../sys/files.ts";
 /** Where sysfs lists the devices; tests put a directory of their own there. */
 const DEVICES = "/sys/bus/virtio/devices";
 
+export const VIRTIO_BLOCK = 2;
 export const VIRTIO_CONSOLE = 3;
 export const VIRTIO_VSOCK = 19;
 

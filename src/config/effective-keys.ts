@@ -27,6 +27,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "entropy_source",
     "firmware",
     "image",
+    "initdata",
     "initrd",
     "kernel",
     "kernel_params",
@@ -50,7 +51,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "virtio_fs_queue_size",
   ]),
   factory: new Set([]),
-  agent: new Set(["dial_timeout", "enable_debug", "kernel_modules"]),
+  agent: new Set(["dial_timeout", "enable_debug", "kernel_modules", "policy"]),
   memAgent: new Set([]),
   runtime: new Set([
     "agent_name",

@@ -8,6 +8,8 @@ export interface ImageOptions {
   /** Directory for the kernel, the initial file system and the manifest. */
   readonly output: string;
   readonly debugShell: boolean;
+  /** The policy that every guest begins with: the name of a default one, or a file; undefined for none. */
+  readonly policy?: string;
   /** Print the manifest on stdout instead of lines for people. */
   readonly json: boolean;
   /** Build even if nothing has changed. */
@@ -34,6 +36,8 @@ bytes; nothing is done if they have not changed.
 
       --agent PATH     the agent, a static binary (${DEFAULT_OPTIONS.agent})
       --output DIR     where to write (${DEFAULT_OPTIONS.output}): vmlinuz, vmlinux, initrd, manifest.json
+      --policy POLICY  the policy that every guest begins with: a file, or allow-all, allow-all-except-exec-process,
+                       allow-set-policy, deny-all; without it all is allowed until a pod brings its own
       --debug-shell    add a shell, for agent.debug_console; not for production
       --force          build even if nothing has changed
       --json           print the manifest on stdout
@@ -41,11 +45,11 @@ bytes; nothing is done if they have not changed.
 `;
 
 const SWITCHES = { "--debug-shell": "debugShell", "--force": "force", "--json": "json" } as const;
-const VALUES = { "--agent": "agent", "--output": "output" } as const;
+const VALUES = { "--agent": "agent", "--output": "output", "--policy": "policy" } as const;
 
 /** @throws KataError `invalid-argument` for an argument that it does not know, or a flag without its value. */
 export function parseArguments(args: readonly string[]): ImageCommand {
-  const options = { ...DEFAULT_OPTIONS };
+  const options: { -readonly [K in keyof ImageOptions]: ImageOptions[K] } = { ...DEFAULT_OPTIONS };
   for (let index = 0; index < args.length; index++) {
     const argument = args[index] ?? "";
     if (argument === "-h" || argument === "--help") return { do: "help" };

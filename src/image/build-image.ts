@@ -4,6 +4,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
 import { describeError, KataError } from "../kata-error.ts";
+import { AgentPolicy } from "../policy/agent-policy/agent-policy.ts";
+import { DEFAULT_POLICIES } from "../policy/agent-policy/default-policies.ts";
 import { type ImageOptions, parseArguments, USAGE } from "./arguments.ts";
 import { vmlinuxOf } from "./bz-image.ts";
 import { cpioArchive } from "./cpio.ts";
@@ -49,7 +51,13 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
     ? await fetchBinaryPackage({ suite: SUITE, architecture, name: "busybox-static" })
     : undefined;
 
-  const hashes = { agent: sha256(agent), kernel: fetched.identity.sha256, shell: shell?.sha256 ?? null };
+  const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
+  const hashes = {
+    agent: sha256(agent),
+    kernel: fetched.identity.sha256,
+    shell: shell?.sha256 ?? null,
+    policy: policy ?? null,
+  };
   const inputs = sha256(JSON.stringify([hashes, architecture, await builderHash()]));
   const current = options.force ? undefined : await currentManifest(options.output, inputs);
   if (current !== undefined) {
@@ -68,7 +76,7 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
     ...(vmlinux === undefined ? [] : ([["vmlinux", vmlinux]] satisfies [string, Uint8Array][])),
     // Not compressed: measured under emulation, gzip costs the boot 100 ms, zstd 300, and lz4 gains nothing that shows;
     // and a compressor's version would decide over the bytes.
-    ["initrd", cpioArchive(initrdEntries({ agent, modules, debugShell }))],
+    ["initrd", cpioArchive(initrdEntries({ agent, modules, debugShell, policy }))],
   ];
   const moments = new Map(GUEST_MODULES.map(({ name, load }) => [moduleName(name), load]));
   const manifest: ImageManifest = {
@@ -102,6 +110,21 @@ async function readAgent(path: string, architecture: string): Promise<Uint8Array
     throw refuse("wrong-agent", " is linked dynamically", "the guest has no libraries: link it with -static");
   }
   return agent;
+}
+
+/** @throws KataError if there is none of this name, or the agent could not load it. */
+async function readPolicy(nameOrFile: string): Promise<string> {
+  const text = Object.entries(DEFAULT_POLICIES).find(([name]) => name === nameOrFile)?.[1];
+  if (text !== undefined) return text;
+  const read = await readFile(nameOrFile, "utf8").catch((error: unknown) => {
+    throw new KataError("no-policy", {
+      operation: "read policy",
+      object: `${nameOrFile}: ${describeError(error)}`,
+      hint: `it is a file, or one of ${Object.keys(DEFAULT_POLICIES).join(", ")}`,
+    });
+  });
+  AgentPolicy.load(read);
+  return read;
 }
 
 /** Of the sources of this room: another builder may make other bytes of the same inputs. */

@@ -20,7 +20,12 @@ export interface InitrdContent {
   readonly modules: readonly ResolvedModule<ModuleFile>[];
   /** A static busybox for `agent.debug_console`; undefined for none. */
   readonly debugShell: Uint8Array | undefined;
+  /** The policy that the agent begins with, Rego; undefined for none. */
+  readonly policy: string | undefined;
 }
+
+/** Where the agent looks for it. Source: upstream's agent. */
+const DEFAULT_POLICY = "etc/kata-opa/default-policy.rego";
 
 const MOUNT_POINTS = ["dev", "new-root", "proc", "run", "sys"];
 
@@ -34,7 +39,7 @@ const ETC_FILES: Readonly<Record<string, string>> = {
 };
 
 /** The entries of the cpio archive, sorted by path, so that a directory comes before what is in it. */
-export function initrdEntries({ agent, modules, debugShell }: InitrdContent): CpioEntry[] {
+export function initrdEntries({ agent, modules, debugShell, policy }: InitrdContent): CpioEntry[] {
   const entries: CpioEntry[] = [
     ...MOUNT_POINTS.map((path) => ({ type: "directory" as const, path, mode: 0o755 })),
     { type: "directory", path: "root", mode: 0o700 },
@@ -55,6 +60,7 @@ export function initrdEntries({ agent, modules, debugShell }: InitrdContent): Cp
       data: withoutSignature(module.data),
     })),
   ];
+  if (policy !== undefined) entries.push(textFile(DEFAULT_POLICY, policy));
   if (debugShell !== undefined) {
     entries.push(
       { type: "file", path: "bin/busybox", mode: 0o755, data: debugShell },

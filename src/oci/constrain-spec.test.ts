@@ -19,7 +19,11 @@ const hostSpec: Spec = {
     poststop: [{ path: "/usr/bin/hook" }],
     startContainer: [{ path: "/in-container" }],
   },
-  annotations: { a: "b" },
+  annotations: {
+    a: "b",
+    "io.katacontainers.config.agent.policy": "cGFja2FnZSBhZ2VudF9wb2xpY3k=",
+    "io.katacontainers.config.hypervisor.cc_init_data": "H4sI",
+  },
   linux: {
     namespaces: [
       { type: "pid" },

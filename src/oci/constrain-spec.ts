@@ -34,13 +34,24 @@ const HOST_NAMESPACES: ReadonlySet<NamespaceType> = new Set(["network", "cgroup"
 
 /** The spec that the agent gets. `spec` itself is not changed. */
 export function constrainSpec(spec: Spec, constraints: GuestConstraints): Spec {
-  const { hooks, process, linux, ...rest } = spec;
+  const { hooks, process, linux, annotations, ...rest } = spec;
   return {
     ...rest,
+    ...(annotations === undefined ? {} : { annotations: withoutOwnerData(annotations) }),
     ...(process === undefined ? {} : { process: constrainProcess(process, constraints) }),
     ...(linux === undefined ? {} : { linux: constrainLinux(linux, constraints) }),
     ...keptHooks(hooks),
   };
+}
+
+/** What carries policy and initdata is for the runtime, and as long as all the rest. Source: upstream's runtime. */
+const OWNER_ANNOTATIONS = new Set([
+  "io.katacontainers.config.agent.policy",
+  "io.katacontainers.config.hypervisor.cc_init_data",
+]);
+
+function withoutOwnerData(annotations: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(annotations).filter(([name]) => !OWNER_ANNOTATIONS.has(name)));
 }
 
 /** A process that joins a container, for the guest. */

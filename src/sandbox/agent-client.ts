@@ -59,6 +59,7 @@ export interface AgentClient {
   readonly resumeContainer: Call<ContainerName>;
   readonly updateContainer: Call<ContainerName & { readonly resources: WireMessage }>;
   readonly statsContainer: Call<ContainerName, StatsContainerResponse>;
+  readonly setPolicy: Call<{ readonly policy: string }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;
 }
 

@@ -19,6 +19,7 @@ import { qemu } from "./hypervisor/qemu/driver.ts";
 import type { MachineSpec, VirtualMachine } from "./hypervisor/types.ts";
 import { chooseNetwork, type NetworkChoice } from "./network/network-choice.ts";
 import { connectPodNetwork, isHostNetwork, type PodNetwork } from "./network/pod-network.ts";
+import { makeInitdataDisk } from "./owner-data.ts";
 import {
   createHostCgroup,
   hostCgroupDirectories,
@@ -100,6 +101,9 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
           queueSize: settings.fileServer.queueSize,
         },
         ...podNetwork.devices,
+        ...(settings.initdata === ""
+          ? []
+          : [makeInitdataDisk(settings.initdata, `${paths.run}/initdata.img`)]),
       ],
       networkNamespace: namespace,
       cgroups,
@@ -249,6 +253,8 @@ async function setUpGuest(
   { id, spec }: SandboxRequest,
 ): Promise<void> {
   const call = { timeoutMs: settings.createContainerTimeoutMs };
+  // Before anything that it may forbid.
+  if (settings.policy !== "") await agent.calls.setPolicy({ policy: settings.policy }, call);
   const resolvConf = spec.mounts?.find(({ destination }) => destination === "/etc/resolv.conf")?.source;
   await agent.calls.createSandbox(
     {

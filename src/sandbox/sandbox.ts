@@ -244,6 +244,10 @@ export class PodSandbox implements Sandbox {
     );
   }
 
+  async setPolicy(policy: string): Promise<void> {
+    await this.#call("set policy", () => this.#calls.setPolicy({ policy }, CALL));
+  }
+
   async nextOutOfMemory(): Promise<string> {
     const { containerId } = await this.#call("wait for events", () => this.#calls.getOOMEvent({}, UNBOUNDED));
     return containerId;

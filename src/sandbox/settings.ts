@@ -4,6 +4,7 @@ import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
 import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
+import { decodePolicy } from "./owner-data.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
 
 export interface SandboxSettings {
@@ -41,6 +42,10 @@ export interface SandboxSettings {
   /** Until the agent must have answered after the start, ms. */
   readonly dialTimeoutMs: number;
   readonly createContainerTimeoutMs: number;
+  /** The policy that the agent gets before anything else, Rego; empty for none. */
+  readonly policy: string;
+  /** What binds the guest to its owner, as the annotation has it; empty for none. */
+  readonly initdata: string;
   readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
 }
 
@@ -100,6 +105,8 @@ export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configur
     },
     dialTimeoutMs: agent.dial_timeout * 1000,
     createContainerTimeoutMs: runtime.create_container_timeout * 1000,
+    policy: decodePolicy(agent.policy),
+    initdata: hypervisor.initdata,
     kernelModules: agent.kernel_modules.map((line) => {
       const [name = "", ...parameters] = line.split(/\s+/).filter((part) => part !== "");
       return { name, parameters };

@@ -101,6 +101,9 @@ export interface Sandbox {
   update(containerId: string, resources: NonNullable<NonNullable<Spec["linux"]>["resources"]>): Promise<void>;
   stats(containerId: string): Promise<ContainerStatistics>;
 
+  /** Gives the agent another policy, if the one in force lets it. @param policy Rego. */
+  setPolicy(policy: string): Promise<void>;
+
   /** Waits for the next out-of-memory kill; the id of the container it happened in. */
   nextOutOfMemory(): Promise<string>;
 

@@ -11,6 +11,8 @@ export interface NativeHost {
   readonly environ: readonly string[];
   readonly architecture: "x86_64" | "aarch64";
   readonly sourceLines: ArrayBuffer;
+  /** Runs a bytecode module of the build and gives its exports. */
+  runModule(bytecode: Uint8Array): unknown;
   tick?: () => boolean;
   onUncaught?: (error: unknown) => void;
   onRejection?: (promise: Promise<unknown>, reason: unknown, handled: boolean) => void;

@@ -16,11 +16,15 @@ interface Place {
   readonly line: number;
 }
 
-/** `stack` as the engine gives it, with each `bundle:line:column` replaced by the source file and line. */
+/** `stack` as the engine gives it, with each `bundle:line:column` replaced by the source file and line; an extension's stay. */
 export function mapStack(stack: string): string {
   const lines = stack.split("\n");
   const shown = lines.slice(0, MAX_STACK_LINES);
-  const places = lookUp(shown.map((line) => Number(/\((?:[^():]+):(\d+)(?::\d+)?\)$/.exec(line)?.[1] ?? 0)));
+  const places = lookUp(
+    shown.map((line) =>
+      Number(/\((?![^():]*\.extension:)(?:[^():]+):(\d+)(?::\d+)?\)$/.exec(line)?.[1] ?? 0),
+    ),
+  );
   return shown
     .map((line, index) => {
       const place = places[index];

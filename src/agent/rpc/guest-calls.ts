@@ -64,7 +64,7 @@ export function guestCalls(sandbox: Sandbox): GuestCalls {
           deviceHandlers: [],
           storageHandlers: Object.keys(STORAGE_DRIVERS),
           supportsSeccomp: true,
-          extraFeatures: [],
+          extraFeatures: ["agent-policy"],
         },
       };
     },

@@ -3,6 +3,7 @@ import { describeError, KataError } from "../../kata-error.ts";
 import { serveConnection } from "../../rpc/server.ts";
 import type { ByteStream } from "../../sys/byte-stream.ts";
 import { formatError } from "../../sys/program.ts";
+import { guardCalls } from "../policy/guard-calls.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { AGENT_VERSION, PROTOCOL_VERSION } from "../version.ts";
 import { containerCalls } from "./container-calls.ts";
@@ -10,6 +11,7 @@ import { agentService, type HealthHandlers, healthService, ServingStatus } from 
 import { guestCalls } from "./guest-calls.ts";
 import { memoryAgentCalls } from "./memory-agent-calls.ts";
 import { networkCalls } from "./network-calls.ts";
+import { policyCalls } from "./policy-calls.ts";
 import { processCalls } from "./process-calls.ts";
 import { sandboxCalls } from "./sandbox-calls.ts";
 
@@ -29,15 +31,17 @@ const HEALTH: HealthHandlers = {
  * @param onDestroyed runs after DestroySandbox and before the host hears of its end.
  */
 export function serveAgent(stream: ByteStream, sandbox: Sandbox, onDestroyed: () => void): Promise<void> {
-  const agent = agentService({
+  const { logger, policy } = sandbox.context;
+  const calls = {
     ...containerCalls(sandbox),
     ...processCalls(sandbox),
     ...sandboxCalls(sandbox, onDestroyed),
     ...networkCalls(sandbox),
     ...guestCalls(sandbox),
     ...memoryAgentCalls(sandbox),
-  });
-  const { logger } = sandbox.context;
+    ...policyCalls(policy),
+  };
+  const agent = agentService(guardCalls(calls, policy));
   return serveConnection(stream, [agent, healthService(HEALTH)], {
     // A virtio-serial port is; on a socket it changes nothing for a client that keeps to the protocol.
     lasting: true,

@@ -19,6 +19,7 @@ import { type ContainerContext, checkId, createContainer } from "../container/cr
 import { runHooks } from "../container/hooks.ts";
 import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
 import { MemoryAgent } from "../guest/memory-agent.ts";
+import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -63,6 +64,7 @@ export interface SandboxContext {
   readonly reaper: ChildReaper;
   readonly cgroups: CgroupRoom;
   readonly logger: Logger;
+  readonly policy: PolicyGate;
   /** Whether the machine is the agent's own. */
   readonly isGuest: boolean;
   /** The guest's modules; undefined natively. */

@@ -6,7 +6,7 @@
  */
 import { hasCode, KataError } from "../../kata-error.ts";
 import { patchDocument } from "../rego/builtins/json-documents.ts";
-import type { Limits } from "../rego/evaluation.ts";
+import type { HostProviders, Limits } from "../rego/evaluation.ts";
 import { parseJson } from "../rego/json.ts";
 import { compileModules, type Program } from "../rego/program.ts";
 import { isArray, RegoObject, type Value } from "../rego/values.ts";
@@ -34,17 +34,20 @@ export class AgentPolicy {
   private readonly program: Program;
   private readonly allowsFailing: boolean;
   private readonly constants: Value | undefined;
+  private readonly host: HostProviders;
   private data: Value;
 
-  private constructor(program: Program, constants: Value | undefined) {
+  private constructor(program: Program, constants: Value | undefined, host: HostProviders) {
     this.program = program;
     this.constants = constants;
+    this.host = host;
     const fields: [string, Value][] = [["pstate", new RegoObject()]];
     if (constants !== undefined) fields.push([CONSTANTS, constants]);
     this.data = RegoObject.of(fields);
     const result = program.evaluateRule("data.agent_policy.AllowRequestsFailingPolicy", {
       input: new RegoObject(),
       data: this.data,
+      host,
     });
     this.allowsFailing = result.defined && result.value === true;
   }
@@ -52,17 +55,18 @@ export class AgentPolicy {
   /**
    * Reads a policy: Rego v0 with or without `future.keywords`, or v1.
    *
+   * @param host what builtins may know of the machine, as the time.
    * @throws KataError `policy-limit` if it is too large, `policy-syntax` or `policy-compile` with line and column.
    */
-  static load(text: string): AgentPolicy {
+  static load(text: string, host: HostProviders = {}): AgentPolicy {
     checkSize(text);
     const { rules, constants } = takeOutData(text);
-    return new AgentPolicy(compilePolicy(rules), constants);
+    return new AgentPolicy(compilePolicy(rules), constants, host);
   }
 
   /** The same policy with an empty memory, as if it had just been loaded. */
   restarted(): AgentPolicy {
-    return new AgentPolicy(this.program, this.constants);
+    return new AgentPolicy(this.program, this.constants, this.host);
   }
 
   /**
@@ -79,7 +83,7 @@ export class AgentPolicy {
         hint,
       });
     }
-    return new AgentPolicy(this.program, constants);
+    return new AgentPolicy(this.program, constants, this.host);
   }
 
   /**
@@ -97,6 +101,7 @@ export class AgentPolicy {
       input: request,
       data: this.data,
       limits: REQUEST_LIMITS,
+      host: this.host,
       onPrint: (text) => prints.push(text),
     });
     const outcome = result.defined ? result.value : undefined;

@@ -18,6 +18,21 @@ const CAMEL_FIELDS = new Set([
   "toIPAddress",
 ]);
 
+/**
+ * Messages that a message may hold: upstream's serializer gives null for those that are not there, which policies ask about. A
+ * message is known by a field that it always has.
+ */
+const INNER_MESSAGES: readonly (readonly [mark: string, fields: readonly string[]])[] = [
+  ["sharedMounts", ["stringUser", "OCI"]],
+  ["execId", ["stringUser"]],
+  ["Version", ["Process", "Root", "Hooks", "Linux", "Solaris", "Windows"]],
+  ["NoNewPrivileges", ["ConsoleSize", "User", "Capabilities"]],
+  ["MaskedPaths", ["Resources", "Seccomp", "IntelRdt"]],
+  ["HugepageLimits", ["Memory", "CPU", "Pids", "BlockIO", "Network"]],
+  ["driverOptions", ["fsGroup"]],
+  ["lladdr", ["toIPAddress"]],
+];
+
 /** Messages nest no deeper than this. */
 const MAX_DEPTH = 32;
 
@@ -36,6 +51,10 @@ function objectValue(message: DecodedMessage, depth: number): RegoObject {
     const field = message[name];
     if (field instanceof Uint8Array) continue;
     object.set(protocolName(name), fieldValue(field, depth + 1));
+  }
+  for (const [mark, fields] of INNER_MESSAGES) {
+    if (message[mark] === undefined) continue;
+    for (const name of fields) if (message[name] === undefined) object.set(protocolName(name), null);
   }
   return object;
 }

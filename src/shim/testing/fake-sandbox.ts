@@ -152,6 +152,10 @@ export class FakeSandbox implements Sandbox {
     return STATISTICS;
   }
 
+  async setPolicy(policy: string): Promise<void> {
+    this.#ask("set policy", policy);
+  }
+
   nextOutOfMemory(): Promise<string> {
     return this.#shortage.promise;
   }

@@ -42,12 +42,17 @@ export interface ContainerOptions {
   readonly sharedPidNamespace?: boolean;
 }
 
-/** Starts an agent of its own; disposing of it ends it and checks that nothing is left. */
-export async function startAgent(): Promise<TestAgent> {
+/**
+ * Starts an agent of its own; disposing of it ends it and checks that nothing is left.
+ *
+ * @param env more of its environment.
+ */
+export async function startAgent(env: NodeJS.ProcessEnv = {}): Promise<TestAgent> {
   const directory = mkdtempSync(join(tmpdir(), "kata-agent-"));
   const socketPath = join(directory, "agent.sock");
   const child = spawn(AGENT_BINARY, ["--server-addr", `unix://${socketPath}`], {
     stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...env },
   });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -128,6 +133,11 @@ export class TestAgent implements AsyncDisposable {
     await using container = await this.create(spec);
     await container.start();
     return await container.result();
+  }
+
+  /** The agent's calls as they are. */
+  get calls(): AgentServiceClient {
+    return this.#service;
   }
 
   async check(): Promise<string> {

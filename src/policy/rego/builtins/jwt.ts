@@ -1,9 +1,11 @@
 /** JSON web tokens. Sources: RFC 7515, RFC 7518, RFC 7519; OPA policy reference, "Tokens". */
+
+import { decodeBase64, encodeBase64 } from "../../../crypto/base64.ts";
 import { type Builtin, type BuiltinCall, builtin, fault, objectOf } from "../builtin-registry.ts";
 import { compareNumbers, divide, fromBigInt, type RegoNumber } from "../decimal.ts";
 import { formatJson, formatRego, parseJson } from "../json.ts";
 import { equalValues, isArray, isNumber, RegoObject, type Value } from "../values.ts";
-import { decodeBase64, encodeBase64, encodeHex } from "./encoding.ts";
+import { encodeHex } from "./encoding.ts";
 import { HASHES, hmac } from "./hashes.ts";
 import { decodeUtf8Lossy, encodeUtf8 } from "./utf8.ts";
 
