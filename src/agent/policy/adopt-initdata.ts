@@ -18,7 +18,8 @@ export const INITDATA_DIRECTORY = "/run/confidential-containers/initdata";
 const FILES_FOR_GUEST = ["aa.toml", "cdh.toml"];
 
 export interface AdoptedInitdata {
-  readonly digest: Uint8Array;
+  /** By its own algorithm; only a confidential machine has anything to compare it with, and it takes its time. */
+  digest(): Uint8Array;
   readonly policy: string | undefined;
 }
 
@@ -29,14 +30,16 @@ export interface AdoptedInitdata {
 export function adoptInitdata(payload: Uint8Array, directory = INITDATA_DIRECTORY): AdoptedInitdata {
   const text = unpackInitdata(payload, "disk");
   const initdata = parseInitdata(utf8Decode(text), "disk");
-  const digest = initdataDigest(initdata.algorithm, text);
   mkdirAll(directory, 0o755);
   writeFile(`${directory}/initdata.toml`, text, 0o600);
   for (const name of FILES_FOR_GUEST) {
     const content = fileOf(initdata, name);
     if (content !== undefined) writeFile(`${directory}/${name}`, content, 0o600);
   }
-  return { digest, policy: fileOf(initdata, POLICY_KEY) };
+  return {
+    digest: () => initdataDigest(initdata.algorithm, text),
+    policy: fileOf(initdata, POLICY_KEY),
+  };
 }
 
 function fileOf({ data }: Initdata, name: string): string | undefined {

@@ -30,7 +30,7 @@ export const extension: AgentExtension = {
   takeInitdata: (payload) =>
     attempt((): GuestInitdata => {
       const adopted = payload === undefined ? undefined : adoptInitdata(payload);
-      return { policy: adopted?.policy, unchecked: checkHostData(adopted?.digest) };
+      return { policy: adopted?.policy, unchecked: checkHostData(adopted && (() => adopted.digest())) };
     }),
 };
 

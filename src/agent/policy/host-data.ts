@@ -44,15 +44,16 @@ export function standsFor(field: Uint8Array, digest: Uint8Array | undefined): bo
 /**
  * Compares the digest with what the machine was started with.
  *
- * @param digest of the initdata; undefined if the host gave none.
+ * @param digestOf the initdata; undefined if the host gave none.
  * @returns a sentence if there is nothing to compare with.
  * @throws KataError `initdata-mismatch`: the host has exchanged the initdata or kept it back.
  */
-export function checkHostData(digest: Uint8Array | undefined): string | undefined {
+export function checkHostData(digestOf: (() => Uint8Array) | undefined): string | undefined {
   const report = machineReport();
   if (report === undefined) return "this machine gives no attestation reports to check initdata against";
   const field = hostDataOf(report.provider, report.bytes);
   if (field === undefined) return `initdata cannot be checked against reports of ${report.provider}`;
+  const digest = digestOf?.();
   if (standsFor(field, digest)) return undefined;
   throw new KataError("initdata-mismatch", {
     operation: "check initdata",

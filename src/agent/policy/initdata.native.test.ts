@@ -63,7 +63,7 @@ test("initdata is taken over with its files for the guest, its policy and its di
   try {
     const { digest, policy } = adoptInitdata(PAYLOAD, directory);
     assertEqual(policy, "package agent_policy\n");
-    assertEqual(toHex(digest), "321a8ad342d3d65bd9e83b3f544ae12e46a6c71bd80f259a6b38fea88c8165d7");
+    assertEqual(toHex(digest()), "321a8ad342d3d65bd9e83b3f544ae12e46a6c71bd80f259a6b38fea88c8165d7");
     assertEqual(readTextFile(`${directory}/aa.toml`), "x = 1\n");
     assert(readTextFile(`${directory}/initdata.toml`).startsWith('version = "0.1.0"'), "the text as it came");
     assert(!exists(`${directory}/other`) && !exists(`${directory}/policy.rego`), "nothing else");
