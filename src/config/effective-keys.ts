@@ -50,7 +50,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "virtio_fs_extra_args",
     "virtio_fs_queue_size",
   ]),
-  factory: new Set([]),
+  factory: new Set(["enable_template", "template_path"]),
   agent: new Set(["dial_timeout", "enable_debug", "kernel_modules", "policy"]),
   memAgent: new Set([]),
   runtime: new Set([

@@ -21,7 +21,12 @@ const OWN_FILES = new Set(["ttrpc.proto"]);
 const FIRST_OWN_FIELD = 1000;
 
 /** Messages that only such a field has. */
-const OWN_MESSAGES = new Set(["grpc.Scheduler", "grpc.LinuxIOPriority", "grpc.LinuxPersonality"]);
+const OWN_MESSAGES = new Set([
+  "grpc.Scheduler",
+  "grpc.LinuxIOPriority",
+  "grpc.LinuxPersonality",
+  "grpc.MachineIdentity",
+]);
 
 /** The rows of a table without its head, as `a|b|c` in the order of its columns. */
 function readTable(name: string): string[] {

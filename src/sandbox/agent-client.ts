@@ -30,7 +30,20 @@ export interface AgentClient {
     readonly sandboxPidns: boolean;
     readonly sandboxId: string;
     readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
+    readonly prepare?: boolean;
+    readonly identity?: {
+      readonly seed: Uint8Array;
+      readonly seconds: bigint;
+      readonly nanoseconds: number;
+    };
+    readonly interfaces?: { readonly Interfaces: readonly GuestInterface[] };
+    readonly routes?: { readonly Routes: readonly GuestRoute[] };
+    readonly neighbors?: { readonly ARPNeighbors: readonly GuestNeighbour[] };
   }>;
+  readonly getGuestDetails: Call<
+    { readonly memBlockSize: boolean; readonly memHotplugProbe: boolean },
+    { readonly agentDetails?: { readonly extraFeatures: readonly string[] } | undefined }
+  >;
   readonly destroySandbox: Call<Record<string, never>>;
   readonly updateInterface: Call<{ readonly interface: GuestInterface }>;
   readonly updateRoutes: Call<{ readonly routes: { readonly Routes: readonly GuestRoute[] } }>;

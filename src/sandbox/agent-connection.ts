@@ -31,7 +31,7 @@ const DIAL_INTERVAL_MS = 20;
 export async function connectAgent(
   channel: AgentChannel,
   timeoutMs: number,
-  signal: CancelSignal,
+  signal?: CancelSignal,
 ): Promise<AgentConnection> {
   const giveUp = new CancelSource(signal);
   const timer = loop.after(timeoutMs, () =>
@@ -73,6 +73,18 @@ async function dial(
   }
 }
 
+/** The connection to an agent that is known to be there, in a machine that was saved while it waited for calls. */
+export function adoptAgent(channel: AgentChannel): AgentConnection {
+  if (channel.kind === "stream") {
+    return connectionOf(new TtrpcClient(channel.stream, { lasting: lastingClient() }));
+  }
+  throw new KataError("internal", { operation: "adopt agent", object: showChannel(channel) });
+}
+
+function connectionOf(client: TtrpcClient): AgentConnection {
+  return { calls: agentServiceClient(client), closed: client.closed, close: () => client.close() };
+}
+
 /** The connection once the agent has answered; the client is closed if it does not. */
 async function greet(client: TtrpcClient, signal: CancelSignal): Promise<AgentConnection> {
   try {
@@ -81,7 +93,7 @@ async function greet(client: TtrpcClient, signal: CancelSignal): Promise<AgentCo
     client.close();
     throw error;
   }
-  return { calls: agentServiceClient(client), closed: client.closed, close: () => client.close() };
+  return connectionOf(client);
 }
 
 function firstAnswer(client: TtrpcClient, signal: CancelSignal): Promise<void> {

@@ -16,14 +16,19 @@ export function sandboxStorages(spec: Spec, sharedDirectory: boolean): GuestStor
     options: ["nodev"],
     mountPoint: GUEST_SHARE,
   };
-  const shm: GuestStorage = {
+  const shm = shmStorage(shmSize(spec));
+  return sharedDirectory ? [share, shm] : [shm];
+}
+
+/** What the containers' /dev/shm is. @param bytes its size. */
+export function shmStorage(bytes = DEFAULT_SHM_BYTES): GuestStorage {
+  return {
     driver: "ephemeral",
     source: "shm",
     fstype: "tmpfs",
-    options: ["noexec", "nosuid", "nodev", "mode=1777", `size=${shmSize(spec)}`],
+    options: ["noexec", "nosuid", "nodev", "mode=1777", `size=${bytes}`],
     mountPoint: GUEST_SHM,
   };
-  return sharedDirectory ? [share, shm] : [shm];
 }
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 };

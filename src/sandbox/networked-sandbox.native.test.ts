@@ -1,6 +1,6 @@
 /** A sandbox whose pod has a network: the guest is in the pod's place. Needs our guest (`npm run image`). */
 
-import { hasCode } from "../kata-error.ts";
+import { hasCode, hasErrno } from "../kata-error.ts";
 import type { Spec } from "../oci/types.ts";
 import { loop } from "../sys/event-loop.ts";
 import { writeFile } from "../sys/files.ts";
@@ -123,6 +123,11 @@ vmTest("a pod whose link somebody else redirects is refused and left as it was",
     "busy",
   );
   await expectNoTraces(id);
+  await assertThrows(
+    () => addIngress(network.inside, linkByName(network.inside, "eth0").index, "eth0"),
+    (error) => hasErrno(error, "EEXIST"),
+    "the other's discipline is there",
+  );
   assertEqual(
     listLinks(network.inside).map(({ name }) => name),
     ["lo", "eth0"],

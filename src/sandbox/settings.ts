@@ -34,6 +34,12 @@ export interface SandboxSettings {
   readonly disks: DiskTuning;
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
+  readonly template: {
+    /** Machines are cloned from a saved one, which is made when there is none. */
+    readonly enabled: boolean;
+    /** Directory of the saved machines. */
+    readonly path: string;
+  };
   readonly vhostNet: boolean;
   readonly network: "tcfilter" | "none";
   readonly disableNewNetworkNamespace: boolean;
@@ -50,7 +56,8 @@ export interface SandboxSettings {
 }
 
 /** @throws KataError `unsupported` for a choice that this version does not have, `invalid-configuration` for a missing file. */
-export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configuration): SandboxSettings {
+export function sandboxSettings(configuration: Configuration): SandboxSettings {
+  const { driver, hypervisor, factory, agent, runtime } = configuration;
   if (driver !== "qemu") throw unsupported("hypervisor", driver, "qemu");
   if (hypervisor.shared_fs !== "virtio-fs") {
     throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs");
@@ -94,6 +101,7 @@ export function sandboxSettings({ driver, hypervisor, agent, runtime }: Configur
     },
     disks: diskTuning(hypervisor),
     blockRootfs: !hypervisor.disable_block_device_use,
+    template: { enabled: factory.enable_template, path: factory.template_path },
     vhostNet: !hypervisor.disable_vhost_net,
     network: model,
     disableNewNetworkNamespace: runtime.disable_new_netns,

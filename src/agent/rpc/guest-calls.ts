@@ -32,6 +32,9 @@ type GuestCalls = Pick<
 /** Randomness of one request, bytes: more than the kernel's whole state. */
 const MAX_SEED_BYTES = 4096;
 
+/** What this agent has beyond upstream's protocol: a host looks here before it relies on it. */
+const EXTRA_FEATURES = ["agent-policy", "machine-identity"];
+
 export function guestCalls(sandbox: Sandbox): GuestCalls {
   return {
     async onlineCPUMem(request) {
@@ -64,7 +67,7 @@ export function guestCalls(sandbox: Sandbox): GuestCalls {
           deviceHandlers: [],
           storageHandlers: Object.keys(STORAGE_DRIVERS),
           supportsSeccomp: true,
-          extraFeatures: ["agent-policy"],
+          extraFeatures: [...EXTRA_FEATURES],
         },
       };
     },

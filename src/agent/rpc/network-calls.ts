@@ -2,6 +2,7 @@
 import {
   addNeighbours,
   type GuestInterface,
+  type GuestNeighbour,
   type GuestRoute,
   listGuestRoutes,
   listInterfaces,
@@ -10,12 +11,13 @@ import {
   updateInterface,
   updateRoutes,
 } from "../guest/network.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { GuestNetwork, Sandbox } from "../sandbox/sandbox.ts";
 import {
   type AgentServiceHandlers,
   type InterfaceInput,
   type InterfaceMessage,
   IPFamily,
+  type NeighbourMessage,
   type RouteInput,
   type RouteMessage,
 } from "./generated.ts";
@@ -59,18 +61,28 @@ export function networkCalls(sandbox: Sandbox): NetworkCalls {
       const { ARPNeighbors } = required(request.neighbors, "add neighbours", "neighbours");
       sandbox.requireGuest("set up network");
       await sandbox.modulesLoaded;
-      addNeighbours(
-        ARPNeighbors.map(({ toIPAddress, device, lladdr, state, flags }) => ({
-          address: required(toIPAddress, "add neighbour", "address").address,
-          device,
-          macAddress: lladdr,
-          state,
-          flags,
-        })),
-      );
+      addNeighbours(ARPNeighbors.map(neighbourOf));
       return {};
     },
   };
+}
+
+/** The network of a CreateSandbox that brings it along. */
+export function networkOf(request: {
+  readonly interfaces?: { readonly Interfaces: readonly InterfaceMessage[] } | undefined;
+  readonly routes?: { readonly Routes: readonly RouteMessage[] } | undefined;
+  readonly neighbors?: { readonly ARPNeighbors: readonly NeighbourMessage[] } | undefined;
+}): GuestNetwork {
+  return {
+    interfaces: (request.interfaces?.Interfaces ?? []).map(interfaceOf),
+    routes: request.routes?.Routes.map(routeOf),
+    neighbours: (request.neighbors?.ARPNeighbors ?? []).map(neighbourOf),
+  };
+}
+
+function neighbourOf({ toIPAddress, device, lladdr, state, flags }: NeighbourMessage): GuestNeighbour {
+  const { address } = required(toIPAddress, "add neighbour", "address");
+  return { address, device, macAddress: lladdr, state, flags };
 }
 
 function interfaceOf(message: InterfaceMessage): GuestInterface {

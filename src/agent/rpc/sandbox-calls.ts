@@ -9,6 +9,7 @@ import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { remountEphemeral } from "../storage/remount.ts";
 import { type AgentServiceHandlers, VolumeUnit } from "./generated.ts";
+import { networkOf } from "./network-calls.ts";
 import { decodeStorages } from "./storage-message.ts";
 
 type SandboxCalls = Pick<
@@ -37,6 +38,9 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
         sharedPidNamespace: request.sandboxPidns,
         modules: request.kernelModules,
         guestHookPath: request.guestHookPath,
+        prepare: request.prepare,
+        identity: request.identity,
+        network: networkOf(request),
       });
       return {};
     },

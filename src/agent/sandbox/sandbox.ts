@@ -18,10 +18,20 @@ import type { CgroupRoom } from "../container/container-cgroup.ts";
 import { type ContainerContext, checkId, createContainer } from "../container/create-container.ts";
 import { runHooks } from "../container/hooks.ts";
 import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
+import { becomeMachine, type MachineIdentity } from "../guest/machine-identity.ts";
 import { MemoryAgent } from "../guest/memory-agent.ts";
+import {
+  addNeighbours,
+  type GuestInterface,
+  type GuestNeighbour,
+  type GuestRoute,
+  updateInterface,
+  updateRoutes,
+} from "../guest/network.ts";
 import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
+import { remountEphemeral } from "../storage/remount.ts";
 import type { Storage } from "../storage/storage.ts";
 import { scanGuestHooks, withGuestHooks } from "./guest-hooks.ts";
 import { OomEvents } from "./oom-events.ts";
@@ -41,6 +51,19 @@ export interface SandboxRequest {
   readonly modules: readonly ModuleRequest[];
   /** Directory of hooks in the guest; empty for none. */
   readonly guestHookPath: string;
+  /** Makes what is the same for every pod: the machine is saved or kept ready, and a second request tells of its pod. */
+  readonly prepare: boolean;
+  /** For a clone: who it is from now on. */
+  readonly identity: MachineIdentity | undefined;
+  readonly network: GuestNetwork;
+}
+
+/** What else than its containers the pod's machine is told at once; each may be empty. */
+export interface GuestNetwork {
+  readonly interfaces: readonly GuestInterface[];
+  /** undefined leaves the routes as they are. */
+  readonly routes: readonly GuestRoute[] | undefined;
+  readonly neighbours: readonly GuestNeighbour[];
 }
 
 export interface ModuleRequest {
@@ -85,7 +108,9 @@ export class Sandbox {
   readonly #containers = new Map<string, Container>();
   /** Ids of containers that are being created. */
   readonly #creating = new Set<string>();
-  #state: "none" | "created" | "destroyed" = "none";
+  #state: "none" | "prepared" | "created" | "destroyed" = "none";
+  /** Settles when the creation that is under way does: a host may ask for a container without waiting for it. */
+  #creation: Promise<void> = Promise.resolve();
   #namespaces: SharedNamespaces | undefined;
   #guestHooks: Hooks = {};
   #pidHolder: PidHolder | undefined;
@@ -110,41 +135,84 @@ export class Sandbox {
     return this.#containers.values();
   }
 
-  /** @throws KataError `failed-precondition` if there is or was one. Nothing is left if a step fails. */
-  async create(request: SandboxRequest): Promise<void> {
-    if (this.#state !== "none") {
-      throw new KataError("failed-precondition", {
-        operation: "create sandbox",
-        object: `it is ${this.#state}`,
-      });
+  /**
+   * Creates the sandbox, or finishes one that was prepared.
+   *
+   * @throws KataError `failed-precondition` if there is or was one. Nothing is left if a step fails.
+   */
+  create(request: SandboxRequest): Promise<void> {
+    const before = this.#state;
+    if (before === "created" || before === "destroyed" || (before === "prepared" && request.prepare)) {
+      return Promise.reject(
+        new KataError("failed-precondition", { operation: "create sandbox", object: `it is ${before}` }),
+      );
     }
-    this.#state = "created";
+    this.#state = request.prepare ? "prepared" : "created";
+    const creation = this.#create(request, before);
+    this.#creation = creation;
+    // Who asks for a container meanwhile hears of a failure, too; nobody has to ask.
+    creation.catch(() => undefined);
+    return creation;
+  }
+
+  async #create(request: SandboxRequest, before: "none" | "prepared"): Promise<void> {
     const undo = new Rollback();
     try {
+      // Before anything that draws a random number or looks at the clock.
+      if (request.identity !== undefined) {
+        this.requireGuest("become a machine of its own");
+        becomeMachine(request.identity);
+      }
       await this.modulesLoaded;
       this.#loadModules(request.modules);
-      mkdirAll(SHARED_DIRECTORY, 0o755);
-      mkdirAll(SANDBOX_DIRECTORY, 0o755);
-      const namespaces = makeSharedNamespaces(request.hostname);
-      undo.add("namespaces", () => namespaces.close());
+      if (this.#namespaces === undefined) {
+        mkdirAll(SHARED_DIRECTORY, 0o755);
+        mkdirAll(SANDBOX_DIRECTORY, 0o755);
+        const namespaces = makeSharedNamespaces(request.hostname);
+        undo.add("namespaces", () => {
+          this.#namespaces = undefined;
+          namespaces.close();
+        });
+        this.#namespaces = namespaces;
+      } else {
+        this.#namespaces.setHostname(request.hostname);
+      }
       if (request.sharedPidNamespace) {
         const holder = startPidHolder(this.context.reaper);
-        undo.add("pid namespace", () => holder.end());
+        undo.add("pid namespace", () => {
+          this.#pidHolder = undefined;
+          return holder.end();
+        });
         this.#pidHolder = holder;
       }
-      for (const storage of request.storages) {
-        await this.storages.use(storage);
-        undo.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
-      }
+      for (const storage of request.storages) await this.#provide(storage, undo);
       this.#guestHooks = this.#findHooks(request.guestHookPath);
       if (request.dns.length > 0) this.#writeNameServers(request.dns);
-      this.#namespaces = namespaces;
+      await this.#connect(request.network);
     } catch (error) {
-      this.#state = "none";
-      this.#pidHolder = undefined;
+      this.#state = before;
       await undo.run();
       throw error;
     }
+  }
+
+  /** What was prepared is there already, and gets what this pod has otherwise. */
+  async #provide(storage: Storage, undo: Rollback): Promise<void> {
+    if (this.storages.mountPoints.includes(storage.mountPoint)) {
+      if (storage.driver === "ephemeral") remountEphemeral(storage);
+      return;
+    }
+    await this.storages.use(storage);
+    undo.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
+  }
+
+  async #connect({ interfaces, routes, neighbours }: GuestNetwork): Promise<void> {
+    if (interfaces.length > 0 || routes !== undefined || neighbours.length > 0) {
+      this.requireGuest("set up network");
+    }
+    for (const each of interfaces) await updateInterface(each, this.context.settings.hotplugTimeoutMs);
+    if (routes !== undefined) updateRoutes(routes);
+    if (neighbours.length > 0) addNeighbours(neighbours);
   }
 
   /** A guest whose image lacks the directory has no hooks: upstream's hosts name one for all images. */
@@ -249,6 +317,7 @@ export class Sandbox {
     this.#creating.add(id);
     const resources = new Rollback();
     try {
+      await this.#creation;
       await this.modulesLoaded;
       for (const storage of request.storages) {
         await this.storages.use(storage);

@@ -9,6 +9,7 @@ import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { O_RDONLY, open } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { CLONE_NEWIPC, CLONE_NEWUTS } from "../../sys/process.ts";
+import { utf8Encode } from "../../sys/utf8.ts";
 
 /** A namespace to be in while a process is cloned. */
 export interface JoinedNamespace {
@@ -68,20 +69,27 @@ function newNamespace(name: NamespaceName, type: number, inside: () => void): Fi
 export interface SharedNamespaces {
   readonly ipc: FileDescriptor;
   readonly uts: FileDescriptor;
+  /** Names the machine of the pod's containers. @param hostname empty to keep the one that it has. */
+  setHostname(hostname: string): void;
   close(): void;
+}
+
+function setHostname(hostname: string): void {
+  if (hostname === "") return;
+  const bytes = utf8Encode(hostname);
+  check(kernel().syscall("sethostname", bytes, bytes.length), "set host name", hostname);
 }
 
 /** Makes the namespaces of a pod. @param hostname empty to keep the agent's. */
 export function makeSharedNamespaces(hostname: string): SharedNamespaces {
   const ipc = newNamespace("ipc", CLONE_NEWIPC, () => undefined);
   try {
-    const uts = newNamespace("uts", CLONE_NEWUTS, () => {
-      if (hostname === "") return;
-      check(kernel().syscall("sethostname", hostname, hostname.length), "set host name", hostname);
-    });
+    const uts = newNamespace("uts", CLONE_NEWUTS, () => setHostname(hostname));
     return {
       ipc,
       uts,
+      setHostname: (name) =>
+        insideNamespaces([{ fd: uts.fd, type: CLONE_NEWUTS, name: "uts" }], () => setHostname(name)),
       close() {
         ipc.close();
         uts.close();

@@ -1,6 +1,7 @@
 /** The kinds of storage that the agent can provide: one entry a driver. Source: upstream's agent protocol. */
-import { KataError } from "../../kata-error.ts";
+import { hasErrno, KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll } from "../../sys/files.ts";
+import { awaitDevice } from "../device/await-device.ts";
 import { namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
 import { findDisk } from "./find-disk.ts";
 import { reserveHugePages } from "./huge-pages.ts";
@@ -34,6 +35,17 @@ function disk(node: (source: string, timeoutMs: number) => Promise<string>): Sto
 
 /** A driver that mounts what the storage names, as it is. */
 const plain: StorageDriver = async (storage) => mountStorage(storage, storage.source);
+
+/** The host's share. A clone's is plugged in while it is told of it: the kernel knows no such tag until then. */
+const virtioFs: StorageDriver = (storage, { hotplugTimeoutMs }) =>
+  awaitDevice(`virtio-fs ${storage.source}`, hotplugTimeoutMs, () => {
+    try {
+      return mountStorage(storage, storage.source);
+    } catch (error) {
+      if (hasErrno(error, "EINVAL")) return undefined;
+      throw error;
+    }
+  });
 
 /** tmpfs or huge pages; `fsgid=` gives it a group. */
 const ephemeral: StorageDriver = async (storage) => {
@@ -90,7 +102,7 @@ export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
   nvdimm: disk(namedBlockNode),
   overlayfs: overlay,
   scsi: disk(scsiBlockNode),
-  "virtio-fs": plain,
+  "virtio-fs": virtioFs,
   "watchable-bind": watchableBind,
 };
 

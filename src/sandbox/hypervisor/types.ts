@@ -118,6 +118,21 @@ export interface MachineSpec {
   readonly cgroups: readonly string[];
 }
 
+/** Where a machine's memory and state come from. Descriptors stay the caller's. */
+export type MachineOrigin =
+  /** Nowhere: its kernel boots. */
+  | { readonly kind: "boot" }
+  /** Its kernel boots, in memory that lasts: the file of `memory`, as large as the machine's. */
+  | { readonly kind: "template"; readonly memory: number }
+  /** A machine that was saved goes on: `memory` is its own from now on, `state` what {@link VirtualMachine.save} wrote. */
+  | {
+      readonly kind: "saved";
+      readonly memory: number;
+      readonly state: number;
+      /** Settles when `memory` has its content; the machine's process is started meanwhile. */
+      readonly memoryReady: Promise<void>;
+    };
+
 export interface MachineContext {
   readonly clock: Clock;
   readonly logger: Logger;
@@ -153,15 +168,32 @@ export interface VirtualMachine {
   resizeDisk(id: string, bytes: bigint): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /**
+   * Writes everything but the memory into `state`, a file's descriptor, and stops the machine for good: its memory is the rest.
+   *
+   * @throws KataError `unsupported` unless the machine's origin is `template`.
+   */
+  save(state: number): Promise<void>;
   /** Ends the monitor, gently for a moment, then by force. Any number of calls. */
   stop(): Promise<void>;
 }
 
 export interface Hypervisor {
   /**
-   * Starts a machine; its guest boots while the promise settles.
+   * Starts a machine; its guest boots while the promise settles. One that was saved runs when it does.
    *
    * @throws KataError that says what is missing, or with the monitor's own words; nothing is left running.
    */
-  boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine>;
+  boot(spec: MachineSpec, context: MachineContext, origin?: MachineOrigin): Promise<VirtualMachine>;
+  /**
+   * Everything that a saved machine of `spec` depends on, as text: the monitor, its whole command line, the files that it was
+   * booted from, the processor. A clone of a machine with another text may hang.
+   *
+   * @returns the reason, if machines of this kind cannot be saved.
+   */
+  fingerprint(spec: MachineSpec): MachineFingerprint;
 }
+
+export type MachineFingerprint =
+  | { readonly kind: "fingerprint"; readonly text: string }
+  | { readonly kind: "unsupported"; readonly reason: string };

@@ -20,6 +20,7 @@ import {
 } from "./guest-network.ts";
 import type { Link, NamespaceContents } from "./namespace-contents.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
+import { cardId, tapName } from "./silent-network.ts";
 
 /** Most links of a pod: the machine's first bus has 32 slots, and other devices are on it too. */
 const MAX_LINKS = 16;
@@ -79,7 +80,7 @@ export async function connectPodNetwork(path: string, options: PodNetworkOptions
     }
     const devices: NetworkDevice[] = [];
     for (const [index, link] of links.entries()) {
-      const name = `tap${index}_kata`;
+      const name = tapName(index);
       const tap = namespace.openTap(name);
       descriptors.push(tap.descriptor);
       undo.add(`tap ${name}`, () => tap.descriptor.close());
@@ -89,11 +90,14 @@ export async function connectPodNetwork(path: string, options: PodNetworkOptions
         undo.add("vhost-net", () => vhost.close());
       }
       options.onRedirect(link.name, name);
+      namespace.prepareTap(name, link.mtu);
+      await namespace.redirect(link.name, name);
+      // Only now: somebody else's discipline would go with it.
       undo.add(`redirection of ${link.name}`, () => namespace.stopRedirecting(link.name));
-      await redirect(namespace, link, name);
+      await namespace.redirect(name, link.name);
       devices.push({
         kind: "network",
-        id: `network${index}`,
+        id: cardId(index),
         tap: tap.descriptor.fd,
         macAddress: link.macAddress,
         ...(vhost === undefined ? {} : { vhost: vhost.fd }),
@@ -132,12 +136,6 @@ function configuredLinks({ links, addresses }: NamespaceContents): Link[] {
     });
   }
   return configured;
-}
-
-async function redirect(namespace: NetworkNamespace, link: Link, tap: string): Promise<void> {
-  namespace.prepareTap(tap, link.mtu);
-  await namespace.redirect(link.name, tap);
-  await namespace.redirect(tap, link.name);
 }
 
 function openVhostNet(): FileDescriptor | undefined {

@@ -60,6 +60,16 @@ describe("qemuArguments()", () => {
     expect(args.at(-1)).toMatch(/ console=ttyS0 quiet .* nr_cpus=2 .* agent\.log=info$/);
   });
 
+  test("a machine that is saved has its memory in a file, and a clone boots nothing", () => {
+    const template = qemuArguments(SPEC, { ...SERIAL, memory: 7 });
+    const clone = qemuArguments(SPEC, { ...SERIAL, memory: 7, incoming: true });
+    expect(valuesOf("-object", template)[0]).toBe(
+      "memory-backend-file,id=memory0,size=512M,mem-path=/proc/self/fd/7,share=on",
+    );
+    const same = template.slice(0, template.indexOf("-kernel"));
+    expect(clone).toEqual([...same, "-incoming", "defer"]);
+  });
+
   test("gives the agent vsock where the host has it", () => {
     const args = qemuArguments(SPEC, {
       ...SERIAL,

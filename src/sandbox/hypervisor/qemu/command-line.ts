@@ -25,6 +25,10 @@ export interface InheritedDescriptors {
   readonly vsock: { readonly descriptor: number; readonly cid: number } | undefined;
   /** For each device of the spec, in order, what it needs. */
   readonly devices: readonly DeviceDescriptors[];
+  /** The file that is the machine's memory; absent for memory that nobody else has. */
+  readonly memory?: number;
+  /** The machine goes on from a state that comes later, instead of booting. */
+  readonly incoming?: boolean;
 }
 
 export interface DeviceDescriptors {
@@ -40,7 +44,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...flag("-cpu", [spec.accelerator === "tcg" ? "max" : "host", ...cpuOptions(spec)]),
     ...flag("-smp", [`${spec.vcpus}`, `maxcpus=${spec.maxVcpus}`]),
     ...flag("-m", [`${spec.memoryMib}M`]),
-    ...flag("-object", memoryBackend(spec)),
+    ...flag("-object", memoryBackend(spec, inherited.memory)),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
     ...flag("-rtc", ["base=utc", "driftfix=slew", "clock=host"]),
     // No new processes or privileges for a monitor that the guest has taken over.
@@ -70,6 +74,13 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
     ...hotPlugPorts(spec),
     ...(spec.firmware === "" ? [] : ["-bios", spec.firmware]),
+    ...(inherited.incoming === true ? ["-incoming", "defer"] : bootedFiles(spec)),
+  ];
+}
+
+/** What a saved machine has in its memory already. */
+function bootedFiles(spec: MachineSpec): string[] {
+  return [
     ...["-kernel", spec.kernel],
     ...(spec.root.kind === "initrd" ? ["-initrd", spec.root.path] : []),
     ...["-append", kernelCommandLine({ ...spec, console: "ttyS0", additional: spec.kernelParameters })],
@@ -109,8 +120,11 @@ function cpuOptions(spec: MachineSpec): string[] {
 }
 
 /** Shared, so that a file server maps the guest's memory. */
-function memoryBackend(spec: MachineSpec): string[] {
+function memoryBackend(spec: MachineSpec, file: number | undefined): string[] {
   const size = `size=${spec.memoryMib}M`;
+  if (file !== undefined) {
+    return ["memory-backend-file", "id=memory0", size, `mem-path=/proc/self/fd/${file}`, "share=on"];
+  }
   const preallocate = spec.preallocateMemory || spec.hugePages ? ["prealloc=on"] : [];
   const pages = spec.hugePages ? ["hugetlb=on"] : [];
   return ["memory-backend-memfd", "id=memory0", size, "share=on", ...pages, ...preallocate];

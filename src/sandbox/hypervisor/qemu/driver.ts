@@ -15,10 +15,19 @@ import { claimVsock } from "../../transport/vsock-cid.ts";
 import { ConsoleLog } from "../console-log.ts";
 import { enterHelperNamespaces } from "../helper-confinement.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
-import type { AgentChannel, Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
+import type {
+  AgentChannel,
+  Hypervisor,
+  MachineContext,
+  MachineOrigin,
+  MachineSpec,
+  VirtualMachine,
+} from "../types.ts";
 import { type DeviceDescriptors, qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { type MonitorStream, QmpClient } from "./qmp-client.ts";
+import { restoreState } from "./saved-state.ts";
 import { QemuMachine } from "./virtual-machine.ts";
 
 /** The agent's port on vsock. */
@@ -27,11 +36,22 @@ const AGENT_VSOCK_PORT = 1024;
 const FIRST_INHERITED = 3;
 const SECTION = "[hypervisor.qemu]";
 
-export const qemu: Hypervisor = { boot };
+export const qemu: Hypervisor = {
+  boot,
+  fingerprint(spec) {
+    checkFiles(spec);
+    return fingerprint(spec);
+  },
+};
 
-async function boot(request: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
+async function boot(
+  request: MachineSpec,
+  context: MachineContext,
+  origin: MachineOrigin = { kind: "boot" },
+): Promise<VirtualMachine> {
   const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
-  checkFiles(spec);
+  // Whoever goes on from a saved machine has compared what it was made from.
+  if (origin.kind !== "saved") checkFiles(spec);
   throwIfCancelled(context.signal);
   const undo = new Rollback();
   try {
@@ -42,7 +62,8 @@ async function boot(request: MachineSpec, context: MachineContext): Promise<Virt
     const inherited: number[] = [];
     const inherit = (fd: number) => FIRST_INHERITED - 1 + inherited.push(fd);
 
-    const vsock = claimVsock();
+    // A saved machine finds the agent where it was, and a context id on vsock is not what it was.
+    const vsock = origin.kind === "boot" ? claimVsock() : undefined;
     if (vsock !== undefined) undo.add("vsock", () => vsock.descriptor.close());
     const agent = vsock === undefined ? socketPair() : undefined;
     undo.add("agent channel", () => [agent?.ours, agent?.theirs].forEach((end) => void end?.close()));
@@ -60,7 +81,10 @@ async function boot(request: MachineSpec, context: MachineContext): Promise<Virt
       agent: agent === undefined ? undefined : inherit(agent.theirs.fd),
       vsock: vsock === undefined ? undefined : { descriptor: inherit(vsock.descriptor.fd), cid: vsock.cid },
       devices,
+      ...(origin.kind === "boot" ? {} : { memory: inherit(origin.memory) }),
+      incoming: origin.kind === "saved",
     });
+    const state = origin.kind === "saved" ? inherit(origin.state) : undefined;
 
     const { logger, clock } = context;
     const program = await SupervisedProgram.start({
@@ -87,6 +111,10 @@ async function boot(request: MachineSpec, context: MachineContext): Promise<Virt
     connecting = QmpClient.connect(monitorStream(new FdStream(monitor.ours)), clock);
     const client = await orCancelled(program.whileRunning("start QEMU", connecting), context.signal);
     logger.debug("QEMU is running", { pid: program.pid, version: client.version });
+    if (origin.kind === "saved" && state !== undefined) {
+      const restored = restoreState(client, state, origin.memoryReady);
+      await orCancelled(program.whileRunning("restore machine", restored), context.signal);
+    }
     undo.keep();
     return new QemuMachine({
       spec,
@@ -94,6 +122,7 @@ async function boot(request: MachineSpec, context: MachineContext): Promise<Virt
       client,
       guestConsole,
       agentChannel: agentChannel(agent?.ours, vsock?.cid),
+      isTemplate: origin.kind === "template",
     });
   } catch (error) {
     await undo.run();

@@ -33,6 +33,15 @@ export interface QmpCommands {
     Record<string, string | number | boolean>
   >;
   device_del: { readonly id: string };
+  "migrate-set-capabilities": { readonly capabilities: readonly MigrationCapability[] };
+  migrate: { readonly uri: string };
+  "migrate-incoming": { readonly uri: string };
+}
+
+export interface MigrationCapability {
+  /** `x-ignore-shared`: memory that is shared with others stays where it is. `events`: MIGRATION tells of each step. */
+  readonly capability: "x-ignore-shared" | "events";
+  readonly state: boolean;
 }
 
 export interface BlockNode {

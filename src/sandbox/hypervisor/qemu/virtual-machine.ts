@@ -15,6 +15,7 @@ import { hasHotPlugBridge, hasPci } from "./command-line.ts";
 import { HotPlug } from "./hot-plug.ts";
 import { HotPlugSlots } from "./hot-plug-slots.ts";
 import type { QmpClient } from "./qmp-client.ts";
+import { saveState } from "./saved-state.ts";
 
 /** Ending by itself takes QEMU a few milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
@@ -27,6 +28,8 @@ export interface QemuParts {
   readonly client: QmpClient;
   readonly guestConsole: ConsoleLog;
   readonly agentChannel: AgentChannel;
+  /** Whether its memory lasts, so that it can be saved. */
+  readonly isTemplate: boolean;
 }
 
 export class QemuMachine implements VirtualMachine {
@@ -41,14 +44,14 @@ export class QemuMachine implements VirtualMachine {
   #ended = false;
 
   constructor(parts: QemuParts) {
-    const { spec, program, client, guestConsole, agentChannel } = parts;
+    const { spec, program, client, guestConsole, agentChannel, isTemplate } = parts;
     const slots = new HotPlugSlots(hasHotPlugBridge(spec), hasPci(spec) ? spec.hotPlugSlots : 0);
     const hotPlug = !slots.isEmpty;
     this.pid = program.pid;
     this.capabilities = {
       hotPlug: { disk: hotPlug, network: hotPlug },
       sharedDirectory: true,
-      template: false,
+      template: isTemplate,
     };
     this.agentChannel = agentChannel;
     this.#program = program;
@@ -95,6 +98,18 @@ export class QemuMachine implements VirtualMachine {
   async resume(): Promise<void> {
     this.#mustRun("resume");
     await this.#client.execute("cont", {});
+  }
+
+  async save(state: number): Promise<void> {
+    this.#mustRun("save");
+    if (!this.capabilities.template) {
+      throw new KataError("unsupported", {
+        operation: "save machine",
+        object: "its memory is nobody else's",
+        hint: "only a machine that was started for it can be saved",
+      });
+    }
+    await this.#program.whileRunning("save machine", saveState(this.#client, state));
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,45 @@
+/** What a saved QEMU machine depends on. */
+import { readTextFileIfExists, stat } from "../../../sys/files.ts";
+import type { MachineFingerprint, MachineSpec } from "../types.ts";
+import { qemuArguments } from "./command-line.ts";
+import { chooseFirmware } from "./fast-emulation.ts";
+
+/** Lines of /proc/cpuinfo that tell one processor from another, for machines that run on the real one. */
+const PROCESSOR_LINES = /^(vendor_id|cpu family|model|stepping|microcode|flags)\s*:.*$/gm;
+
+/** See {@link Hypervisor.fingerprint}. Descriptors have the same numbers in every text. */
+export function fingerprint(request: MachineSpec): MachineFingerprint {
+  const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
+  // Its pages cannot be copied one by one, and are the host's scarcest.
+  if (spec.hugePages) return { kind: "unsupported", reason: "enable_hugepages is set" };
+  if (spec.machineType === "microvm") return { kind: "unsupported", reason: "machine_type is microvm" };
+  const other = spec.devices.find(({ kind }) => kind !== "network");
+  if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };
+  const args = qemuArguments(
+    { ...spec, id: "template" },
+    {
+      monitor: 3,
+      console: 4,
+      agent: 5,
+      vsock: undefined,
+      devices: spec.devices.map(() => ({ primary: 6, vhost: undefined })),
+      memory: 7,
+    },
+  );
+  const files = [spec.program, spec.kernel, spec.root.path, ...(spec.firmware === "" ? [] : [spec.firmware])];
+  return { kind: "fingerprint", text: [...args, ...files.map(fileState), processor(spec)].join("\n") };
+}
+
+/** What changes with a file's content, without reading it. */
+function fileState(path: string): string {
+  const { onMajor, onMinor, inode, size, modifiedAt } = stat(path);
+  return `${path} ${onMajor}:${onMinor}/${inode} ${size} ${modifiedAt}`;
+}
+
+/** An emulated processor is QEMU's alone. */
+function processor({ accelerator }: MachineSpec): string {
+  if (accelerator === "tcg") return "";
+  const lines = new Set((readTextFileIfExists("/proc/cpuinfo") ?? "").match(PROCESSOR_LINES) ?? []);
+  const release = readTextFileIfExists("/proc/sys/kernel/osrelease") ?? "";
+  return [release.trim(), ...lines].join("\n");
+}

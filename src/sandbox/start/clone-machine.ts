@@ -1,0 +1,137 @@
+/**
+ * A pod's machine as a clone of a saved one.
+ *
+ * Its memory is a copy of the template's, written while the monitor starts, so that it shares no page with any other machine and the
+ * file server can map it. What cannot be saved, the shared directory, is plugged in while the guest becomes a machine of its own.
+ */
+import { KataError } from "../../kata-error.ts";
+import { orCancelled, throwIfCancelled } from "../../sys/cancellation.ts";
+import { withDeadline } from "../../sys/clock.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
+import { loop } from "../../sys/event-loop.ts";
+import { ftruncate } from "../../sys/files.ts";
+import { memfdCreate } from "../../sys/memory.ts";
+import { randomBytes } from "../../sys/random.ts";
+import { Rollback } from "../../sys/rollback.ts";
+import { copySparse } from "../../sys/sparse-copy.ts";
+import { CLOCK_REALTIME, clockGettime } from "../../sys/time.ts";
+import { adoptAgent } from "../agent-connection.ts";
+import { qemu } from "../hypervisor/qemu/driver.ts";
+import type { MachineSpec } from "../hypervisor/types.ts";
+import type { PodNetwork } from "../network/pod-network.ts";
+import type { SavedTemplate } from "../template/template-store.ts";
+import {
+  joinNetwork,
+  makeShare,
+  podMessage,
+  type StartedMachine,
+  type StartRequest,
+  serveFiles,
+  setPodPolicy,
+  shareDevice,
+  together,
+  watchStart,
+} from "./start-parts.ts";
+
+/** A clone that is well answers within a second; one that does not is given up for a boot, ms. */
+const CLONE_DEADLINE_MS = 20_000;
+/** More than a generator's state. */
+const SEED_BYTES = 64;
+const NANOSECONDS = 1_000_000_000n;
+
+/** Clones `template`, which was made for `spec`. What it acquires is undone by `undo`. */
+export async function cloneMachine(
+  start: StartRequest,
+  spec: MachineSpec,
+  template: SavedTemplate,
+  undo: Rollback,
+): Promise<StartedMachine> {
+  const { request, settings, record } = start;
+  const { logger, signal } = request;
+  const began = loop.now();
+  using memory = newMemory(spec.memoryMib);
+  const copied = copySparse(template.memory.fd, memory.fd);
+  // Its failure is the restored machine's.
+  copied.catch(() => undefined);
+  const share = makeShare(start.paths, undo);
+  const podNetwork = await joinNetwork(start, undo);
+  throwIfCancelled(signal);
+  const origin = {
+    kind: "saved",
+    memory: memory.fd,
+    state: template.state.fd,
+    memoryReady: copied.then(() => undefined),
+  } as const;
+  // The machine goes before its file server, whichever of them came first.
+  const [forFiles, forMachine] = [new Rollback(), new Rollback()];
+  const restoring = qemu
+    .boot({ ...spec, devices: podNetwork.devices }, { clock: loop, logger, signal }, origin)
+    .then((machine) => {
+      forMachine.add("virtual machine", () => machine.stop());
+      return machine;
+    });
+  const [machine, fileServer] = await together(restoring, serveFiles(start, share, forFiles)).finally(() => {
+    undo.adopt(forFiles);
+    undo.adopt(forMachine);
+  });
+  podNetwork.closeDescriptors();
+  record.addProcess("virtiofsd", fileServer.program.pid);
+  record.addProcess("QEMU", machine.pid);
+  const restored = loop.now();
+
+  const watch = watchStart(machine, settings, fileServer);
+  const agent = adoptAgent(machine.agentChannel);
+  undo.add("connection to the agent", () => agent.close());
+  const become = async () => {
+    await setPodPolicy(agent, start);
+    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(podNetwork) };
+    await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
+  };
+  const plugged = machine.attach(shareDevice(fileServer, settings));
+  const ready = Promise.all([become(), plugged]);
+  const what = { operation: "wake clone", object: template.directory };
+  await orCancelled(withDeadline(loop, CLONE_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
+  fileServer.connection.close();
+  logger.debug("machine was cloned", {
+    restore_ms: Math.round(restored - began),
+    setup_ms: Math.round(loop.now() - restored),
+  });
+  return { machine, agent, share, fileServerEnded: fileServer.program.exited };
+}
+
+function newMemory(memoryMib: number): FileDescriptor {
+  const memory = memfdCreate("kata-memory");
+  try {
+    ftruncate(memory.fd, memoryMib * (1 << 20));
+    return memory;
+  } catch (error) {
+    memory.close();
+    throw new KataError("resource-exhausted", {
+      operation: "make memory of virtual machine",
+      object: `${memoryMib} MiB`,
+      cause: error,
+    });
+  }
+}
+
+/** What makes a clone another machine than its siblings. */
+export function newIdentity() {
+  const now = clockGettime(CLOCK_REALTIME);
+  return {
+    seed: randomBytes(SEED_BYTES),
+    seconds: now / NANOSECONDS,
+    nanoseconds: Number(now % NANOSECONDS),
+  };
+}
+
+/** The network in the call that makes the clone a pod's. The saved card has the kernel's own name for the first one. */
+export function networkMessage(network: PodNetwork) {
+  if (network.interfaces.length === 0) return {};
+  return {
+    interfaces: {
+      Interfaces: network.interfaces.map((each, index) => ({ ...each, device: `eth${index}` })),
+    },
+    routes: { Routes: network.routes },
+    neighbors: { ARPNeighbors: network.neighbours },
+  };
+}

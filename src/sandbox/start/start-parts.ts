@@ -1,0 +1,189 @@
+/** What a pod's machine is made of besides the machine, and what a start of either kind has in common. */
+import { describeError, KataError } from "../../kata-error.ts";
+import { loop } from "../../sys/event-loop.ts";
+import { readTextFileIfExists } from "../../sys/files.ts";
+import type { Rollback } from "../../sys/rollback.ts";
+import type { AgentConnection } from "../agent-client.ts";
+import type { CrashRecorder } from "../crash-recorder.ts";
+import { dnsLines, sandboxStorages } from "../guest-setup.ts";
+import { checkBoard, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
+import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
+import type { NetworkChoice } from "../network/network-choice.ts";
+import { connectPodNetwork, type PodNetwork } from "../network/pod-network.ts";
+import type { MachineSize } from "../resources/sizing.ts";
+import { firstEnd } from "../sandbox-end.ts";
+import { type SandboxPaths, SHARE_TAG } from "../sandbox-paths.ts";
+import type { SandboxSettings } from "../settings.ts";
+import { MountRoom } from "../storage/mount-room.ts";
+import { SharedDirectory } from "../storage/shared-directory.ts";
+import { type FileServer, startVirtiofsd } from "../storage/virtiofsd.ts";
+import type { SandboxRequest } from "../types.ts";
+
+/** What every way to start a pod's machine gets. */
+export interface StartRequest {
+  readonly request: SandboxRequest;
+  readonly settings: SandboxSettings;
+  readonly paths: SandboxPaths;
+  readonly size: MachineSize;
+  readonly network: NetworkChoice;
+  readonly record: CrashRecorder;
+  readonly cgroups: readonly string[];
+}
+
+/** A machine with an agent that knows its pod. */
+export interface StartedMachine {
+  readonly machine: VirtualMachine;
+  readonly agent: AgentConnection;
+  readonly share: SharedDirectory;
+  /** Settles with a sentence when the file server ends. */
+  readonly fileServerEnded: Promise<string>;
+}
+
+/** The file server ends by itself with the machine's connection; after this it is killed, ms. */
+const FILE_SERVER_END_MS = 500;
+
+/** The machine without devices. */
+export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
+  const { request, settings, size, network, cgroups } = start;
+  const choice = await chooseAccelerator();
+  warnOfEmulation(choice, request.logger);
+  checkBoard(choice, settings.machine.machineType);
+  return {
+    ...settings.machine,
+    ...size,
+    id: request.id,
+    accelerator: choice.accelerator,
+    devices: [],
+    networkNamespace: network.kind === "namespace" ? network.path : undefined,
+    cgroups,
+  };
+}
+
+/** Makes the shared directory, in mounts of the sandbox's own. */
+export function makeShare(paths: SandboxPaths, undo: Rollback): SharedDirectory {
+  const room = MountRoom.open();
+  undo.add("mount namespace", () => room[Symbol.dispose]());
+  return SharedDirectory.create(room, paths);
+}
+
+export async function serveFiles(
+  { settings, cgroups, request }: StartRequest,
+  share: SharedDirectory,
+  undo: Rollback,
+): Promise<FileServer> {
+  const { debug } = settings.machine;
+  const { logger } = request;
+  const server = await startVirtiofsd({ ...settings.fileServer, share, debug, cgroups, clock: loop, logger });
+  undo.add("virtiofsd", async () => {
+    server.connection.close();
+    await server.program.stop(FILE_SERVER_END_MS);
+  });
+  return server;
+}
+
+/** The shared directory as a device of the machine. */
+export function shareDevice(server: FileServer, settings: SandboxSettings): SharedDirectoryDevice {
+  return {
+    kind: "shared-directory",
+    id: "share0",
+    tag: SHARE_TAG,
+    socket: server.connection.fd,
+    queueSize: settings.fileServer.queueSize,
+  };
+}
+
+const NO_NETWORK: PodNetwork = {
+  devices: [],
+  interfaces: [],
+  routes: [],
+  neighbours: [],
+  closeDescriptors: () => undefined,
+  disconnect: () => Promise.resolve(),
+};
+
+export async function joinNetwork(
+  { network: choice, settings, record }: StartRequest,
+  undo: Rollback,
+): Promise<PodNetwork> {
+  if (choice.kind === "loopback") return NO_NETWORK;
+  const network = await connectPodNetwork(choice.path, {
+    vhost: settings.vhostNet,
+    onRedirect: (link, tap) => record.addRedirection(link, tap),
+  });
+  undo.add("network", () => network.disconnect());
+  return network;
+}
+
+/** What a start can come to that goes on by itself. */
+export interface StartWatch {
+  failed(reason: string): KataError;
+  /** Fails when the machine or the file server ends. */
+  readonly ended: Promise<never>;
+}
+
+/** @param fileServer absent for a machine without a share. */
+export function watchStart(
+  machine: VirtualMachine,
+  settings: SandboxSettings,
+  fileServer?: FileServer,
+): StartWatch {
+  const { kernel, root } = settings.machine;
+  const failed = (reason: string) =>
+    new KataError("boot-failed", {
+      operation: "boot guest",
+      object: reason,
+      hint: `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.qemu] logs the console`,
+    });
+  const fileServerEnded = endOf(fileServer);
+  const ended = firstEnd({ machine, fileServerEnded }, loop).then((reason): never => {
+    throw failed(reason);
+  });
+  ended.catch(() => undefined);
+  return { failed, ended };
+}
+
+/** Settles with a sentence when the file server ends. */
+function endOf(fileServer: FileServer | undefined): Promise<string> {
+  if (fileServer === undefined) return new Promise(() => undefined);
+  const { program } = fileServer;
+  return program.exited.then((how) => {
+    const words = program.lastOutput();
+    return words === "" ? how : `${how}: ${words}`;
+  });
+}
+
+/** What the guest is told of its pod, however its machine came to be. */
+export function podMessage({ settings, request }: StartRequest) {
+  const { id, spec } = request;
+  const resolvConf = spec.mounts?.find(({ destination }) => destination === "/etc/resolv.conf")?.source;
+  return {
+    hostname: spec.hostname ?? "",
+    dns: resolvConf === undefined ? [] : dnsLines(readTextFileIfExists(resolvConf) ?? ""),
+    storages: sandboxStorages(spec, true),
+    sandboxPidns: false,
+    sandboxId: id,
+    kernelModules: settings.kernelModules,
+  };
+}
+
+/** Puts the pod's policy in force, before anything that it may forbid. */
+export async function setPodPolicy(agent: AgentConnection, { settings }: StartRequest): Promise<void> {
+  if (settings.policy === "") return;
+  const call = { timeoutMs: settings.createContainerTimeoutMs };
+  await agent.calls.setPolicy({ policy: settings.policy }, call);
+}
+
+/** All results, once everything has settled: what has failed must not overtake the undoing of what has not. */
+export async function together<T extends readonly unknown[]>(
+  ...work: { readonly [Index in keyof T]: Promise<T[Index]> }
+): Promise<T> {
+  await Promise.allSettled(work);
+  return (await Promise.all(work)) as unknown as T;
+}
+
+/** Undoes a start that has failed; what cannot be undone is logged, since the failure itself says more. */
+export async function giveBack(undo: Rollback, { logger }: SandboxRequest): Promise<void> {
+  await undo.run().catch((failure: unknown) => {
+    logger.error("clean up after a failed start", { error: describeError(failure) });
+  });
+}
