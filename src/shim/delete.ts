@@ -15,9 +15,8 @@ import { connect } from "../sys/socket.ts";
 import { wallClockMs } from "../sys/time.ts";
 import type { ShimArguments } from "./arguments.ts";
 import { hasClaimedSandbox, readAddress, readShimPid } from "./bundle-files.ts";
+import { type BundleRole, bundleRole } from "./bundle-role.ts";
 import { encodeDeleteResponse, taskClient } from "./generated.ts";
-import { type ContainerRole, containerRole } from "./grouping.ts";
-import { readSpec } from "./read-spec.ts";
 import { shimSocketPath } from "./socket-path.ts";
 import { timestampOf } from "./timestamp.ts";
 
@@ -40,7 +39,7 @@ export async function deleteShim(args: ShimArguments): Promise<Uint8Array> {
   const bundle = args.bundle || getcwd();
   // What a member has on the host is its sandbox's, which has a clean-up of its own.
   const socket = socketOf(bundle, args);
-  const shim = roleOf(bundle).role === "member" ? "others" : await askShim(socket, args.id);
+  const shim = await shimState(roleOf(bundle), socket, args.id);
   if (shim !== "others") {
     await endShim(bundle, args, shim === "silent" ? SHIM_END_MS : 0);
     if (hasClaimedSandbox(bundle)) await cleanUpSandbox(args.id);
@@ -49,16 +48,28 @@ export async function deleteShim(args: ShimArguments): Promise<Uint8Array> {
   return encodeDeleteResponse({ exitStatus: EXIT_STATUS, exitedAt: timestampOf(wallClockMs()) });
 }
 
-/** The role, as far as the bundle still tells it. */
-function roleOf(bundle: string): ContainerRole {
+/** The role, as far as the bundle still tells it. One that is half made or half removed may have been anything. */
+function roleOf(bundle: string): BundleRole {
   try {
-    return containerRole(readSpec(bundle).annotations ?? {});
+    return bundleRole(bundle);
   } catch (error) {
-    // A bundle that is half made or half removed is nothing that containerd need be told of.
-    if (!hasCode(error, "not-found"))
+    if (!hasCode(error, "not-found")) {
       writeSync(2, `taken for a container of its own: ${describeError(error)}\n`);
+    }
     return { role: "single" };
   }
+}
+
+/** `others`: the shim goes on, with what it has. */
+async function shimState(
+  role: BundleRole,
+  socket: string,
+  id: string,
+): Promise<"others" | "idle" | "silent"> {
+  if (role.role === "member") return "others";
+  const state = await askShim(socket, id);
+  // A sandbox is never one of others, and goes with all that is in it.
+  return role.role === "controlled" && role.daemon === "2.x" && state === "others" ? "idle" : state;
 }
 
 /**

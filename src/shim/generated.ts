@@ -13,6 +13,11 @@ export {
   encodeMetrics as encodeMetricsV2,
   type MetricsInput as MetricsV2,
 } from "../../build/generated/cgroups-v2.ts";
+export {
+  type DNSConfig,
+  decodePodSandboxConfig,
+  type PodSandboxConfig,
+} from "../../build/generated/cri.ts";
 export { eventsClient } from "../../build/generated/events.ts";
 export { encodeRuntimeInfo } from "../../build/generated/introspection.ts";
 export {
@@ -20,6 +25,12 @@ export {
   encodeProcessDetails,
 } from "../../build/generated/runc-options.ts";
 export { decodeOptions as decodeRuntimeOptions } from "../../build/generated/runtime-options.ts";
+export {
+  type CreateSandboxRequest,
+  type SandboxHandlers,
+  sandboxClient,
+  sandboxService,
+} from "../../build/generated/sandbox-api.ts";
 export { Status as TaskStatus } from "../../build/generated/task.ts";
 export {
   encodeTaskCreate,

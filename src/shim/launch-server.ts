@@ -14,6 +14,9 @@ import type { ShimArguments } from "./arguments.ts";
 /** The descriptor of the listening socket in the shim that serves. */
 export const LISTENING_FD = 3;
 
+/** From `start` to the shim that stays: the configuration file of its sandbox, as the runtime's options name it. */
+export const CONFIGURATION_VARIABLE = "KATA_SANDBOX_CONFIGURATION";
+
 /** The kernel's largest. */
 const MAX_OOM_SCORE = 1000;
 

@@ -10,6 +10,7 @@ import { FileDescriptor } from "../sys/descriptor.ts";
 import { loop } from "../sys/event-loop.ts";
 import { setNonBlocking } from "../sys/fd-stream.ts";
 import { unlinkIfExists } from "../sys/files.ts";
+import { uname } from "../sys/host.ts";
 import type { Logger } from "../sys/log.ts";
 import {
   getcwd,
@@ -29,14 +30,17 @@ import { Connections } from "./connections.ts";
 import { raiseDescriptorLimit } from "./descriptor-limit.ts";
 import { eventDelivery } from "./events/deliver-event.ts";
 import { EventQueue } from "./events/event-queue.ts";
-import { encodeMetricsV1, encodeMetricsV2 } from "./generated.ts";
-import { LISTENING_FD } from "./launch-server.ts";
+import { encodeMetricsV1, encodeMetricsV2, sandboxService } from "./generated.ts";
+import { CONFIGURATION_VARIABLE, LISTENING_FD } from "./launch-server.ts";
 import { hostCgroupVersion } from "./metrics/cgroup-mode.ts";
 import { METRICS_V1_TYPE, metricsV1 } from "./metrics/metrics-v1.ts";
 import { METRICS_V2_TYPE, metricsV2 } from "./metrics/metrics-v2.ts";
 import { Pod, type PodParts } from "./pod/pod.ts";
 import { readSpec } from "./read-spec.ts";
 import { configurationPathOf } from "./runtime-options.ts";
+import { ControlledSandbox } from "./sandbox-api/controlled-sandbox.ts";
+import { writePodFiles } from "./sandbox-api/pod-files.ts";
+import { type SandboxServiceFacts, sandboxHandlers } from "./sandbox-api/sandbox-service.ts";
 import { openShimLog } from "./shim-log.ts";
 import { withSingleLineErrors } from "./single-line-errors.ts";
 import { ProcessStdio } from "./stdio.ts";
@@ -70,12 +74,17 @@ export async function serve(args: ShimArguments): Promise<void> {
     logger,
   });
   const pod = new Pod(podParts(args.namespace, events, logger));
-  const services = taskServices(taskHandlers(pod, serviceFacts())).map(withSingleLineErrors);
+  const sandbox = new ControlledSandbox(pod, { writePodFiles });
+  const facts = serviceFacts();
+  const services = [
+    ...taskServices(taskHandlers(pod, facts)),
+    sandboxService(sandboxHandlers(pod, sandbox, facts)),
+  ].map(withSingleLineErrors);
   const connections = new Connections(listeningSocket(), services, logger);
   using _signals = listenForSignals([SIGTERM, SIGINT, SIGUSR1], (signal) => {
     if (signal === SIGUSR1) return logPod(pod, logger);
     logger.info("told to end", { signal });
-    void pod.end();
+    void sandbox.shutdown();
   });
   const address = readAddress(bundle);
   const serving = connections.serve();
@@ -120,7 +129,7 @@ function podParts(namespace: string, events: EventQueue, logger: Logger): PodPar
       ProcessStdio.open(sandbox, process, paths, { namespace, clock: loop, logger }),
     readSpec,
     loadConfiguration: (options, spec) => {
-      const option = configurationPathOf(options);
+      const option = configurationPathOf(options) || environment[CONFIGURATION_VARIABLE] || "";
       const ofNode = loadConfiguration({ option, environment: environment.KATA_CONF_FILE ?? "" });
       const configuration = applyAnnotations(ofNode, spec.annotations ?? {});
       const { runtime, hypervisor, agent } = configuration;
@@ -136,9 +145,14 @@ function podParts(namespace: string, events: EventQueue, logger: Logger): PodPar
   };
 }
 
-function serviceFacts(): ServiceFacts {
+/** Go's names of the machines that {@link uname} tells of, where they differ. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
+
+function serviceFacts(): ServiceFacts & SandboxServiceFacts {
   const version = hostCgroupVersion();
+  const { machine } = uname();
   return {
+    architecture: ARCHITECTURES[machine] ?? machine,
     shimPid: getpid(),
     version: TASK_VERSION,
     packMetrics: (statistics) =>

@@ -104,8 +104,11 @@ describe("sandbox", () => {
     expect(readFileSync("/proc/sys/kernel/hostname", "utf8")).toBe(before);
   });
 
-  test("containers see each other's processes when they share the pid namespace", async () => {
-    await agent.createSandbox({ sharedPidNamespace: true });
+  test.each([
+    ["the sandbox was made with it", { sharedPidNamespace: true }],
+    ["the first of them asks for it", {}],
+  ])("containers see each other's processes in a shared pid namespace: %s", async (_when, options) => {
+    await agent.createSandbox(options);
     await using one = await agent.create(containerSpec(rootfs.path, ["sleep", "12345"]), "one", {
       sharedPidNamespace: true,
     });

@@ -105,10 +105,11 @@ function mountsOf(tag: string): string[] {
 
 /** The sockets of shims that were killed, as their bundles name them. */
 function shimSockets(directory: string, tag: string): string[] {
-  const bundles = join(directory, "state/io.containerd.runtime.v2.task", tag);
-  if (!existsSync(bundles)) return [];
-  return readdirSync(bundles)
-    .map((id) => join(bundles, id, "address"))
+  const bundles = join(directory, "state/io.containerd.runtime.v2.task");
+  return ["k8s.io", tag]
+    .map((namespace) => join(bundles, namespace))
+    .filter((path) => existsSync(path))
+    .flatMap((path) => readdirSync(path).map((id) => join(path, id, "address")))
     .filter((file) => existsSync(file))
     .map((file) => readFileSync(file, "utf8").replace(/^unix:\/\//, ""))
     .filter((socket) => socket.startsWith("/run/containerd/s/"));

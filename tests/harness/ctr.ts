@@ -26,9 +26,17 @@ const REMOVAL_DEADLINE_MS = 30_000;
 
 export class Ctr {
   readonly instance: InstanceAddress;
+  readonly #namespace: string;
 
-  constructor(instance: InstanceAddress) {
+  /** @param namespace of containerd; without it the instance's own. */
+  constructor(instance: InstanceAddress, namespace = instance.tag) {
     this.instance = instance;
+    this.#namespace = namespace;
+  }
+
+  /** The same client in another namespace of containerd. */
+  in(namespace: string): Ctr {
+    return new Ctr(this.instance, namespace);
   }
 
   /** Runs `ctr ARGS` to its end. */
@@ -133,7 +141,7 @@ export class Ctr {
   }
 
   #arguments(args: readonly string[]): string[] {
-    return ["--address", this.instance.socket, "--namespace", this.instance.tag, ...args];
+    return ["--address", this.instance.socket, "--namespace", this.#namespace, ...args];
   }
 
   #environment(own: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {

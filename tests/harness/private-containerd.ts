@@ -30,6 +30,13 @@ export const INSTANCE_PREFIX = "/tmp/kc-";
 /** In the environment of the daemon and so of every shim it starts: which instance they belong to. */
 export const INSTANCE_VARIABLE = "KATA_TEST_INSTANCE";
 
+/** Kubernetes' interface, under the names that 1.x and 2.x have for it. */
+const CRI_PLUGINS = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.cri.v1.images",
+  "io.containerd.cri.v1.runtime",
+];
+
 const START_DEADLINE_MS = 30_000;
 const STOP_DEADLINE_MS = 15_000;
 
@@ -43,6 +50,8 @@ export interface PrivateContainerdOptions {
   /** Shell commands that change the mounts which the daemon and its shims see; no one else does. */
   readonly privateMounts?: string;
   readonly logLevel?: "info" | "debug";
+  /** Kubernetes' interface, which is off otherwise: its tables of the configuration, for an instance in this directory. */
+  readonly cri?: (directory: string) => string;
   /** Where it listens, if not in its own directory. */
   readonly socket?: string;
 }
@@ -162,7 +171,7 @@ async function startDaemon(
 
 function spawnDaemon(directory: string, socket: string, options: PrivateContainerdOptions): ChildProcess {
   const config = join(directory, "config.toml");
-  writeFileSync(config, daemonConfiguration(directory, socket, options.logLevel ?? "info"));
+  writeFileSync(config, daemonConfiguration(directory, socket, options));
   const search = [
     ...(options.searchFirst ?? []),
     ...(options.binaries === undefined ? [] : [options.binaries]),
@@ -189,11 +198,10 @@ function spawnDaemon(directory: string, socket: string, options: PrivateContaine
 }
 
 /** Only what containers need; the plugins left out would touch places outside the directory. Version 2 suits all of 1.6 to 2.x. */
-function daemonConfiguration(directory: string, socket: string, level: string): string {
+function daemonConfiguration(directory: string, socket: string, options: PrivateContainerdOptions): string {
+  const { logLevel = "info", cri } = options;
   const disabled = [
-    "io.containerd.grpc.v1.cri",
-    "io.containerd.cri.v1.images",
-    "io.containerd.cri.v1.runtime",
+    ...(cri === undefined ? CRI_PLUGINS : []),
     "io.containerd.internal.v1.opt",
     "io.containerd.internal.v1.restart",
     "io.containerd.internal.v1.tracing",
@@ -212,10 +220,10 @@ function daemonConfiguration(directory: string, socket: string, level: string): 
     `state = "${directory}/state"`,
     `disabled_plugins = ${JSON.stringify(disabled)}`,
     "[debug]",
-    `level = "${level}"`,
+    `level = "${logLevel}"`,
     "[grpc]",
     `address = "${socket}"`,
-    "",
+    cri?.(directory) ?? "",
   ].join("\n");
 }
 

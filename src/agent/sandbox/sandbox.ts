@@ -307,13 +307,8 @@ export class Sandbox {
         hint: `a pod has at most ${MAX_CONTAINERS} containers`,
       });
     }
-    if (request.sharedPidNamespace && this.#pidHolder === undefined) {
-      throw new KataError("failed-precondition", {
-        operation: "create container",
-        object: id,
-        hint: "the sandbox was created without a shared pid namespace",
-      });
-    }
+    // Hosts that learn of a shared namespace from its first member do not ask for it when the sandbox is created.
+    if (request.sharedPidNamespace) this.#pidHolder ??= startPidHolder(this.context.reaper);
     this.#creating.add(id);
     const resources = new Rollback();
     try {

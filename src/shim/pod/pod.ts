@@ -66,6 +66,7 @@ export class Pod {
   readonly #containers = new Map<string, Container>();
   readonly #creations = new Map<string, Creation>();
   #machine: Machine = { name: "none" };
+  #complete: ((spec: Spec) => Spec) | undefined;
   #stopping: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   #tellEnding: () => void = () => undefined;
@@ -90,9 +91,24 @@ export class Pod {
     return this.#machine.name === "running" ? this.#machine.sandbox.hypervisorPid : 0;
   }
 
-  /** Whether a container is there, or about to be. */
+  /** Whether a container is there, or about to be, or the sandbox is there for itself. */
   get isInUse(): boolean {
-    return this.#containers.size + this.#creations.size > 0;
+    return this.isKept || this.#containers.size + this.#creations.size > 0;
+  }
+
+  /** Whether the machine outlives its containers, and all that come are members of the pod. */
+  get isKept(): boolean {
+    return this.#complete !== undefined;
+  }
+
+  /** From now on the machine's life is the sandbox's own. @param complete makes a container's specification one of this pod. */
+  keep(complete: (spec: Spec) => Spec): void {
+    this.#complete = complete;
+  }
+
+  /** The specification of a container that comes to this pod. */
+  complete(spec: Spec): Spec {
+    return this.#complete?.(spec) ?? spec;
   }
 
   /** @throws KataError `not-found`. */
@@ -155,7 +171,12 @@ export class Pod {
   /** Forgets a container. With the last one the virtual machine is stopped; {@link end} waits for it. */
   remove(container: Container): void {
     this.#containers.delete(container.id);
-    if (!this.isInUse) void this.#stopSandbox();
+    if (!this.isInUse) void this.stopSandbox();
+  }
+
+  /** Whether there is a guest to ask. */
+  get hasMachine(): boolean {
+    return this.#machine.name === "running";
   }
 
   /**
@@ -219,7 +240,7 @@ export class Pod {
   async #endAll(): Promise<void> {
     this.#tellEnding();
     await Promise.all([...this.#creations.keys()].map((id) => this.cancelCreation(id)));
-    await this.#stopSandbox();
+    await this.stopSandbox();
     const exits = Promise.all(this.containers.map(({ init }) => init.exited));
     const what = { operation: "wait for exits", object: "containers" };
     await withDeadline(this.parts.clock, LAST_EXITS_MS, what, exits).catch((error: unknown) => {
@@ -228,7 +249,8 @@ export class Pod {
     this.#tellEnd();
   }
 
-  #stopSandbox(): Promise<void> {
+  /** Stops the virtual machine, if it runs; there will be no other. Any number of calls. Never rejects. */
+  stopSandbox(): Promise<void> {
     this.#stopping ??= this.#stopMachine();
     return this.#stopping;
   }

@@ -37,7 +37,7 @@ export async function createTask(
 async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: CancelSignal): Promise<Container> {
   const { id, bundle, rootfs } = request;
   const { parts } = pod;
-  const spec = withTerminal(parts.readSpec(bundle), request.terminal);
+  const spec = pod.complete(withTerminal(parts.readSpec(bundle), request.terminal));
   const role = containerRole(spec.annotations ?? {});
   const leftOut = hostHooks(spec);
   if (leftOut.length > 0) {
@@ -99,9 +99,10 @@ async function sandboxFor(
   signal: CancelSignal,
   undo: Rollback,
 ): Promise<Sandbox> {
-  if (role.role === "member") {
+  if (role.role === "member" || pod.isKept) {
     const { sandbox } = pod;
-    if (sandbox.id === role.sandboxId) return sandbox;
+    // Only Kubernetes' clients say to which pod a container belongs; containerd asks its shim in any case.
+    if (role.role !== "member" || sandbox.id === role.sandboxId) return sandbox;
     throw new KataError("failed-precondition", {
       operation: "join sandbox",
       object: role.sandboxId,

@@ -2,13 +2,15 @@
 import { type Configuration, defaultConfiguration } from "../../config/index.ts";
 import type { Spec } from "../../oci/types.ts";
 import type { CallContext } from "../../rpc/types.ts";
-import type { SandboxRequest } from "../../sandbox/types.ts";
+import type { ContainerStatistics, SandboxRequest } from "../../sandbox/types.ts";
 import { CancelSource } from "../../sys/cancellation.ts";
 import { FakeClock } from "../../sys/testing/fake-clock.ts";
-import type { TaskHandlers } from "../generated.ts";
+import type { SandboxHandlers, TaskHandlers } from "../generated.ts";
 import { encodeMetricsV1 } from "../generated.ts";
 import { METRICS_V1_TYPE, metricsV1 } from "../metrics/metrics-v1.ts";
 import { Pod, type PodParts } from "../pod/pod.ts";
+import { ControlledSandbox } from "../sandbox-api/controlled-sandbox.ts";
+import { sandboxHandlers } from "../sandbox-api/sandbox-service.ts";
 import { taskHandlers } from "../task/task-service.ts";
 import { decodeEvent } from "./decode-event.ts";
 import { FakeSandbox } from "./fake-sandbox.ts";
@@ -42,17 +44,27 @@ export class ShimBench {
   drained: () => Promise<void> = () => Promise.resolve();
   readonly pod: Pod;
   readonly task: TaskHandlers;
+  readonly sandboxApi: SandboxHandlers;
+  /** What the machines were booted for. */
+  readonly requests: SandboxRequest[] = [];
 
   constructor() {
     this.pod = new Pod(this.#parts());
-    this.task = taskHandlers(this.pod, {
+    const facts = {
       shimPid: SHIM_PID,
       version: "2",
-      packMetrics: (statistics) => ({
+      architecture: "amd64",
+      packMetrics: (statistics: ContainerStatistics) => ({
         typeUrl: METRICS_V1_TYPE,
         value: encodeMetricsV1(metricsV1(statistics)),
       }),
+    };
+    this.task = taskHandlers(this.pod, facts);
+    const writePodFiles = (bundle: string) => ({
+      isFile: (path: string) => path.startsWith("/made/"),
+      paths: new Map([["/etc/resolv.conf", `${bundle}/etc/resolv.conf`]]),
     });
+    this.sandboxApi = sandboxHandlers(this.pod, new ControlledSandbox(this.pod, { writePodFiles }), facts);
   }
 
   /** The sandbox that was started last. */
@@ -111,6 +123,7 @@ export class ShimBench {
   #parts(): PodParts {
     return {
       openSandbox: async (request) => {
+        this.requests.push(request);
         const sandbox = await this.boot(request);
         this.sandboxes.push(sandbox);
         return sandbox;

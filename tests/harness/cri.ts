@@ -1,0 +1,140 @@
+/**
+ * Kubernetes' interface of a private containerd, spoken as a kubelet does, without images to pull or a network to reach: pods get
+ * a link whose other end is in their own network namespace.
+ */
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runtimeServiceClient } from "../../build/generated/cri.ts";
+import type { Ctr } from "./ctr.ts";
+import { GrpcCaller } from "./grpc-caller.ts";
+import type { Image } from "./images.ts";
+import { KATA_RUNTIME } from "./subject.ts";
+
+/** containerd's namespace of everything that Kubernetes has. */
+export const KUBERNETES_NAMESPACE = "k8s.io";
+
+/** What a pod's link has. */
+export const POD_ADDRESS = "10.89.0.2";
+
+/** CNI's protocol, in a shell. `loopback` is asked for first by containerd before 2.0. Source: CNI specification 1.0. */
+const CNI_PLUGIN = `#!/bin/sh -e
+inside() { nsenter --net="$CNI_NETNS" "$@"; }
+case "$CNI_COMMAND" in
+VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["0.3.1","0.4.0","1.0.0"]}' ;;
+ADD)
+  cat > /dev/null
+  if [ "\${0##*/}" = loopback ]; then
+    inside ip link set lo up
+    echo '{"cniVersion":"0.3.1","interfaces":[{"name":"lo","sandbox":"'"$CNI_NETNS"'"}],"ips":[{"version":"4","interface":0,"address":"127.0.0.1/8"}]}'
+    exit
+  fi
+  inside ip link add "$CNI_IFNAME" type veth peer name other
+  inside ip address add ${POD_ADDRESS}/24 dev "$CNI_IFNAME"
+  inside ip link set other up
+  inside ip link set "$CNI_IFNAME" up
+  echo '{"cniVersion":"1.0.0","interfaces":[{"name":"'"$CNI_IFNAME"'","sandbox":"'"$CNI_NETNS"'"}],"ips":[{"interface":0,"address":"${POD_ADDRESS}/24"}]}'
+  ;;
+*) cat > /dev/null ;;
+esac
+`;
+
+export interface CriRuntime {
+  /** `shim`: containerd's sandbox service; without it a pause container. */
+  readonly sandboxer?: "shim";
+  /** How the streams of containers reach the shim. */
+  readonly ioType?: "streaming";
+}
+
+/** For PrivateContainerdOptions.cri: one runtime of Kata Containers a name. Version 2 of the configuration suits 1.6 to 2.x. */
+export function criConfiguration(
+  runtimes: Readonly<Record<string, CriRuntime>>,
+): (directory: string) => string {
+  return (directory) => {
+    const plugins = join(directory, "cni-plugins");
+    mkdirSync(plugins);
+    writeFileSync(join(plugins, "kata-test"), CNI_PLUGIN);
+    chmodSync(join(plugins, "kata-test"), 0o755);
+    symlinkSync("kata-test", join(plugins, "loopback"));
+    mkdirSync(join(directory, "cni"));
+    const network = { cniVersion: "1.0.0", name: "kata-test", plugins: [{ type: "kata-test" }] };
+    writeFileSync(join(directory, "cni/10-test.conflist"), JSON.stringify(network));
+    const cri = 'plugins."io.containerd.grpc.v1.cri"';
+    return [
+      `[${cri}]`,
+      'stream_server_address = "127.0.0.1"',
+      "netns_mounts_under_state_dir = true",
+      "disable_apparmor = true",
+      "tolerate_missing_hugetlb_controller = true",
+      `[${cri}.containerd]`,
+      `default_runtime_name = "${Object.keys(runtimes)[0]}"`,
+      ...Object.entries(runtimes).flatMap(([name, { sandboxer, ioType }]) => [
+        `[${cri}.containerd.runtimes.${name}]`,
+        `runtime_type = "${KATA_RUNTIME}"`,
+        'pod_annotations = ["io.katacontainers.*"]',
+        ...(sandboxer === undefined ? [] : [`sandboxer = "${sandboxer}"`]),
+        ...(ioType === undefined ? [] : [`io_type = "${ioType}"`]),
+      ]),
+      `[${cri}.cni]`,
+      `bin_dir = "${plugins}"`,
+      `conf_dir = "${join(directory, "cni")}"`,
+      "",
+    ].join("\n");
+  };
+}
+
+/** A kubelet's side of a connection. */
+export class Cri implements Disposable {
+  readonly calls: ReturnType<typeof runtimeServiceClient>;
+  readonly #caller: GrpcCaller;
+
+  constructor(socket: string) {
+    this.#caller = new GrpcCaller(socket);
+    this.calls = runtimeServiceClient(this.#caller);
+  }
+
+  /** Makes an image known to pods. */
+  static async importImage(ctr: Ctr, image: Image): Promise<void> {
+    await ctr.in(KUBERNETES_NAMESPACE).must(["images", "import", image.archive], { deadlineMs: 120_000 });
+  }
+
+  /** Creates and starts a container that runs a shell script. @returns its id. */
+  async runContainer(pod: CriPod, name: string, image: string, script: string): Promise<string> {
+    const { containerId } = await this.calls.createContainer({
+      podSandboxId: pod.id,
+      sandboxConfig: pod.config,
+      config: {
+        metadata: { name },
+        image: { image },
+        command: ["sh", "-c", script],
+        logPath: `${name}.log`,
+      },
+    });
+    await this.calls.startContainer({ containerId });
+    return containerId;
+  }
+
+  /** Runs a shell script beside a container's own program. @returns what it wrote, and its status. */
+  async exec(
+    containerId: string,
+    script: string,
+  ): Promise<{ stdout: string; stderr: string; status: number }> {
+    const { stdout, stderr, exitCode } = await this.calls.execSync({
+      containerId,
+      cmd: ["sh", "-c", script],
+      timeout: 60n,
+    });
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return { stdout: text(stdout), stderr: text(stderr), status: exitCode };
+  }
+
+  [Symbol.dispose](): void {
+    this.#caller[Symbol.dispose]();
+  }
+}
+
+export interface CriPod {
+  readonly id: string;
+  readonly config: NonNullable<
+    Parameters<ReturnType<typeof runtimeServiceClient>["runPodSandbox"]>[0]["config"]
+  >;
+}
