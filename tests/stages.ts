@@ -91,6 +91,13 @@ export const STAGES: readonly TestStage[] = [
     run: (surroundings) => endToEnd("faults", "faults", {}, surroundings),
   },
   {
+    name: "containerd",
+    what: "pods with the newest containerd, which brings up sandboxes itself",
+    needs: ["build", "image"],
+    beside: "e2e",
+    run: (surroundings) => ofContainerd(surroundings),
+  },
+  {
     name: "demo",
     what: "the demo plays through, and is interrupted",
     needs: ["build", "image"],
@@ -132,6 +139,13 @@ function endToEnd(
   const shared = surroundings.sharedHost ? { KATA_TEST_SHARED_HOST: "1" } : {};
   const args = ["--config", "tests/vitest.e2e.config.ts", folder];
   return vitest(name, args, { ...env, ...shared }, surroundings);
+}
+
+/** `npm run test:containerd` has the other versions. */
+function ofContainerd(surroundings: Surroundings): Promise<Counts> {
+  const shared = surroundings.sharedHost ? { KATA_TEST_SHARED_HOST: "1" } : {};
+  const args = ["--config", "tests/vitest.containerd.config.ts"];
+  return vitest("containerd", args, { ...shared, KATA_TEST_CONTAINERD_SUITE: "sid" }, surroundings);
 }
 
 /** Runs vitest and counts from the report that it writes beside its output. */

@@ -52,6 +52,11 @@ export class Connections {
     loop.forget(fd);
   }
 
+  /** Settles when the peers have closed all connections. Never rejects. */
+  async hungUp(): Promise<void> {
+    await Promise.all(this.#open);
+  }
+
   /** Lets the connections end once their calls are answered. */
   async ended(): Promise<void> {
     this.#stop.cancel();

@@ -46,6 +46,12 @@ import { withSingleLineErrors } from "./single-line-errors.ts";
 import { ProcessStdio } from "./stdio.ts";
 import { type ServiceFacts, taskHandlers, taskServices } from "./task/task-service.ts";
 
+/**
+ * A peer that has its answer closes the connection. Go's client may take our closing it at once for a call without an answer, and
+ * containerd then takes a sandbox for one that could not be ended; who keeps a connection for later is waited for this long, ms.
+ */
+const HANG_UP_MS = 250;
+
 /** At the end: for the answers that are under way, and for events that containerd has not taken yet, ms. */
 const LAST_ANSWERS_MS = 1000;
 const LAST_EVENTS_MS = 1500;
@@ -98,6 +104,10 @@ export async function serve(args: ShimArguments): Promise<void> {
 
 async function lastAnswers(connections: Connections, logger: Logger): Promise<void> {
   const what = { operation: "end connections", object: "of the shim" };
+  const waited = withDeadline(loop, HANG_UP_MS, what, connections.hungUp());
+  await waited.catch((error: unknown) => {
+    if (!hasCode(error, "deadline-exceeded")) throw error;
+  });
   try {
     await withDeadline(loop, LAST_ANSWERS_MS, what, connections.ended());
   } catch (error) {

@@ -105,9 +105,9 @@ function mountsOf(tag: string): string[] {
 
 /** The sockets of shims that were killed, as their bundles name them. */
 function shimSockets(directory: string, tag: string): string[] {
-  const bundles = join(directory, "state/io.containerd.runtime.v2.task");
-  return ["k8s.io", tag]
-    .map((namespace) => join(bundles, namespace))
+  const rooms = ["io.containerd.runtime.v2.task", "io.containerd.sandbox.controller.v1.shim"];
+  return rooms
+    .flatMap((room) => ["k8s.io", tag].map((namespace) => join(directory, "state", room, namespace)))
     .filter((path) => existsSync(path))
     .flatMap((path) => readdirSync(path).map((id) => join(path, id, "address")))
     .filter((file) => existsSync(file))

@@ -2,12 +2,12 @@
  * Kubernetes' interface of a private containerd, spoken as a kubelet does, without images to pull or a network to reach: pods get
  * a link whose other end is in their own network namespace.
  */
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runtimeServiceClient } from "../../build/generated/cri.ts";
 import type { Ctr } from "./ctr.ts";
 import { GrpcCaller } from "./grpc-caller.ts";
-import type { Image } from "./images.ts";
+import { type Image, importImage } from "./images.ts";
 import { KATA_RUNTIME } from "./subject.ts";
 
 /** containerd's namespace of everything that Kubernetes has. */
@@ -45,22 +45,32 @@ export interface CriRuntime {
   readonly ioType?: "streaming";
 }
 
+export interface CriOptions {
+  /** Image of pause containers. */
+  readonly pause: string;
+  /** Of containerd. */
+  readonly version: string;
+}
+
 /** For PrivateContainerdOptions.cri: one runtime of Kata Containers a name. Version 2 of the configuration suits 1.6 to 2.x. */
 export function criConfiguration(
   runtimes: Readonly<Record<string, CriRuntime>>,
+  { pause, version }: CriOptions,
 ): (directory: string) => string {
   return (directory) => {
     const plugins = join(directory, "cni-plugins");
-    mkdirSync(plugins);
+    mkdirSync(plugins, { recursive: true });
     writeFileSync(join(plugins, "kata-test"), CNI_PLUGIN);
     chmodSync(join(plugins, "kata-test"), 0o755);
-    symlinkSync("kata-test", join(plugins, "loopback"));
-    mkdirSync(join(directory, "cni"));
+    copyFileSync(join(plugins, "kata-test"), join(plugins, "loopback"));
+    mkdirSync(join(directory, "cni"), { recursive: true });
     const network = { cniVersion: "1.0.0", name: "kata-test", plugins: [{ type: "kata-test" }] };
     writeFileSync(join(directory, "cni/10-test.conflist"), JSON.stringify(network));
+    const sandboxerKey = version.startsWith("1.") ? "sandbox_mode" : "sandboxer";
     const cri = 'plugins."io.containerd.grpc.v1.cri"';
     return [
       `[${cri}]`,
+      `sandbox_image = "${pause}"`,
       'stream_server_address = "127.0.0.1"',
       "netns_mounts_under_state_dir = true",
       "disable_apparmor = true",
@@ -71,7 +81,7 @@ export function criConfiguration(
         `[${cri}.containerd.runtimes.${name}]`,
         `runtime_type = "${KATA_RUNTIME}"`,
         'pod_annotations = ["io.katacontainers.*"]',
-        ...(sandboxer === undefined ? [] : [`sandboxer = "${sandboxer}"`]),
+        ...(sandboxer === undefined ? [] : [`${sandboxerKey} = "${sandboxer}"`]),
         ...(ioType === undefined ? [] : [`io_type = "${ioType}"`]),
       ]),
       `[${cri}.cni]`,
@@ -80,6 +90,11 @@ export function criConfiguration(
       "",
     ].join("\n");
   };
+}
+
+/** Makes an image known to pods. */
+export async function importForKubernetes(ctr: Ctr, image: Image): Promise<void> {
+  await importImage(ctr.in(KUBERNETES_NAMESPACE), image);
 }
 
 /** A kubelet's side of a connection. */
@@ -92,21 +107,21 @@ export class Cri implements Disposable {
     this.calls = runtimeServiceClient(this.#caller);
   }
 
-  /** Makes an image known to pods. */
-  static async importImage(ctr: Ctr, image: Image): Promise<void> {
-    await ctr.in(KUBERNETES_NAMESPACE).must(["images", "import", image.archive], { deadlineMs: 120_000 });
-  }
-
-  /** Creates and starts a container that runs a shell script. @returns its id. */
-  async runContainer(pod: CriPod, name: string, image: string, script: string): Promise<string> {
+  /** Creates and starts a container that runs a shell script; its log is named after it. @returns its id. */
+  async runContainer(
+    pod: CriPod,
+    metadata: { readonly name: string; readonly attempt: number },
+    image: string,
+    script: string,
+  ): Promise<string> {
     const { containerId } = await this.calls.createContainer({
       podSandboxId: pod.id,
       sandboxConfig: pod.config,
       config: {
-        metadata: { name },
+        metadata,
         image: { image },
         command: ["sh", "-c", script],
-        logPath: `${name}.log`,
+        logPath: `${metadata.name}-${metadata.attempt}.log`,
       },
     });
     await this.calls.startContainer({ containerId });

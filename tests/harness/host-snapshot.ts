@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { mustRun } from "./command.ts";
+import { mustRun, runCommand } from "./command.ts";
 import { eventually } from "./eventually.ts";
 import { processesOf } from "./instance-processes.ts";
 import type { InstanceAddress } from "./private-containerd.ts";
@@ -73,15 +73,18 @@ export async function expectHostClean(
 }
 
 /** The socket on which the shim of `group` serves. Source: containerd, `shim.SocketAddress`. */
-export function shimSocket(instance: InstanceAddress, group: string): string {
+export function shimSocket(instance: InstanceAddress, group: string, namespace = instance.tag): string {
   const name = createHash("sha256")
-    .update(join(instance.socket, instance.tag, group))
+    .update(join(instance.socket, namespace, group))
     .digest("hex");
   return `/run/containerd/s/${name}`;
 }
 
 function ownership(instance: InstanceAddress, containers: readonly string[]): (line: string) => boolean {
-  const marks = [instance.tag, ...containers, ...containers.map((id) => shimSocket(instance, id))];
+  const sockets = [instance.tag, "k8s.io"].flatMap((namespace) =>
+    containers.map((id) => shimSocket(instance, id, namespace)),
+  );
+  const marks = [instance.tag, ...containers, ...sockets];
   return (line) => marks.some((mark) => line.includes(mark));
 }
 
@@ -124,12 +127,23 @@ async function linkLines(): Promise<string[]> {
   for (const namespace of [undefined, ...named]) {
     const prefix = namespace === undefined ? [] : ["-n", namespace];
     const where = namespace === undefined ? "" : ` in ${namespace}`;
-    const links = parseList(await mustRun("ip", [...prefix, "-json", "link", "show"]));
+    const links = await lookInto(namespace, "ip", [...prefix, "-json", "link", "show"]);
     for (const { ifname } of links) lines.push(`link ${ifname}${where}`);
-    const disciplines = parseList(await mustRun("tc", [...prefix, "-json", "qdisc", "show"]));
+    const disciplines = await lookInto(namespace, "tc", [...prefix, "-json", "qdisc", "show"]);
     for (const { dev, kind } of disciplines) lines.push(`qdisc ${kind} on ${dev}${where}`);
   }
   return lines;
+}
+
+/** Others may take a namespace of theirs away meanwhile, or have a file that is none; the file itself is listed elsewhere. */
+async function lookInto(
+  namespace: string | undefined,
+  program: string,
+  args: readonly string[],
+): Promise<Record<string, unknown>[]> {
+  if (namespace === undefined) return parseList(await mustRun(program, args));
+  const { status, stdout } = await runCommand(program, args);
+  return status === 0 ? parseList(stdout) : [];
 }
 
 function parseList(json: string): Record<string, unknown>[] {
@@ -166,8 +180,11 @@ function fileLines(directory: string, depth: number): string[] {
 
 /** Bundles, FIFOs and runc's state directories of the instance's containers. */
 function bundleLines({ directory, tag }: InstanceAddress): string[] {
-  const tasks = "io.containerd.runtime.v2.task";
-  const places = [`state/${tasks}/${tag}`, `root/${tasks}/${tag}`, "fifo", `runc/${tag}`];
+  const rooms = ["io.containerd.runtime.v2.task", "io.containerd.sandbox.controller.v1.shim"];
+  const bundles = rooms.flatMap((room) =>
+    ["state", "root"].flatMap((tree) => [`${tree}/${room}/${tag}`, `${tree}/${room}/k8s.io`]),
+  );
+  const places = [...bundles, "fifo", `runc/${tag}`];
   return places.flatMap((place) => fileLines(join(directory, place), 1));
 }
 

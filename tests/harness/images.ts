@@ -40,13 +40,19 @@ export async function importImage(ctr: Ctr, image: Image): Promise<void> {
 }
 
 /** busybox with all its applets, `/etc/passwd` and a world-writable `/tmp`. */
-export async function busyboxImage(): Promise<Image> {
-  const description: ImageDescription = {
-    name: "localhost/busybox:latest",
-    command: ["sh"],
-    env: [PATH],
-    createdBy: "busybox-static",
-  };
+export function busyboxImage(): Promise<Image> {
+  return busyboxImageOf("localhost/busybox:latest", ["sh"]);
+}
+
+export const PAUSE_IMAGE = "localhost/pause:latest";
+
+/** What a pod's first container does until it is ended: nothing. */
+export function pauseImage(): Promise<Image> {
+  return busyboxImageOf(PAUSE_IMAGE, ["tail", "-f", "/dev/null"]);
+}
+
+async function busyboxImageOf(name: string, command: readonly string[]): Promise<Image> {
+  const description: ImageDescription = { name, command, env: [PATH], createdBy: "busybox-static" };
   const recipe = [description, createHash("sha256").update(readFileSync(BUSYBOX)).digest("hex"), "2"];
   return await cached("busybox", recipe, description, async (directory, layer) => {
     const root = join(directory, "root");

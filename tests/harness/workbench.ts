@@ -12,6 +12,7 @@ import { subject } from "./subject.ts";
 const LOG_LINES_SHOWN = 60;
 
 let containersNamed = 0;
+let benchesMade = 0;
 
 export class Workbench implements AsyncDisposable {
   readonly ctr: Ctr;
@@ -31,7 +32,7 @@ export class Workbench implements AsyncDisposable {
 
   /** Notes what is on the host now; the end of the scope demands the same. */
   static async on(instance: InstanceAddress, image: string): Promise<Workbench> {
-    const scratch = join(instance.directory, `scratch-${process.pid}-${containersNamed}`);
+    const scratch = join(instance.directory, `scratch-${process.pid}-${benchesMade++}`);
     mkdirSync(scratch);
     return new Workbench(new Ctr(instance), image, scratch, await takeHostSnapshot(instance));
   }
@@ -41,6 +42,11 @@ export class Workbench implements AsyncDisposable {
     const id = `${this.ctr.instance.tag}-${process.pid % 1000}-${containersNamed++}`;
     this.#ids.push(id);
     return id;
+  }
+
+  /** What carries this name belongs to the test too. */
+  noteId(id: string): void {
+    this.#ids.push(id);
   }
 
   /** A container of the runtime under test. */

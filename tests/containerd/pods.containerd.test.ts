@@ -1,0 +1,114 @@
+import { describe, expect } from "vitest";
+import { startContainerdOfSuite } from "../harness/containerd-of-suite.ts";
+import { POD_ADDRESS } from "../harness/cri.ts";
+import { processesOf } from "../harness/instance-processes.ts";
+import { containerdVersion, Kubelet, test } from "../harness/kubelet.ts";
+import { killProcess } from "../harness/processes.ts";
+import { Workbench } from "../harness/workbench.ts";
+
+const IDLE = "while :; do sleep 1; done";
+const BOOT_ID = "cat /proc/sys/kernel/random/boot_id";
+
+const isVersion1 = () => containerdVersion().startsWith("1.");
+const has = (handler: "paused" | "sandboxed") =>
+  handler === "paused" || !containerdVersion().startsWith("1.6.");
+
+function running(kubelet: Kubelet, program: RegExp): number {
+  return processesOf(kubelet.bench.ctr.instance.tag).filter(({ name }) => program.test(name)).length;
+}
+
+describe.each(["paused", "sandboxed"] as const)("a pod, %s", (handler) => {
+  describe.skipIf(!has(handler))("where containerd knows how", () => {
+    test("runs its containers in one machine, and restarts one of them", async ({ kubelet }) => {
+      const { cri } = kubelet;
+      const pod = await kubelet.runPod(handler, {
+        dnsConfig: { servers: ["10.0.0.53"], searches: ["shop.local"], options: ["ndots:2"] },
+        linux: { sysctls: new Map([["net.core.somaxconn", "77"]]) },
+      });
+      const status = await cri.calls.podSandboxStatus({ podSandboxId: pod.id, verbose: true });
+      expect(status.status).toMatchObject({ id: pod.id, state: 0, network: { ip: POD_ADDRESS } });
+
+      const first = await kubelet.runContainer(pod, `echo out; echo err >&2; ${IDLE}`, "first");
+      const second = await kubelet.runContainer(pod, "cat /data/none; exit 9", "second");
+      expect(await kubelet.exitOf(second)).toBe(9);
+      expect(kubelet.logOf(pod, "first", "stdout")).toEqual(["out"]);
+      expect(kubelet.logOf(pod, "first", "stderr")).toEqual(["err"]);
+      expect(running(kubelet, /^containerd-shim/)).toBe(1);
+      expect(running(kubelet, /^qemu-system/)).toBe(1);
+
+      // As a kubelet does: the next attempt beside the ended one, which goes afterwards.
+      const again = await kubelet.runContainer(pod, IDLE, "second", 1);
+      await cri.calls.removeContainer({ containerId: second });
+      const boots = await Promise.all([first, again].map((id) => cri.exec(id, BOOT_ID)));
+      expect(boots[0]?.stdout).toBe(boots[1]?.stdout);
+      expect(
+        await cri.exec(
+          again,
+          "hostname; cat /etc/resolv.conf /proc/sys/net/core/somaxconn; ps | grep -c '[e]cho out'",
+        ),
+      ).toEqual({
+        stdout: `pod-host\nsearch shop.local\nnameserver 10.0.0.53\noptions ndots:2\n77\n1\n`,
+        stderr: "",
+        status: 0,
+      });
+      expect((await cri.exec(again, "ip -4 address show eth0")).stdout).toContain(POD_ADDRESS);
+
+      await cri.calls.stopContainer({ containerId: first, timeout: 0n });
+      expect(await kubelet.exitOf(first)).toBe(137);
+      expect(await cri.exec(again, "exit 3")).toMatchObject({ status: 3 });
+      await kubelet.removePod(pod);
+      await kubelet.bench.expectClean();
+    });
+
+    test("is found again by a restarted containerd", async () => {
+      await using instance = await startContainerdOfSuite();
+      await using bench = await Workbench.on(instance.containerd.address, instance.image);
+      await using kubelet = new Kubelet(bench);
+      const pod = await kubelet.runPod(handler);
+      const id = await kubelet.runContainer(pod, IDLE);
+      const before = await kubelet.cri.exec(id, BOOT_ID);
+      await instance.containerd.restart();
+      await kubelet.reconnect(pod);
+      expect(await kubelet.cri.exec(id, BOOT_ID)).toEqual(before);
+      const next = await kubelet.runContainer(pod, "exit 4");
+      expect(await kubelet.exitOf(next)).toBe(4);
+    });
+
+    test("whose shim is killed is told as ended, and leaves nothing", async ({ kubelet }) => {
+      const pod = await kubelet.runPod(handler);
+      const id = await kubelet.runContainer(pod, IDLE);
+      const shim = processesOf(kubelet.bench.ctr.instance.tag).find(({ name }) =>
+        name.startsWith("containerd-shim"),
+      );
+      if (shim === undefined) throw new Error("the pod has no shim");
+      killProcess(shim, "SIGKILL");
+      await expect
+        .poll(
+          async () => {
+            const { status } = await kubelet.cri.calls.podSandboxStatus({
+              podSandboxId: pod.id,
+              verbose: false,
+            });
+            return status?.state;
+          },
+          { timeout: 20_000 },
+        )
+        .toBe(1);
+      await kubelet.cri.calls.stopContainer({ containerId: id, timeout: 0n });
+      await kubelet.removePod(pod);
+      await kubelet.bench.expectClean();
+    });
+  });
+});
+
+describe.skipIf(isVersion1())("ctr run --sandbox", () => {
+  test("puts a container into a pod, which outlives it", async ({ kubelet }) => {
+    const pod = await kubelet.runPod("sandboxed");
+    const member = await kubelet.runContainer(pod, IDLE);
+    const { stdout: boot } = await kubelet.cri.exec(member, BOOT_ID);
+    const { bench, ctr } = kubelet;
+    const request = bench.request(["sh", "-c", `${BOOT_ID}; exit 6`], ["--sandbox", pod.id]);
+    expect(await ctr.runContainer(request)).toMatchObject({ status: 6, stdout: boot, stderr: "" });
+    expect(await kubelet.cri.exec(member, "exit 5")).toMatchObject({ status: 5 });
+  });
+});

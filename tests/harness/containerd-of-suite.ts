@@ -1,0 +1,81 @@
+/**
+ * Runs around the tests of one version of containerd: an instance with Kubernetes' interface on, and the images of the tests.
+ *
+ * `KATA_TEST_CONTAINERD_SUITE` says which: `trixie`, `sid`, or `system` for the one in PATH.
+ */
+import type { TestProject } from "vitest/node";
+import { removeAbandonedInstances } from "./abandoned-containerd.ts";
+import {
+  CONTAINERD_SUITES,
+  type ContainerdSuite,
+  containerdPrograms,
+  containerdVersion,
+} from "./containerd-versions.ts";
+import { type CriRuntime, criConfiguration, importForKubernetes } from "./cri.ts";
+import { busyboxImage, importImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
+import { startKataContainerd } from "./kata-containerd.ts";
+import { INSTANCE_PREFIX, type PrivateContainerd } from "./private-containerd.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    containerdVersion: string;
+  }
+}
+
+export interface SuiteInstance extends AsyncDisposable {
+  readonly containerd: PrivateContainerd;
+  /** Image with busybox. */
+  readonly image: string;
+  readonly version: string;
+}
+
+/** Starts an instance of the version that the environment names, with the images of the tests. */
+export async function startContainerdOfSuite(): Promise<SuiteInstance> {
+  const suite = suiteOf(process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid");
+  const binaries = await containerdPrograms(suite);
+  const version = await containerdVersion(binaries);
+  // 1.7 asks for it to be said twice.
+  process.env.ENABLE_CRI_SANDBOXES = "1";
+  const containerd = await startKataContainerd({
+    ...(binaries === undefined ? {} : { binaries }),
+    cri: criConfiguration(runtimesOf(version), { pause: PAUSE_IMAGE, version }),
+  });
+  try {
+    const image = await busyboxImage();
+    await importImage(containerd.ctr, image);
+    for (const each of [image, await pauseImage()]) await importForKubernetes(containerd.ctr, each);
+    return {
+      containerd,
+      image: image.name,
+      version,
+      [Symbol.asyncDispose]: async () => await containerd[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await containerd[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
+  await removeAbandonedInstances(INSTANCE_PREFIX);
+  const instance = await startContainerdOfSuite();
+  project.provide("instance", instance.containerd.address);
+  project.provide("busybox", instance.image);
+  project.provide("containerdVersion", instance.version);
+  return async () => await instance[Symbol.asyncDispose]();
+}
+
+function suiteOf(text: string): ContainerdSuite {
+  const suite = CONTAINERD_SUITES.find((name) => name === text);
+  if (suite === undefined) throw new Error(`${text}: it is one of ${CONTAINERD_SUITES.join(", ")}`);
+  return suite;
+}
+
+/** Runtime handlers by name. What a version does not know is left out, and its tests are not run. */
+function runtimesOf(version: string): Record<string, CriRuntime> {
+  return {
+    paused: {},
+    ...(version.startsWith("1.6.") ? {} : { sandboxed: { sandboxer: "shim" } }),
+    ...(version.startsWith("1.") ? {} : { streamed: { sandboxer: "shim", ioType: "streaming" } }),
+  };
+}

@@ -1,0 +1,20 @@
+/** Tests of what differs between versions of containerd, on one of them: see harness/containerd-of-suite.ts. */
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const tests = dirname(fileURLToPath(import.meta.url));
+
+export default defineConfig({
+  cacheDir: join(tests, "../build/cache/vitest"),
+  test: {
+    root: tests,
+    include: ["containerd/**/*.containerd.test.ts"],
+    globalSetup: [join(tests, "harness/containerd-of-suite.ts")],
+    fileParallelism: false,
+    pool: "forks",
+    // A virtual machine without hardware support boots in seconds; a test may need several.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+  },
+});
