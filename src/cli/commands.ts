@@ -3,6 +3,7 @@ import { AZURE_COMMAND } from "./azure-command.ts";
 import { CHECK_COMMAND } from "./check-command.ts";
 import { COMPLETION_COMMAND } from "./completion-command.ts";
 import { CONFIG_COMMAND } from "./config-command.ts";
+import { DIRECT_VOLUME_COMMAND } from "./direct-volume-command.ts";
 import { DOCTOR_COMMAND } from "./doctor-command.ts";
 import { ENV_COMMAND } from "./env-command.ts";
 import { LOG_PARSER_COMMAND } from "./log-parser-command.ts";
@@ -15,6 +16,7 @@ export const COMMANDS: readonly Command[] = [
   ENV_COMMAND,
   CONFIG_COMMAND,
   LOG_PARSER_COMMAND,
+  DIRECT_VOLUME_COMMAND,
   AZURE_COMMAND,
   COMPLETION_COMMAND,
   VERSION_COMMAND,

@@ -92,6 +92,8 @@ const EXPECTED = [
   "unavailable",
   "deadline-exceeded",
   "oversized-file",
+  "invalid-data",
+  "shim-refused",
 ];
 
 runProgram(main, (error) => writeSync(2, `${PROGRAM}: fatal: ${formatError(error)}\n`));

@@ -56,8 +56,10 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
   runtime: new Set([
     "agent_name",
     "create_container_timeout",
+    "disable_guest_empty_dir",
     "disable_guest_seccomp",
     "disable_new_netns",
+    "emptydir_mode",
     "enable_debug",
     "hypervisor_name",
     "internetworking_model",

@@ -3,7 +3,7 @@
  * tests. Names and fields are the protocol's (proto/agent.proto).
  */
 import type { WireMessage } from "../oci/wire.ts";
-import type { StatsContainerResponse } from "./generated.ts";
+import type { StatsContainerResponse, VolumeStatsResponse } from "./generated.ts";
 import type { GuestInterface, GuestNeighbour, GuestRoute } from "./network/guest-network.ts";
 import type { GuestDevice, GuestStorage } from "./storage/guest-messages.ts";
 
@@ -73,6 +73,8 @@ export interface AgentClient {
   readonly updateContainer: Call<ContainerName & { readonly resources: WireMessage }>;
   readonly statsContainer: Call<ContainerName, StatsContainerResponse>;
   readonly setPolicy: Call<{ readonly policy: string }>;
+  readonly getVolumeStats: Call<{ readonly volumeGuestPath: string }, VolumeStatsResponse>;
+  readonly resizeVolume: Call<{ readonly volumeGuestPath: string; readonly size: bigint }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;
 }
 

@@ -15,8 +15,9 @@ import { NetworkNamespace } from "./network/network-namespace.ts";
 import { baseName } from "./path.ts";
 import { processStartTime } from "./process-identity.ts";
 import { removeHostCgroup } from "./resources/host-cgroup.ts";
-import { removeRunDirectories } from "./run-directories.ts";
-import { sandboxPaths } from "./sandbox-paths.ts";
+import { removeRunDirectories, removeWithParents } from "./run-directories.ts";
+import { managementDirectory, sandboxPaths } from "./sandbox-paths.ts";
+import { unclaimDirectVolumes } from "./storage/direct-volume.ts";
 
 /** A killed process whose memory is large takes this long at most, ms. */
 const KILL_DEADLINE_MS = 5000;
@@ -47,6 +48,8 @@ export async function cleanUpSandbox(id: string): Promise<void> {
     await attempt("cgroups", () => removeHostCgroup(cgroups, loop));
   }
   await attempt("run directories", () => removeRunDirectories(paths));
+  await attempt("management socket", () => removeWithParents(managementDirectory(id)));
+  await attempt("notes of volumes", () => unclaimDirectVolumes(id));
   if (failures.length > 0) {
     throw new KataError("cleanup-failed", {
       operation: "clean up sandbox",

@@ -5,4 +5,5 @@ export {
   type BlkioStatsEntry,
   type StatsContainerResponse,
 } from "../../build/generated/agent.ts";
+export { type VolumeStatsResponse, VolumeUsageUnit as VolumeUnit } from "../../build/generated/csi.ts";
 export { type HealthClient, healthClient } from "../../build/generated/health.ts";

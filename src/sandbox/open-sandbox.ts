@@ -23,6 +23,7 @@ import { sandboxPaths } from "./sandbox-paths.ts";
 import { sandboxSettings } from "./settings.ts";
 import { startMachine } from "./start/start-machine.ts";
 import { giveBack } from "./start/start-parts.ts";
+import { PodVolumes } from "./storage/pod-volumes.ts";
 import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import type { Sandbox, SandboxRequest } from "./types.ts";
 
@@ -59,6 +60,8 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     const started = await startMachine({ request, settings, paths, size, network, record, cgroups }, undo);
     const { machine, agent, share, fileServerEnded, kind } = started;
     logger.info("sandbox is running", { machine: kind, ms: Math.round(loop.now() - began) });
+    const volumes = new PodVolumes(id);
+    undo.add("notes of volumes", () => volumes.releaseAll());
     return new PodSandbox({
       id,
       machine,
@@ -66,6 +69,8 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       storage: {
         share,
         disks: new SandboxDisks(machine, settings.disks, logger),
+        volumes,
+        emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,
         logger,
       },

@@ -40,7 +40,7 @@ export function removeRunDirectories(paths: SandboxPaths): void {
 }
 
 /** Removes `path` and, while they are empty, the directories above it, up to /run. */
-function removeWithParents(path: string): void {
+export function removeWithParents(path: string): void {
   removeTree(path);
   for (let parent = parentOf(path); parent !== "/run" && parent !== ""; parent = parentOf(parent)) {
     try {

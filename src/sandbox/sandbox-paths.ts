@@ -48,6 +48,20 @@ export function sandboxPaths(id: string): SandboxPaths {
   };
 }
 
+/** Directory of what tools of upstream's look for. */
+const SANDBOXES = "/run/vc/sbs";
+
+/** Directory of sandbox `id` that its management socket is in. */
+export function managementDirectory(id: string): string {
+  checkId(id);
+  return `${SANDBOXES}/${id}`;
+}
+
+/** The management socket of the shim that serves sandbox `id`; upstream's path. */
+export function shimMonitorSocket(id: string): string {
+  return `${managementDirectory(id)}/shim-monitor.sock`;
+}
+
 /** Refuses an id of a sandbox or container that is no plain name. */
 export function checkId(id: string): void {
   if (id.length <= MAX_ID_LENGTH && /^[A-Za-z0-9][\w.-]*$/.test(id)) return;

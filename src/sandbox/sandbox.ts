@@ -21,6 +21,8 @@ import { firstEnd } from "./sandbox-end.ts";
 import { checkId } from "./sandbox-paths.ts";
 import { containerStatistics } from "./statistics.ts";
 import { ContainerMounts, type PodStorage } from "./storage/container-mounts.ts";
+import { grownDiskBytes } from "./storage/disk-volume.ts";
+import { volumeStatistics } from "./storage/volume-statistics.ts";
 import type {
   ContainerRequest,
   ContainerStatistics,
@@ -30,6 +32,7 @@ import type {
   ProcessAddress,
   Sandbox,
   SandboxExit,
+  VolumeStatistics,
 } from "./types.ts";
 
 export interface SandboxParts {
@@ -246,6 +249,25 @@ export class PodSandbox implements Sandbox {
 
   async setPolicy(policy: string): Promise<void> {
     await this.#call("set policy", () => this.#calls.setPolicy({ policy }, CALL));
+  }
+
+  async volumeStats(path: string): Promise<VolumeStatistics> {
+    const { guestPath } = this.#parts.storage.volumes.find(path);
+    return volumeStatistics(
+      await this.#call("read volume statistics", () =>
+        this.#calls.getVolumeStats({ volumeGuestPath: guestPath }, CALL),
+      ),
+    );
+  }
+
+  async resizeVolume(path: string, bytes: bigint): Promise<void> {
+    const { volumes, disks } = this.#parts.storage;
+    const volume = volumes.find(path);
+    const size = grownDiskBytes(volume.device, bytes);
+    await this.#call("resize volume", async () => {
+      await disks.resize(volume.diskId, size);
+      await this.#calls.resizeVolume({ volumeGuestPath: volume.guestPath, size: bytes }, CALL);
+    });
   }
 
   async nextOutOfMemory(): Promise<string> {

@@ -6,6 +6,7 @@ import { exists } from "../sys/files.ts";
 import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
 import { decodePolicy } from "./owner-data.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
+import type { EmptyDirMode } from "./storage/volumes.ts";
 
 export interface SandboxSettings {
   readonly machine: {
@@ -40,6 +41,7 @@ export interface SandboxSettings {
     /** Directory of the saved machines. */
     readonly path: string;
   };
+  readonly emptyDirs: EmptyDirMode;
   readonly vhostNet: boolean;
   readonly network: "tcfilter" | "none";
   readonly disableNewNetworkNamespace: boolean;
@@ -102,6 +104,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     disks: diskTuning(hypervisor),
     blockRootfs: !hypervisor.disable_block_device_use,
     template: { enabled: factory.enable_template, path: factory.template_path },
+    emptyDirs: emptyDirMode(runtime),
     vhostNet: !hypervisor.disable_vhost_net,
     network: model,
     disableNewNetworkNamespace: runtime.disable_new_netns,
@@ -129,6 +132,13 @@ function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   if (hypervisor.kernel_verity_params !== "") {
     throw unsupported("kernel_verity_params", hypervisor.kernel_verity_params, "an empty text");
   }
+}
+
+function emptyDirMode(runtime: Configuration["runtime"]): EmptyDirMode {
+  const mode = runtime.emptydir_mode;
+  if (mode === "block-encrypted") throw unsupported("emptydir_mode", mode, "shared-fs and block-plain");
+  if (mode === "block-plain") return mode;
+  return runtime.disable_guest_empty_dir ? "shared-fs" : "guest";
 }
 
 function ioOf(name: string): DiskTuning["io"] {

@@ -103,12 +103,27 @@ export interface Sandbox {
 
   /** Gives the agent another policy, if the one in force lets it. @param policy Rego. */
   setPolicy(policy: string): Promise<void>;
+  /** How full a volume of the pod is. @param path of the volume or its device on the host. @throws KataError `not-found`. */
+  volumeStats(path: string): Promise<VolumeStatistics>;
+  /** Lets a volume's file system grow to `bytes`, after its device has. @throws KataError `out-of-range` if that is smaller. */
+  resizeVolume(path: string, bytes: bigint): Promise<void>;
 
   /** Waits for the next out-of-memory kill; the id of the container it happened in. */
   nextOutOfMemory(): Promise<string>;
 
   /** Ends the virtual machine and gives back everything on the host, in reverse order. Any number of calls. */
   stop(): Promise<void>;
+}
+
+/** Source: Container Storage Interface, NodeGetVolumeStatsResponse. */
+export interface VolumeStatistics {
+  readonly usage: readonly {
+    readonly unit: "bytes" | "inodes";
+    readonly total: bigint;
+    readonly available: bigint;
+    readonly used: bigint;
+  }[];
+  readonly condition: { readonly abnormal: boolean; readonly message: string };
 }
 
 /** One reading of a container's counters; what the guest's kernel does not count is undefined. */

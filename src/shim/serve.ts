@@ -5,6 +5,7 @@ import { applyAnnotations } from "../config/index.ts";
 import { describeError, hasCode, hasErrno, KataError } from "../kata-error.ts";
 import { loadConfiguration } from "../sandbox/load-configuration.ts";
 import { openSandbox } from "../sandbox/open-sandbox.ts";
+import type { Sandbox } from "../sandbox/types.ts";
 import { withDeadline } from "../sys/clock.ts";
 import { FileDescriptor } from "../sys/descriptor.ts";
 import { loop } from "../sys/event-loop.ts";
@@ -32,6 +33,7 @@ import { eventDelivery } from "./events/deliver-event.ts";
 import { EventQueue } from "./events/event-queue.ts";
 import { encodeMetricsV1, encodeMetricsV2, sandboxService } from "./generated.ts";
 import { CONFIGURATION_VARIABLE, LISTENING_FD } from "./launch-server.ts";
+import { serveManagement } from "./management/management-server.ts";
 import { hostCgroupVersion } from "./metrics/cgroup-mode.ts";
 import { METRICS_V1_TYPE, metricsV1 } from "./metrics/metrics-v1.ts";
 import { METRICS_V2_TYPE, metricsV2 } from "./metrics/metrics-v2.ts";
@@ -134,7 +136,11 @@ function listeningSocket(): FileDescriptor {
 
 function podParts(namespace: string, events: EventQueue, logger: Logger): PodParts {
   return {
-    openSandbox,
+    openSandbox: async (request) => {
+      const sandbox = await openSandbox(request);
+      await offerManagement(sandbox, logger);
+      return sandbox;
+    },
     openStreams: (sandbox, process, paths) =>
       ProcessStdio.open(sandbox, process, paths, { namespace, clock: loop, logger }),
     readSpec,
@@ -153,6 +159,16 @@ function podParts(namespace: string, events: EventQueue, logger: Logger): PodPar
     wallClock: wallClockMs,
     logger,
   };
+}
+
+/** For as long as the sandbox lives. A pod runs all the same where nobody can be offered this. */
+async function offerManagement(sandbox: Sandbox, logger: Logger): Promise<void> {
+  try {
+    const server = await serveManagement(sandbox, loop, logger);
+    void sandbox.exited.then(() => server.close());
+  } catch (error) {
+    logger.warn("no management socket", { error: describeError(error) });
+  }
 }
 
 /** Go's names of the machines that {@link uname} tells of, where they differ. */

@@ -5,7 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -223,6 +225,43 @@ describe("capabilities, devices and cgroups", () => {
 
 describe("storages and copied files", () => {
   const SHARED = "/run/kata-containers/shared/containers";
+
+  test("a part of a volume is looked for in the volume alone, whatever links are in it (CVE-2021-25741)", async () => {
+    const volume = join(outside, "volume");
+    mkdirSync(join(volume, "real"), { recursive: true, mode: 0o777 });
+    chmodSync(volume, 0o777);
+    symlinkSync("/etc", join(volume, "absolute"));
+    symlinkSync("../../..", join(volume, "relative"));
+    writeFileSync(join(volume, "real/file"), "inside\n");
+    const part = (path: string, index: number) => ({
+      driver: "bind",
+      source: volume,
+      fstype: "bind",
+      options: ["bind", `X-kata.sub-path=${path}`],
+      mountPoint: join(outside, `part${index}`),
+    });
+    const show = async (path: string, index: number) => {
+      const storage = part(path, index);
+      const spec = withMounts(sh("ls -a /part; stat -c %a /part"), {
+        destination: "/part",
+        source: storage.mountPoint,
+        options: ["rbind"],
+      });
+      await using container = await agent.create(spec, undefined, { storages: [storage] });
+      await container.start();
+      return (await container.result()).stdout.split("\n").filter((line) => !/^\.*$/.test(line));
+    };
+    expect(await show("real", 1)).toEqual(["file", "755"]);
+    // What is missing is made, as the volume itself is.
+    expect(await show("new/deep", 2)).toEqual(["777"]);
+    // Below the volume these lead to nothing, or to the volume itself.
+    expect(await show("relative", 3)).toEqual(["absolute", "new", "real", "relative", "777"]);
+    for (const path of ["absolute", "absolute/made"]) {
+      await expect(show(path, 4)).rejects.toThrow(/E(NOTDIR|LOOP|XDEV)/);
+    }
+    await expect(show("../x", 5)).rejects.toMatchObject({ code: "invalid-argument" });
+    expect(existsSync("/etc/made")).toBe(false);
+  });
 
   test("unmounting follows no link that has taken a mount point's place (CVE-2020-2024)", async () => {
     const directory = join(outside, "mounts");

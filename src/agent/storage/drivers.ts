@@ -1,6 +1,6 @@
 /** The kinds of storage that the agent can provide: one entry a driver. Source: upstream's agent protocol. */
 import { hasErrno, KataError } from "../../kata-error.ts";
-import { chmod, mkdirAll } from "../../sys/files.ts";
+import { chmod, mkdirAll, stat, statIfExists } from "../../sys/files.ts";
 import { awaitDevice } from "../device/await-device.ts";
 import { namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
 import { findDisk } from "./find-disk.ts";
@@ -14,6 +14,7 @@ import {
   type Storage,
   type StorageDriver,
 } from "./storage.ts";
+import { bindSubPath } from "./sub-path.ts";
 import { watchableBind } from "./watchable-bind.ts";
 
 /** A driver that mounts the disk which `node` finds. */
@@ -29,8 +30,26 @@ function disk(node: (source: string, timeoutMs: number) => Promise<string>): Sto
         });
       }
     }
-    return mountStorage(storage, await node(storage.source, hotplugTimeoutMs));
+    const undo = mountStorage(storage, await node(storage.source, hotplugTimeoutMs));
+    const mode = optionValue(storage.driverOptions, "root-mode");
+    if (mode !== undefined) setMode(storage.mountPoint, mode, undo);
+    return undo;
   };
+}
+
+/** Sets the permissions of a new file system's root directory. */
+function setMode(path: string, mode: string, undo: () => void): void {
+  try {
+    chmod(path, octal("root-mode", mode));
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}
+
+function octal(name: string, text: string): number {
+  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);
+  throw new KataError("invalid-argument", { operation: "provide storage", object: `${name}=${text}` });
 }
 
 /** A driver that mounts what the storage names, as it is. */
@@ -69,12 +88,11 @@ const ephemeral: StorageDriver = async (storage) => {
 const local: StorageDriver = async (storage) => {
   checkMountPoint(storage.mountPoint);
   const mode = optionValue(storage.options, "mode");
-  if (mode !== undefined && !/^[0-7]{1,4}$/.test(mode)) {
-    throw new KataError("invalid-argument", { operation: "make local storage", object: `mode=${mode}` });
-  }
+  const permissions = mode === undefined ? undefined : octal("mode", mode);
+  const isNew = statIfExists(storage.mountPoint) === undefined;
   mkdirAll(storage.mountPoint);
-  // mkdir's mode is subject to the umask.
-  if (mode !== undefined) chmod(storage.mountPoint, Number.parseInt(mode, 8));
+  // mkdir's mode is subject to the umask; what the pod's containers have made of it since stays.
+  if (permissions !== undefined && isNew) chmod(storage.mountPoint, permissions);
   const gid = groupOption(storage);
   if (gid !== undefined) giveToGroup(storage.mountPoint, gid);
   // It is below the sandbox's own directory and goes with it.
@@ -93,7 +111,8 @@ const overlay: StorageDriver = async (storage) => {
 
 export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
   "9p": plain,
-  bind: async (storage) => mountStorage({ ...storage, fstype: "bind" }, storage.source),
+  bind: async (storage) =>
+    bindSubPath(storage) ?? mountStorage({ ...storage, fstype: "bind" }, storage.source),
   blk: disk(findDisk),
   ephemeral,
   [MULTI_LAYER_DRIVER]: multiLayer,
@@ -113,8 +132,8 @@ function groupOption(storage: Storage): number | undefined {
   throw new KataError("invalid-argument", { operation: "provide storage", object: `fsgid=${text}` });
 }
 
-/** New entries get the group, too. */
+/** The group may do everything, and new entries get it, too. */
 function giveToGroup(path: string, gid: number): void {
   chgrp(path, gid);
-  chmod(path, 0o2775);
+  chmod(path, (stat(path).mode & 0o7777) | 0o2770);
 }

@@ -3,10 +3,17 @@ import { KataError } from "../../kata-error.ts";
 import { AT_FDCWD } from "../../sys/files.ts";
 import { kernel } from "../../sys/kernel.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
-import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
+import { SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import { STORAGE_DRIVERS } from "./drivers.ts";
 import type { Storage, StorageContext, StorageDriver } from "./storage.ts";
 import { applyVolumeGroup } from "./volume-group.ts";
+
+/** Memory that is the pod's: a container that starts again finds in it what was there. */
+const OF_POD = `${SANDBOX_DIRECTORY}/ephemeral/`;
+
+function isOfPod(mountPoint: string): boolean {
+  return mountPoint.startsWith(OF_POD);
+}
 
 interface Provided {
   users: number;
@@ -72,7 +79,7 @@ export class StorageRegistry {
   /** One user less; the last one's going unmounts it. An unknown mount point is nobody's. */
   async release(mountPoint: string): Promise<void> {
     const provided = this.#provided.get(mountPoint);
-    if (provided === undefined || --provided.users > 0) return;
+    if (provided === undefined || --provided.users > 0 || isOfPod(mountPoint)) return;
     this.#provided.delete(mountPoint);
     (await provided.ready)();
   }

@@ -120,7 +120,8 @@ function mountByPath({ mountPoint, options }: Storage, type: string, source: str
   return () => unmount(mountPoint);
 }
 
-function makeMountPoint(path: string, directory: boolean): void {
+/** Makes what a file or directory is mounted on, where nothing is. */
+export function makeMountPoint(path: string, directory: boolean): void {
   if (statIfExists(path) !== undefined) return;
   if (directory) {
     mkdirAll(path);

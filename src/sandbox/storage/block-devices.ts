@@ -147,13 +147,13 @@ function isReadOnly(path: string): boolean {
 }
 
 /** Source: open(2), "O_EXCL … on block devices": EBUSY if it is mounted, swap, or part of a larger device. */
-function requireUnused(path: string): void {
+export function requireUnused(path: string): void {
   try {
     open(path, O_RDONLY | O_EXCL | O_NONBLOCK).close();
   } catch (error) {
     if (!hasErrno(error, "EBUSY")) throw error;
     throw new KataError("failed-precondition", {
-      operation: "give block device to container",
+      operation: "use block device",
       object: path,
       errno: error.errno,
       hint: "the host has it mounted or in use; unmount it there, or give it read-only",

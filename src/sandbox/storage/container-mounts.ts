@@ -8,7 +8,6 @@ import type { Mount, Spec } from "../../oci/types.ts";
 import { AT_FDCWD } from "../../sys/files.ts";
 import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { Rollback } from "../../sys/rollback.ts";
-import { baseName } from "../path.ts";
 import { checkId } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
 import {
@@ -24,20 +23,16 @@ import { hardenTree } from "./host-side-flags.ts";
 import { hostView } from "./host-view.ts";
 import { type PlannedMount, planMount } from "./plan-mounts.ts";
 import { rootfsName, shareRootfs } from "./rootfs.ts";
-import type { SandboxDisks } from "./sandbox-disks.ts";
 import type { SharedDirectory } from "./shared-directory.ts";
+import { provideVolume, storageName, type VolumeContext, watchedCopy } from "./volumes.ts";
 
 /** What the containers of a pod get their storage from. */
-export interface PodStorage {
+export interface PodStorage extends VolumeContext {
   readonly share: SharedDirectory;
-  readonly disks: SandboxDisks;
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
   readonly logger: Logger;
 }
-
-/** Characters of a source's own name that its name in the shared directory keeps: names are for people. */
-const KEPT_NAME = 32;
 
 export class ContainerMounts {
   /** What the guest mounts before the container. */
@@ -69,11 +64,8 @@ export class ContainerMounts {
       for (const [index, plan] of planned.entries()) {
         if (plan.kind === "guest") mounts.push(plan.mount);
         else if (plan.kind === "shared") {
-          if (plan.warning !== undefined) pod.logger.warn(plan.warning, { container: request.id });
-          const name = `${request.id}-${index}-${plainName(plan.source)}`;
-          const source = shareSource(pod.share, plan, name);
-          undo.add(name, () => pod.share.remove(name));
-          mounts.push({ ...plan.mount, source });
+          const name = storageName(request.id, index, plan.source);
+          mounts.push(await provideShared(pod, plan, name, parts, undo));
         } else {
           const block = boundBlockDevice(plan.source, plan.mount.destination, plan.readOnly);
           await giveBlockDevice(pod, block, parts, undo);
@@ -143,6 +135,28 @@ async function plugInRootfs(
   return { driver: "blk", source: disk.pciPath, fstype: filesystem, options, mountPoint };
 }
 
+/** @returns the mount as the guest makes it. */
+async function provideShared(
+  pod: PodStorage,
+  plan: Extract<PlannedMount, { kind: "shared" }>,
+  name: string,
+  { storages }: Collected,
+  undo: Rollback,
+): Promise<Mount> {
+  const volume = await provideVolume(pod, plan.mount, name, undo);
+  if (volume !== undefined) {
+    storages.push(...volume.storages);
+    return volume.mount;
+  }
+  if (plan.warning !== undefined) pod.logger.warn(plan.warning, { mount: plan.mount.destination });
+  const source = shareSource(pod.share, plan, name);
+  undo.add(name, () => pod.share.remove(name));
+  const copy = watchedCopy(plan.source, source, name);
+  if (copy === undefined) return { ...plan.mount, source };
+  storages.push(copy);
+  return { ...plan.mount, source: copy.mountPoint };
+}
+
 function shareSource(
   share: SharedDirectory,
   plan: Extract<PlannedMount, { kind: "shared" }>,
@@ -151,12 +165,4 @@ function shareSource(
   using tree = openTree(AT_FDCWD, plan.source, OPEN_TREE_CLONE | (plan.recursive ? AT_RECURSIVE : 0));
   hardenTree(tree, plan.readOnly);
   return share.place(tree, name);
-}
-
-function plainName(path: string): string {
-  return (
-    baseName(path)
-      .replace(/[^\w.-]/g, "_")
-      .slice(0, KEPT_NAME) || "root"
-  );
 }

@@ -2,6 +2,7 @@
 import { KataError } from "../../kata-error.ts";
 import type { DiskDevice } from "../hypervisor/types.ts";
 import type { PodStorage } from "../storage/container-mounts.ts";
+import { PodVolumes } from "../storage/pod-volumes.ts";
 import { type DiskMachine, SandboxDisks } from "../storage/sandbox-disks.ts";
 import type { SharedDirectory } from "../storage/shared-directory.ts";
 import type { Logger } from "../types.ts";
@@ -60,5 +61,12 @@ export function podStorage(
   logger: Logger,
   machine: DiskMachine = new FakeDiskMachine("", false),
 ): PodStorage {
-  return { share, disks: new SandboxDisks(machine, TUNING, logger), blockRootfs: true, logger };
+  return {
+    share,
+    disks: new SandboxDisks(machine, TUNING, logger),
+    volumes: new PodVolumes("pod1", `${share.paths.run}/direct-volumes`),
+    emptyDirs: "shared-fs",
+    blockRootfs: true,
+    logger,
+  };
 }

@@ -7,6 +7,7 @@ import type {
   ProcessAddress,
   Sandbox,
   SandboxExit,
+  VolumeStatistics,
 } from "../../sandbox/types.ts";
 
 const STATISTICS: ContainerStatistics = {
@@ -154,6 +155,21 @@ export class FakeSandbox implements Sandbox {
 
   async setPolicy(policy: string): Promise<void> {
     this.#ask("set policy", policy);
+  }
+
+  async volumeStats(path: string): Promise<VolumeStatistics> {
+    this.#ask("volume-stats", path);
+    return {
+      usage: [
+        { unit: "bytes", total: 1000n, available: 600n, used: 400n },
+        { unit: "inodes", total: 10n, available: 7n, used: 3n },
+      ],
+      condition: { abnormal: false, message: "OK" },
+    };
+  }
+
+  async resizeVolume(path: string, bytes: bigint): Promise<void> {
+    this.#ask("resize-volume", `${path} ${bytes}`);
   }
 
   nextOutOfMemory(): Promise<string> {

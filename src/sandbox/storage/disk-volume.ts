@@ -1,0 +1,77 @@
+/** A volume that is a disk with a file system, which the guest mounts. */
+import { KataError } from "../../kata-error.ts";
+import { base64Url } from "../../sys/base64.ts";
+import { readTextFile, S_IFBLK, S_IFMT, S_IFREG, stat, statIfExists } from "../../sys/files.ts";
+import type { Rollback } from "../../sys/rollback.ts";
+import { requireUnused } from "./block-devices.ts";
+import type { DirectVolume } from "./direct-volume.ts";
+import { hasFilesystem, makeFilesystem } from "./filesystem-image.ts";
+import { GUEST_DISKS, type GuestStorage } from "./guest-messages.ts";
+import type { VolumeContext } from "./volumes.ts";
+
+/** Permissions for the root of a new file system, which mkfs does not set. */
+const ROOT_MODE = "root-mode=";
+
+export interface DiskVolume extends DirectVolume {
+  /** The volume's path on the host. */
+  readonly path: string;
+  /** Whether it is written down as a direct volume. */
+  readonly isDirect: boolean;
+  /** Permissions of its root directory, if it is given a file system. */
+  readonly rootMode?: number;
+}
+
+/** Plugs the disk in, or shares it with the pod's other containers. */
+export async function diskVolume(
+  { disks, volumes }: VolumeContext,
+  volume: DiskVolume,
+  undo: Rollback,
+): Promise<GuestStorage> {
+  const { path, device, filesystem, options, group } = volume;
+  const kind = (statIfExists(device)?.mode ?? 0) & S_IFMT;
+  if (kind !== S_IFBLK && kind !== S_IFREG) {
+    throw new KataError("not-found", {
+      operation: "provide volume",
+      object: `${device} of ${path}`,
+      hint: "its device is a block device or a file on the host",
+    });
+  }
+  if (kind === S_IFBLK) requireUnused(device);
+  const isNew = volume.createFilesystem && !hasFilesystem(device);
+  if (isNew) await makeFilesystem(device, filesystem);
+  const readOnly = options.includes("ro");
+  const disk = await disks.attach({ path: device, readOnly });
+  undo.add(`disk of volume ${path}`, () => disk.release());
+  const guestPath = `${GUEST_DISKS}/${base64Url(disk.pciPath)}`;
+  undo.add(`volume ${path}`, volumes.add({ path, device, guestPath, diskId: disk.id }, volume.isDirect));
+  return {
+    driver: "blk",
+    driverOptions:
+      isNew && volume.rootMode !== undefined ? [`${ROOT_MODE}${volume.rootMode.toString(8)}`] : [],
+    source: disk.pciPath,
+    fstype: filesystem,
+    options,
+    mountPoint: guestPath,
+    ...(group === undefined
+      ? {}
+      : { fsGroup: { groupId: group.gid, groupChangePolicy: group.onRootMismatch ? 1 : 0 } }),
+  };
+}
+
+/** Bytes of a disk that has grown to `wanted`. @throws KataError `out-of-range` if it has not. */
+export function grownDiskBytes(path: string, wanted: bigint): bigint {
+  const bytes = diskBytes(path);
+  if (wanted > 0n && wanted <= bytes) return bytes;
+  throw new KataError("out-of-range", {
+    operation: "resize volume",
+    object: `${path} of ${bytes} bytes to ${wanted}`,
+    hint: "the size is at least 1, and the device has to be made larger first",
+  });
+}
+
+/** Bytes that a file or block device of the host has. Sizes in sysfs are in sectors of 512 bytes. */
+function diskBytes(path: string): bigint {
+  const { mode, size, deviceMajor, deviceMinor } = stat(path);
+  if ((mode & S_IFMT) !== S_IFBLK) return BigInt(size);
+  return BigInt(readTextFile(`/sys/dev/block/${deviceMajor}:${deviceMinor}/size`).trim()) * 512n;
+}

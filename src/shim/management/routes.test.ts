@@ -1,0 +1,80 @@
+import { describe, expect, test } from "vitest";
+import { KataError } from "../../kata-error.ts";
+import type { HttpRequest } from "../../rpc/http/http-message.ts";
+import { FakeSandbox } from "../testing/fake-sandbox.ts";
+import { answer, failureAnswer } from "./routes.ts";
+
+const request = (
+  method: string,
+  path: string,
+  query: Record<string, string> = {},
+  body = "",
+): HttpRequest => ({
+  method,
+  path,
+  query: new Map(Object.entries(query)),
+  body: new TextEncoder().encode(body),
+});
+
+async function ask(sandbox: FakeSandbox, asked: HttpRequest) {
+  const { status, body } = await answer(sandbox, asked);
+  return { status, body: new TextDecoder().decode(body) };
+}
+
+describe("the management interface", () => {
+  test.each(["GET", "POST"])(
+    "tells a volume's statistics for %s, as upstream's runtime writes them",
+    async (method) => {
+      const sandbox = new FakeSandbox("pod1");
+      expect(await ask(sandbox, request(method, "/direct-volume/stats", { path: "/v" }))).toEqual({
+        status: 200,
+        body: '{"usage":[{"available":600,"total":1000,"used":400,"unit":1},{"available":7,"total":10,"used":3,"unit":2}],"volume_condition":{"abnormal":false,"message":"OK"}}',
+      });
+      expect(sandbox.asked).toEqual(["volume-stats /v"]);
+    },
+  );
+
+  test.each(['{"VolumePath":"/v","Size":4096}', '{"volume_guest_path":"/v","size":4096}'])(
+    "resizes a volume for %s",
+    async (body) => {
+      const sandbox = new FakeSandbox("pod1");
+      expect(await ask(sandbox, request("POST", "/direct-volume/resize", {}, body))).toEqual({
+        status: 200,
+        body: "",
+      });
+      expect(sandbox.asked).toEqual(["resize-volume /v 4096"]);
+    },
+  );
+
+  test.each([
+    "",
+    "[]",
+    "{}",
+    '{"VolumePath":"/v"}',
+    '{"VolumePath":"/v","Size":-1}',
+    '{"VolumePath":"","Size":1}',
+  ])("refuses to resize for %j", async (body) => {
+    const sandbox = new FakeSandbox("pod1");
+    await expect(ask(sandbox, request("POST", "/direct-volume/resize", {}, body))).rejects.toMatchObject({
+      code: "invalid-argument",
+    });
+    expect(sandbox.asked).toEqual([]);
+  });
+
+  test.each([
+    [request("GET", "/nothing"), 404],
+    [request("GET", "/direct-volume/resize"), 405],
+    [request("GET", "/direct-volume/stats"), 400],
+  ])("answers %j with %i", async (asked, status) => {
+    expect((await ask(new FakeSandbox("pod1"), asked)).status).toBe(status);
+  });
+
+  test.each([
+    [new KataError("not-found", { operation: "find volume", object: "/v" }), 404, "find volume: /v\n"],
+    [new KataError("unavailable", { operation: "call", object: "guest" }), 503, "call: guest\n"],
+    [new TypeError("secret"), 500, "internal error, see the shim's log\n"],
+  ])("tells of %s", (error, status, body) => {
+    const answered = failureAnswer(error);
+    expect([answered.status, new TextDecoder().decode(answered.body)]).toEqual([status, body]);
+  });
+});
