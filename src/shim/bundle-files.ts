@@ -41,6 +41,23 @@ function claimPath(bundle: string): string {
   return `${bundle}/kata-sandbox`;
 }
 
+/** Notes that hooks of the container have run, so that those for its end have to. @returns takes the note back. */
+export function noteHooks(bundle: string): () => void {
+  replaceFile(hooksPath(bundle), "");
+  return () => {
+    unlinkIfExists(hooksPath(bundle));
+  };
+}
+
+/** Whether hooks for the end of the container are still to run. */
+export function owesHooks(bundle: string): boolean {
+  return readTextFileIfExists(hooksPath(bundle)) !== undefined;
+}
+
+function hooksPath(bundle: string): string {
+  return `${bundle}/kata-hooks`;
+}
+
 /** What CRI-O looks for after a container has ended. */
 export function writeOutOfMemory(bundle: string): void {
   replaceFile(`${bundle}/oom`, "");

@@ -6,6 +6,7 @@
 import { describeError, hasCode, hasErrno, KataError } from "../kata-error.ts";
 import { TtrpcClient } from "../rpc/client.ts";
 import { cleanUpSandbox } from "../sandbox/clean-up.ts";
+import { runHostHooks } from "../sandbox/hooks/host-hooks.ts";
 import { withDeadline } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
 import { readTextFile, unlinkIfExists } from "../sys/files.ts";
@@ -14,9 +15,11 @@ import { writeSync } from "../sys/program.ts";
 import { connect } from "../sys/socket.ts";
 import { wallClockMs } from "../sys/time.ts";
 import type { ShimArguments } from "./arguments.ts";
-import { hasClaimedSandbox, readAddress, readShimPid } from "./bundle-files.ts";
+import { hasClaimedSandbox, owesHooks, readAddress, readShimPid } from "./bundle-files.ts";
 import { type BundleRole, bundleRole } from "./bundle-role.ts";
+import { runLastHooks } from "./container-hooks.ts";
 import { encodeDeleteResponse, taskClient } from "./generated.ts";
+import { readSpec } from "./read-spec.ts";
 import { shimSocketPath } from "./socket-path.ts";
 import { timestampOf } from "./timestamp.ts";
 
@@ -39,6 +42,7 @@ export async function deleteShim(args: ShimArguments): Promise<Uint8Array> {
   const bundle = args.bundle || getcwd();
   // What a member has on the host is its sandbox's, which has a clean-up of its own.
   const socket = socketOf(bundle, args);
+  await runOwedHooks(bundle, socket, args.id);
   const shim = await shimState(roleOf(bundle), socket, args.id);
   if (shim !== "others") {
     await endShim(bundle, args, shim === "silent" ? SHIM_END_MS : 0);
@@ -46,6 +50,33 @@ export async function deleteShim(args: ShimArguments): Promise<Uint8Array> {
     unlinkIfExists(socket);
   }
   return encodeDeleteResponse({ exitStatus: EXIT_STATUS, exitedAt: timestampOf(wallClockMs()) });
+}
+
+/** What a shim that has crashed could not run any more. Where it lives on with the container, the hooks are its own to run. */
+async function runOwedHooks(bundle: string, socket: string, id: string): Promise<void> {
+  if (!owesHooks(bundle) || (await knows(socket, id))) return;
+  const warn = (message: string, fields?: object) =>
+    writeSync(2, `${message} ${JSON.stringify(fields ?? {})}\n`);
+  const logger = { debug: warn, info: warn, warn, error: warn };
+  try {
+    const subject = { id, bundle, spec: readSpec(bundle) };
+    await runLastHooks({ runHooks: (run) => runHostHooks({ ...run, clock: loop }), logger }, subject);
+  } catch (error) {
+    warn("hooks were not run", { error: describeError(error) });
+  }
+}
+
+/** Whether a shim answers there that has the container. */
+async function knows(socket: string, id: string): Promise<boolean> {
+  try {
+    const what = { operation: "ask shim", object: socket };
+    using stream = await withDeadline(loop, ANSWER_MS, what, connect({ kind: "unix", path: socket }));
+    await taskClient(new TtrpcClient(stream)).state({ id }, { timeoutMs: ANSWER_MS });
+    return true;
+  } catch (error) {
+    if (error instanceof KataError) return false;
+    throw error;
+  }
 }
 
 /** The role, as far as the bundle still tells it. One that is half made or half removed may have been anything. */

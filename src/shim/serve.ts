@@ -3,6 +3,7 @@
  */
 import { applyAnnotations } from "../config/index.ts";
 import { describeError, hasCode, hasErrno, KataError } from "../kata-error.ts";
+import { runHostHooks } from "../sandbox/hooks/host-hooks.ts";
 import { loadConfiguration } from "../sandbox/load-configuration.ts";
 import { openSandbox } from "../sandbox/open-sandbox.ts";
 import type { Sandbox } from "../sandbox/types.ts";
@@ -26,7 +27,7 @@ import {
 import { environment } from "../sys/program.ts";
 import { wallClockMs } from "../sys/time.ts";
 import type { ShimArguments } from "./arguments.ts";
-import { claimSandbox, readAddress, writeOutOfMemory } from "./bundle-files.ts";
+import { claimSandbox, noteHooks, readAddress, writeOutOfMemory } from "./bundle-files.ts";
 import { Connections } from "./connections.ts";
 import { raiseDescriptorLimit } from "./descriptor-limit.ts";
 import { eventDelivery } from "./events/deliver-event.ts";
@@ -153,6 +154,8 @@ function podParts(namespace: string, events: EventQueue, logger: Logger): PodPar
       return configuration;
     },
     claimSandbox,
+    runHooks: (run) => runHostHooks({ ...run, clock: loop }),
+    noteHooks,
     noteOutOfMemory: writeOutOfMemory,
     events,
     clock: loop,

@@ -5,6 +5,7 @@
  * process has ended; what is left of it stays until it is removed.
  */
 import { KataError } from "../../kata-error.ts";
+import { hooksDeadlineMs } from "../../oci/hooks.ts";
 import type { Spec } from "../../oci/types.ts";
 import { withDeadline } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
@@ -13,7 +14,6 @@ import type { Rollback } from "../../sys/rollback.ts";
 import type { ChildChannel } from "./child-channel.ts";
 import type { ContainerCgroup } from "./container-cgroup.ts";
 import type { ContainerProcess } from "./container-process.ts";
-import { hooksDeadlineMs } from "./hooks.ts";
 import { handlesSignal } from "./signal-handlers.ts";
 
 export type ContainerState = "created" | "running" | "paused" | "stopped";

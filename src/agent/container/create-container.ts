@@ -1,5 +1,6 @@
 /** Creating a container: from its spec to a first process that waits for its start. Every step is undone if a later one fails. */
 import { describeError, KataError } from "../../kata-error.ts";
+import { checkHooks, type HookSubject, hasHooks, hooksDeadlineMs } from "../../oci/hooks.ts";
 import type { Spec } from "../../oci/types.ts";
 import { MOUNT_ATTR_RDONLY } from "../../sys/new-mount-api.ts";
 import type { Rollback } from "../../sys/rollback.ts";
@@ -10,7 +11,7 @@ import { bundleDirectory, writeBundle } from "./bundle.ts";
 import { Container } from "./container.ts";
 import type { CgroupRoom } from "./container-cgroup.ts";
 import { ContainerProcess } from "./container-process.ts";
-import { checkHooks, type HookSubject, hasHooks, hooksDeadlineMs, runHooks } from "./hooks.ts";
+import { runHooks } from "./hooks.ts";
 import { outerId, writeIdMaps } from "./id-map-namespace.ts";
 import { becomeInit, type InitPlan } from "./init-process.ts";
 import { launch } from "./launch.ts";

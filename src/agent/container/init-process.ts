@@ -1,10 +1,12 @@
 /** What a container's first process does, in the child, from its clone to its program. */
+
+import type { HookSubject } from "../../oci/hooks.ts";
 import { readlink } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { CLONE_NEWCGROUP } from "../../sys/process.ts";
 import { applyOomScore, becomeProgram } from "./become-program.ts";
 import type { ParentChannel } from "./child-channel.ts";
-import { type HookSubject, runHooksHere } from "./hooks.ts";
+import { runHooksHere } from "./hooks.ts";
 import type { ProcessPlan } from "./process-plan.ts";
 import { enterRootFilesystem, type RootfsPlan } from "./root-filesystem.ts";
 import { writeSysctls } from "./sysctl.ts";

@@ -1,5 +1,6 @@
 /** From a container's spec to what its first process has to do. */
 import { KataError } from "../../kata-error.ts";
+import { checkHooks, hasHooks } from "../../oci/hooks.ts";
 import { NAMESPACES } from "../../oci/namespaces.ts";
 import type { Linux, LinuxDevice, Namespace, Spec } from "../../oci/types.ts";
 import {
@@ -14,7 +15,6 @@ import type { JoinedNamespace } from "../sandbox/shared-namespaces.ts";
 import { bundleDirectory } from "./bundle.ts";
 import type { VisibleCgroup } from "./cgroup-mount.ts";
 import type { DeviceNode } from "./device-nodes.ts";
-import { checkHooks, hasHooks } from "./hooks.ts";
 import { type IdMaps, idMapText } from "./id-map-namespace.ts";
 import type { InitPlan } from "./init-process.ts";
 import { cleanPath } from "./mount-target.ts";

@@ -1,5 +1,6 @@
 /** A container in the shim: its first process and the execs that joined it. */
 import { KataError } from "../../kata-error.ts";
+import type { ContainerHooks } from "../container-hooks.ts";
 import type { ContainerRole } from "../grouping.ts";
 import type { ContainedProcess } from "./contained-process.ts";
 
@@ -19,12 +20,14 @@ const MAX_EXECS = 4096;
 export class Container {
   readonly facts: ContainerFacts;
   readonly init: ContainedProcess;
+  readonly hooks: ContainerHooks;
   readonly #execs = new Map<string, ContainedProcess>();
   #initEnded = false;
 
-  constructor(facts: ContainerFacts, init: ContainedProcess) {
+  constructor(facts: ContainerFacts, init: ContainedProcess, hooks: ContainerHooks) {
     this.facts = facts;
     this.init = init;
+    this.hooks = hooks;
   }
 
   get id(): string {

@@ -11,6 +11,7 @@ import type { Logger, ProcessAddress, Sandbox, SandboxRequest } from "../../sand
 import { type CancelSignal, CancelSource } from "../../sys/cancellation.ts";
 import { type Clock, withDeadline } from "../../sys/clock.ts";
 import type { PackedMessage } from "../any-type.ts";
+import type { HookRun } from "../container-hooks.ts";
 import { type EventSink, exited, outOfMemory } from "../events/task-events.ts";
 import type { Exit } from "../process-state.ts";
 import type { StdioPaths } from "../stdio.ts";
@@ -29,6 +30,9 @@ export interface PodParts {
   readonly loadConfiguration: (options: PackedMessage | undefined, spec: Spec) => Configuration;
   /** Notes in `bundle` that it has a sandbox on the host, for who cleans up after a crash; the result takes the note back. */
   readonly claimSandbox: (bundle: string) => () => void;
+  readonly runHooks: (run: HookRun) => Promise<void>;
+  /** Notes in `bundle` that hooks have run; the result takes the note back. */
+  readonly noteHooks: (bundle: string) => () => void;
   /** Tells CRI-O, which looks for it in `bundle`. */
   readonly noteOutOfMemory: (bundle: string) => void;
   readonly events: EventSink;

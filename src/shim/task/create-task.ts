@@ -1,16 +1,19 @@
 /** Create: a container, with the pod's virtual machine if it is the first. */
-import { describeError, KataError } from "../../kata-error.ts";
+import { describeError, hasCode, KataError } from "../../kata-error.ts";
 import type { Spec } from "../../oci/types.ts";
-import type { ContainerRequest, Sandbox } from "../../sandbox/types.ts";
+import type { ContainerRequest, ProcessAddress, Sandbox } from "../../sandbox/types.ts";
 import { type CancelSignal, throwIfCancelled } from "../../sys/cancellation.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { checkId } from "../arguments.ts";
+import { ContainerHooks } from "../container-hooks.ts";
 import { created } from "../events/task-events.ts";
 import type { CreateTaskRequest } from "../generated.ts";
 import { type ContainerRole, containerRole, isFromCrio } from "../grouping.ts";
 import { ContainedProcess } from "../pod/contained-process.ts";
 import { Container } from "../pod/container.ts";
 import type { Pod } from "../pod/pod.ts";
+
+const SIGKILL = 9;
 
 /**
  * Creates a container and tells of it.
@@ -39,13 +42,13 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
   const { parts } = pod;
   const spec = pod.complete(withTerminal(parts.readSpec(bundle), request.terminal));
   const role = containerRole(spec.annotations ?? {});
-  const leftOut = hostHooks(spec);
-  if (leftOut.length > 0) {
-    parts.logger.warn("hooks of the host are not run", { container: id, points: leftOut.join(" ") });
-  }
+  const hooks = new ContainerHooks(parts, { id, spec, bundle });
   const undo = new Rollback();
   try {
     const sandbox = await sandboxFor(pod, role, request, spec, giveUp, undo);
+    const pid = sandbox.hypervisorPid;
+    undo.add("hooks", () => hooks.afterEnd());
+    await hooks.beforeCreation(pid, giveUp);
     const paths = {
       stdin: request.stdin,
       stdout: request.stdout,
@@ -60,6 +63,7 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
       launch: async (size) => {
         if (size !== undefined) await sandbox.resizeTerminal(address, size);
         await sandbox.startContainer(id);
+        await afterStart(hooks, sandbox, address);
       },
     });
     await init.openStreams();
@@ -69,9 +73,8 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
     undo.add("container", () => sandbox.removeContainer(id));
     throwIfCancelled(giveUp);
 
-    const pid = sandbox.hypervisorPid;
     parts.events.publish(created({ containerId: id, bundle, rootfs, paths, pid }));
-    return new Container({ id, bundle, role, pid, crio: isFromCrio(spec.annotations ?? {}) }, init);
+    return new Container({ id, bundle, role, pid, crio: isFromCrio(spec.annotations ?? {}) }, init, hooks);
   } catch (error) {
     await undo.run().catch((failure: unknown) => {
       parts.logger.error("clean up after a failed creation", {
@@ -83,11 +86,17 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
   }
 }
 
-/** Points of the container's life at which the host should run programs. Source: OCI runtime specification, "Hooks". */
-export function hostHooks({ hooks = {} }: Spec): string[] {
-  return Object.entries(hooks)
-    .filter(([point, programs]) => point !== "startContainer" && programs.length > 0)
-    .map(([point]) => point);
+/** A container whose hook for this fails is ended, so that it can be deleted. @throws KataError what the hook failed with. */
+async function afterStart(hooks: ContainerHooks, sandbox: Sandbox, address: ProcessAddress): Promise<void> {
+  try {
+    await hooks.afterStart(sandbox.hypervisorPid);
+  } catch (error) {
+    await sandbox.signal(address, SIGKILL, true).catch((failure: unknown) => {
+      // It has ended by itself.
+      if (!hasCode(failure, "not-found", "failed-precondition", "unavailable")) throw failure;
+    });
+    throw error;
+  }
 }
 
 /** The sandbox that the container's role asks for, which is booted if the container brings it. */

@@ -52,6 +52,7 @@ function endOf(pod: Pod, process: ContainedProcess): Exit {
 async function deleteContainer(pod: Pod, container: Container, exit: Exit): Promise<void> {
   // A sandbox that was stopped before its containers were deleted has given back what they had.
   if (pod.hasMachine || !pod.isKept) await pod.sandbox.removeContainer(container.id);
+  await container.hooks.afterEnd();
   for (const process of container.processes) process.closeStreams();
   pod.parts.events.publish(deleted(container.id, container.facts.pid, exit));
   pod.remove(container);

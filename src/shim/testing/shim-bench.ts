@@ -1,6 +1,7 @@
 /** The task service of a shim without containerd, kernel and machine. */
 import { type Configuration, defaultConfiguration } from "../../config/index.ts";
-import type { Spec } from "../../oci/types.ts";
+import type { KataError } from "../../kata-error.ts";
+import type { Hooks, Spec } from "../../oci/types.ts";
 import type { CallContext } from "../../rpc/types.ts";
 import type { ContainerStatistics, SandboxRequest } from "../../sandbox/types.ts";
 import { CancelSource } from "../../sys/cancellation.ts";
@@ -33,6 +34,12 @@ export class ShimBench {
   /** Bundles that have a sandbox. */
   readonly claims = new Set<string>();
   readonly outOfMemory: string[] = [];
+  /** Points, programs, container and pid of the hooks that were run. */
+  readonly hooks: string[] = [];
+  /** Errors that hooks fail with, by their points. */
+  readonly hookFailures = new Map<string, KataError>();
+  /** Bundles with hooks that are still to run. */
+  readonly owedHooks = new Set<string>();
   readonly sandboxes: FakeSandbox[] = [];
   /** What the node's configuration says. */
   configuration: Configuration = defaultConfiguration("qemu");
@@ -78,14 +85,20 @@ export class ShimBench {
     return this.events.map(({ topic }) => topic);
   }
 
-  /** Creates a container. @param annotations of its specification. */
-  create(id: string, annotations: Readonly<Record<string, string>> = {}, context: CallContext = CALL) {
+  /** Creates a container. @param annotations and `hooks` of its specification. */
+  create(
+    id: string,
+    annotations: Readonly<Record<string, string>> = {},
+    context: CallContext = CALL,
+    hooks: Hooks = {},
+  ) {
     const bundle = `/bundles/${id}`;
     this.specs.set(bundle, {
       ociVersion: "1.0.2",
       process: { cwd: "/", args: ["sh"], user: { uid: 0, gid: 0 } },
       root: { path: "rootfs" },
       annotations,
+      hooks,
     });
     const request = {
       id,
@@ -149,6 +162,16 @@ export class ShimBench {
       claimSandbox: (bundle) => {
         this.claims.add(bundle);
         return () => void this.claims.delete(bundle);
+      },
+      runHooks: async ({ point, subject, pid }) => {
+        const paths = subject.spec.hooks?.[point]?.map(({ path }) => path) ?? [];
+        this.hooks.push(`${point} ${paths.join(",")} ${subject.id} ${pid}`);
+        const failure = this.hookFailures.get(point);
+        if (failure !== undefined) throw failure;
+      },
+      noteHooks: (bundle) => {
+        this.owedHooks.add(bundle);
+        return () => void this.owedHooks.delete(bundle);
       },
       noteOutOfMemory: (bundle) => void this.outOfMemory.push(bundle),
       events: { publish: (event) => void this.events.push(decodeEvent(event)) },
