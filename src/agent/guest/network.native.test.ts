@@ -61,6 +61,7 @@ const route = (more: Partial<GuestRoute>): GuestRoute => ({
   family: 4,
   flags: 0,
   mtu: 0,
+  priority: 0,
   ...more,
 });
 
@@ -177,6 +178,21 @@ test("routes become what the host wants, whatever their order, and others go", a
   ]);
   updateRoutes([]);
   assertEqual(listGuestRoutes(), []);
+});
+
+test("routes to one destination stay side by side when their priorities differ", async () => {
+  using _found = card("eth0", MAC);
+  await updateInterface(wanted(), TIMEOUT_MS);
+  const both = [
+    route({ gateway: "10.88.0.1", priority: 100 }),
+    route({ gateway: "10.88.0.2", priority: 200 }),
+    route({ destination: "::/0", gateway: "fd00:88::1", family: 6, priority: 1024 }),
+  ];
+  const now = () => listGuestRoutes().map(({ route: { gateway, priority } }) => `${gateway} ${priority}`);
+  updateRoutes(both);
+  assertEqual(now(), ["10.88.0.1 100", "10.88.0.2 200", "fd00:88::1 1024"]);
+  updateRoutes(both.slice(1));
+  assertEqual(now(), ["10.88.0.2 200", "fd00:88::1 1024"]);
 });
 
 test("a route over an interface that is not there is refused", async () => {

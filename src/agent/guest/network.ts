@@ -59,6 +59,8 @@ export interface GuestRoute {
   readonly flags: number;
   /** Bytes; 0 for the interface's. */
   readonly mtu: number;
+  /** Of several to one destination the lowest counts. */
+  readonly priority: number;
 }
 
 export interface GuestNeighbour {
@@ -141,6 +143,8 @@ function makeRoomFor(socket: NetlinkSocket, name: string, link: Link): void {
 }
 
 const RT_SCOPE_LINK = 253;
+/** Source: Linux, IP6_RT_PRIO_USER. */
+const IPV6_DEFAULT_PRIORITY = 1024;
 
 /** The kernel's own link-local address stays as well. */
 function isKept(
@@ -237,23 +241,30 @@ function parseRoute(route: GuestRoute, links: readonly Link[]): NewRoute {
     // The others tell of a state and are refused.
     flags: route.flags & RTNH_F_ONLINK,
     mtu: route.mtu,
+    priority: route.priority,
   };
 }
 
-function fromPresent({ family, destination, gateway, linkIndex, scope }: Route): NewRoute {
+function fromPresent({ family, destination, gateway, linkIndex, scope, priority }: Route): NewRoute {
   return {
     family: family === 4 ? AF_INET : AF_INET6,
     destination: destination === "" ? undefined : parseIpPrefix(destination),
     gateway: gateway === "" ? undefined : parseIpAddress(gateway),
     linkIndex,
     scope,
+    priority,
   };
+}
+
+/** As the kernel lists it: IPv6 has 1024 for one that was given none. */
+function priorityOf({ family, priority = 0 }: NewRoute): number {
+  return family === AF_INET6 && priority === 0 ? IPV6_DEFAULT_PRIORITY : priority;
 }
 
 function sameDestination(a: NewRoute, b: NewRoute): boolean {
   const text = ({ family, destination }: NewRoute) =>
     `${family} ${destination?.length ?? 0} ${destination?.address.join() ?? ""}`;
-  return a.linkIndex === b.linkIndex && text(a) === text(b);
+  return a.linkIndex === b.linkIndex && priorityOf(a) === priorityOf(b) && text(a) === text(b);
 }
 
 /** Adds neighbours for good. */

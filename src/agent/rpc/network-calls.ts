@@ -113,7 +113,7 @@ function interfaceMessage({ link, addresses }: PresentInterface): InterfaceInput
 }
 
 function routeOf(message: RouteMessage): GuestRoute {
-  const { dest, gateway, device, source, scope, family, flags, mtu } = message;
+  const { dest, gateway, device, source, scope, family, flags, mtu, priority } = message;
   return {
     destination: dest,
     gateway,
@@ -123,6 +123,7 @@ function routeOf(message: RouteMessage): GuestRoute {
     family: family === IPFamily.v6 ? 6 : 4,
     flags,
     mtu,
+    priority,
   };
 }
 
@@ -136,5 +137,6 @@ function routeMessage({ route, device }: PresentRoute): RouteInput {
     family: route.family === 6 ? IPFamily.v6 : IPFamily.v4,
     flags: route.flags,
     mtu: route.mtu,
+    priority: route.priority,
   };
 }

@@ -1,6 +1,7 @@
 /** Network interfaces. Source: rtnetlink(7), linux/if_link.h. */
 import { KataError } from "../../kata-error.ts";
 import {
+  type AttributeMap,
   attribute,
   type Encoded,
   nestedAttribute,
@@ -26,11 +27,20 @@ const IFF_NOARP = 0x80;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_EXT_MASK = 29;
+const IFLA_CARRIER = 33;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+/** Attributes of kind `tun`. */
+const IFLA_TUN_TYPE = 3;
+const IFLA_TUN_PI = 4;
+const IFLA_TUN_VNET_HDR = 5;
+const IFLA_TUN_MULTI_QUEUE = 7;
+/** Type of a tun device that carries Ethernet frames. Source: linux/if_tun.h, IFF_TAP. */
+const TUN_TYPE_TAP = 2;
 /** Counters, which nobody here reads, are left out. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 
@@ -50,6 +60,21 @@ export interface Link {
   readonly mtu: number;
   /** `IFF_*` of netdevice(7). */
   readonly flags: number;
+  /** Of an interface of kind `tun`. */
+  readonly tun?: TunFacts;
+}
+
+/** What a tun device is. Whoever opens it has to ask for the same. */
+export interface TunFacts {
+  /** `tap` carries Ethernet frames, `tun` IP packets. */
+  readonly mode: "tap" | "tun";
+  readonly multiQueue: boolean;
+  /** Frames have a header for what is left to the other side: checksums, segmentation. */
+  readonly vnetHeader: boolean;
+  /** Frames have a header with their protocol. */
+  readonly packetInfo: boolean;
+  /** Whether a program has it open. */
+  readonly attached: boolean;
 }
 
 function header(index: number, flags = 0, change = 0): Encoded {
@@ -64,15 +89,29 @@ function parseLink(message: NetlinkMessage): Link | undefined {
   if (message.type !== RTM_NEWLINK) return undefined;
   const { fixed, attributes } = splitBody(message, IFINFOMSG_BYTES);
   const flags = fixed.getUint32(8, true);
+  const info = attributes.nested(IFLA_LINKINFO);
+  const kind = info.text(IFLA_INFO_KIND) ?? "";
+  const attached = attributes.u8(IFLA_CARRIER) === 1;
   return {
     index: fixed.getInt32(4, true),
     name: attributes.text(IFLA_IFNAME) ?? "",
-    kind: attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND) ?? "",
+    kind,
     loopback: (flags & IFF_LOOPBACK) !== 0,
     up: (flags & IFF_UP) !== 0,
     macAddress: formatMacAddress(attributes.bytes(IFLA_ADDRESS) ?? new Uint8Array(0)),
     mtu: attributes.u32(IFLA_MTU) ?? 0,
     flags,
+    ...(kind === "tun" ? { tun: tunFacts(info.nested(IFLA_INFO_DATA), attached) } : {}),
+  };
+}
+
+function tunFacts(data: AttributeMap, attached: boolean): TunFacts {
+  return {
+    mode: data.u8(IFLA_TUN_TYPE) === TUN_TYPE_TAP ? "tap" : "tun",
+    multiQueue: data.u8(IFLA_TUN_MULTI_QUEUE) === 1,
+    vnetHeader: data.u8(IFLA_TUN_VNET_HDR) === 1,
+    packetInfo: data.u8(IFLA_TUN_PI) === 1,
+    attached,
   };
 }
 
@@ -176,6 +215,31 @@ export function createVethPair(socket: NetlinkSocket, name: string, peer: string
   const VETH_INFO_PEER = 1;
   const description = [header(0), textAttribute(IFLA_IFNAME, checkLinkName(peer))];
   createLink(socket, name, "veth", [nestedAttribute(VETH_INFO_PEER, description)]);
+}
+
+/** `MACVLAN_MODE_*`: interfaces over the same one reach each other. Source: linux/if_link.h. */
+const MACVLAN_MODE_BRIDGE = 4;
+
+/**
+ * Makes an interface over another one that has a hardware address of its own.
+ *
+ * @param kind `macvtap` has a character device instead of a way into the kernel.
+ * @param lower index of the interface below.
+ */
+export function createMacvlan(
+  socket: NetlinkSocket,
+  name: string,
+  kind: "macvlan" | "macvtap",
+  lower: number,
+): void {
+  const IFLA_MACVLAN_MODE = 1;
+  createLink(
+    socket,
+    name,
+    kind,
+    [u32Attribute(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE)],
+    [u32Attribute(IFLA_LINK, lower)],
+  );
 }
 
 /** Moves an interface to another network namespace. @param namespace its descriptor. */

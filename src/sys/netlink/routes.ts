@@ -102,10 +102,12 @@ export interface NewRoute {
   readonly flags?: number | undefined;
   /** Bytes. */
   readonly mtu?: number | undefined;
+  /** Of several to one destination the lowest counts; 0 and undefined leave it to the kernel. */
+  readonly priority?: number | undefined;
 }
 
 function encodeRoute(route: NewRoute): Encoded[] {
-  const { destination, gateway, preferredSource, mtu } = route;
+  const { destination, gateway, preferredSource, mtu, priority } = route;
   const body = [
     structure(RTMSG_BYTES, (view) => {
       view.setUint8(0, route.family);
@@ -121,6 +123,7 @@ function encodeRoute(route: NewRoute): Encoded[] {
   if (destination !== undefined) body.push(attribute(RTA_DST, destination.address));
   if (gateway !== undefined) body.push(attribute(RTA_GATEWAY, gateway));
   if (preferredSource !== undefined) body.push(attribute(RTA_PREFSRC, preferredSource));
+  if (priority !== undefined && priority > 0) body.push(u32Attribute(RTA_PRIORITY, priority));
   if (mtu !== undefined && mtu > 0) body.push(attribute(RTA_METRICS, u32Attribute(RTAX_MTU, mtu)));
   return body;
 }

@@ -6,7 +6,14 @@
  * Sources: rtnetlink(7), tc-mirred(8), tc-matchall(8), tc-u32(8); linux/pkt_sched.h, linux/pkt_cls.h, linux/tc_act/tc_mirred.h.
  */
 import { hasErrno } from "../../kata-error.ts";
-import { attribute, type Encoded, nestedAttribute, structure, textAttribute } from "./attribute.ts";
+import {
+  attribute,
+  type Encoded,
+  nestedAttribute,
+  structure,
+  textAttribute,
+  u32Attribute,
+} from "./attribute.ts";
 import { NLM_F_CREATE, NLM_F_EXCL, splitBody } from "./message.ts";
 import type { NetlinkSocket } from "./netlink-socket.ts";
 
@@ -121,6 +128,79 @@ function matchAnything(): Encoded {
 export interface QueueingDiscipline {
   readonly linkIndex: number;
   readonly kind: string;
+}
+
+const TC_H_ROOT = 0xffff_ffff;
+/** Handle 1:0 of a discipline of ours. */
+const ROOT_HANDLE = 0x1_0000;
+
+const TCA_TBF_PARMS = 1;
+const TCA_TBF_RATE64 = 4;
+const TCA_TBF_BURST = 6;
+/**
+ * struct tc_tbf_qopt: rate and peak rate of 12 bytes each (cell log u8, link layer u8, overhead u16, alignment s16, smallest
+ * packet u16, rate u32), then limit, buffer, mtu u32.
+ */
+const TBF_BYTES = 36;
+const TC_LINKLAYER_ETHERNET = 1;
+/** The queue holds what is sent in this time; what comes then is dropped, as a full link would. ms. */
+const TBF_LATENCY_MS = 100;
+/** What may be sent at once, however low the rate is: some packets of the largest size, bytes. */
+const TBF_MIN_BURST_BYTES = 32 << 10;
+/** What may be sent at once at a high rate, in ms of it: the kernel's clock for waiting packets is not finer. */
+const TBF_BURST_MS = 10;
+const MAX_U32 = 0xffff_ffff;
+
+/**
+ * Limits what an interface sends, by a token bucket.
+ *
+ * @param bytesPerSecond at least 1.
+ * @throws KataError `system-call` with EEXIST if somebody has given the interface a discipline, with ENOENT if the kernel has no
+ * token bucket.
+ */
+export function limitEgress(
+  socket: NetlinkSocket,
+  index: number,
+  bytesPerSecond: number,
+  shown: string,
+): void {
+  const burst = Math.min(Math.max(TBF_MIN_BURST_BYTES, (bytesPerSecond * TBF_BURST_MS) / 1000), MAX_U32);
+  const limit = Math.min(burst + (bytesPerSecond * TBF_LATENCY_MS) / 1000, MAX_U32);
+  const parameters = structure(TBF_BYTES, (view) => {
+    view.setUint8(1, TC_LINKLAYER_ETHERNET);
+    view.setUint32(8, Math.min(bytesPerSecond, MAX_U32), true);
+    view.setUint32(24, limit, true);
+  });
+  const options = [attribute(TCA_TBF_PARMS, parameters), u32Attribute(TCA_TBF_BURST, burst)];
+  // The rate of the structure ends at 34 Gbit/s.
+  if (bytesPerSecond > MAX_U32) {
+    options.push(
+      attribute(
+        TCA_TBF_RATE64,
+        structure(8, (view) => view.setBigUint64(0, BigInt(Math.floor(bytesPerSecond)), true)),
+      ),
+    );
+  }
+  const body = [
+    header(index, ROOT_HANDLE, TC_H_ROOT),
+    textAttribute(TCA_KIND, "tbf"),
+    nestedAttribute(TCA_OPTIONS, options, false),
+  ];
+  const names = { operation: "limit rate of", object: shown };
+  socket.change(names, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, body);
+}
+
+/** Takes back {@link limitEgress}. @returns false if there is nothing to take back. */
+export function stopLimitingEgress(socket: NetlinkSocket, index: number, shown: string): boolean {
+  const names = { operation: "lift rate limit of", object: shown };
+  const body = [header(index, ROOT_HANDLE, TC_H_ROOT), textAttribute(TCA_KIND, "tbf")];
+  try {
+    socket.change(names, RTM_DELQDISC, 0, body);
+    return true;
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT", "EINVAL")) throw error;
+    return false;
+  }
 }
 
 /** All disciplines of the socket's namespace. */
