@@ -2,7 +2,7 @@
  * Giving back what a sandbox has left whose shim was killed: what `shim delete` does.
  *
  * The helper programs end with their shim by themselves (`PR_SET_PDEATHSIG`), and mounts, taps and sockets end with them. Left are
- * directories, cgroups and redirections, and a program for the moment that it takes to end. Everything is tried, whatever fails,
+ * directories, cgroups and changes of the pod's network, and a program for the moment that it takes to end. Everything is tried, whatever fails,
  * and all of it may be gone already.
  */
 import { describeError, hasErrno, KataError } from "../kata-error.ts";
@@ -10,8 +10,10 @@ import { withDeadline } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
 import { exists, readTextFileIfExists } from "../sys/files.ts";
 import { pidfdOpen, pidfdSendSignal, SIGKILL } from "../sys/process.ts";
+import { Rollback } from "../sys/rollback.ts";
 import { type CrashRecord, type RecordedProcess, readCrashRecord } from "./crash-record.ts";
 import { NetworkNamespace } from "./network/network-namespace.ts";
+import { undoNetworkStep } from "./network/network-steps.ts";
 import { baseName } from "./path.ts";
 import { processStartTime } from "./process-identity.ts";
 import { removeHostCgroup } from "./resources/host-cgroup.ts";
@@ -44,7 +46,7 @@ export async function cleanUpSandbox(id: string): Promise<void> {
     const cgroups = record.cgroups.filter((directory) => isCgroupOf(id, directory));
     for (const each of record.processes) await attempt(each.name, () => endProcess(each));
     for (const each of cgroups) await attempt(`processes in ${each}`, () => endMembers(each));
-    await attempt("network", () => removeRedirections(record));
+    await attempt("network", () => undoNetwork(record));
     await attempt("cgroups", () => removeHostCgroup(cgroups, loop));
   }
   await attempt("run directories", () => removeRunDirectories(paths));
@@ -99,14 +101,16 @@ async function killProcess(name: string, pid: number, isIt: () => boolean): Prom
   }
 }
 
-/** A namespace that is gone has taken everything with it. */
-function removeRedirections(record: CrashRecord): void {
-  const { networkNamespace, redirectedLinks } = record;
-  if (networkNamespace === undefined || redirectedLinks.length === 0 || !exists(networkNamespace)) return;
-  const namespace = NetworkNamespace.open(networkNamespace);
-  try {
-    for (const link of redirectedLinks) namespace.stopRedirecting(link);
-  } finally {
-    namespace.close();
+/** The last change first. A namespace that is gone has taken everything in it with it. */
+async function undoNetwork({ networkNamespace, networkSteps }: CrashRecord): Promise<void> {
+  const undo = new Rollback();
+  const namespace =
+    networkNamespace !== undefined && networkSteps.length > 0 && exists(networkNamespace)
+      ? NetworkNamespace.open(networkNamespace)
+      : undefined;
+  undo.add("network namespace", () => namespace?.close());
+  for (const step of networkSteps) {
+    undo.add(`${step.kind} of the network`, () => undoNetworkStep(namespace?.netlink, step));
   }
+  await undo.run();
 }

@@ -6,8 +6,13 @@ const RECORD: CrashRecord = {
   version: 1,
   processes: [{ name: "QEMU", pid: 4711, startTime: 99 }],
   networkNamespace: "/run/netns/a",
-  redirectedLinks: ["eth0"],
-  taps: ["tap0_kata"],
+  networkSteps: [
+    { kind: "ingress", link: 2 },
+    { kind: "egress-limit", link: 3 },
+    { kind: "made-link", name: "ifb0_kata" },
+    { kind: "configuration", link: 2, macAddress: "02:00:00:00:00:01", addresses: ["0a00"], routes: [] },
+    { kind: "driver", pciAddress: "0000:01:00.0", driver: "ixgbevf" },
+  ],
   cgroups: ["/sys/fs/cgroup/pids/kata_overhead/x"],
 };
 
@@ -32,8 +37,17 @@ test("parseCrashRecord() leaves out everything that could harm somebody else", (
       null,
     ],
     networkNamespace: "relative/path",
-    redirectedLinks: ["a/b", "", "x".repeat(16), 5],
-    taps: "tap0",
+    networkSteps: [
+      { kind: "ingress", link: 0 },
+      { kind: "egress-limit", link: "2" },
+      { kind: "made-link", name: "eth0" },
+      { kind: "configuration", link: 2, macAddress: "x", addresses: [], routes: [] },
+      { kind: "configuration", link: 2, macAddress: "02:00:00:00:00:01", addresses: ["0"], routes: [] },
+      { kind: "driver", pciAddress: "../x", driver: "d" },
+      { kind: "driver", pciAddress: "0000:01:00.0", driver: "a/b" },
+      { kind: "other" },
+      null,
+    ],
     cgroups: ["/etc", "/sys/fs/cgroup/../../etc", "/sys/fs/cgroup/a\0b"],
   });
   expect(parseCrashRecord(text)).toEqual(EMPTY_RECORD);

@@ -3,6 +3,7 @@
  * `shim delete`. The file may be missing, half written or of another version: whatever it says is checked before it is used.
  */
 import { readTextFileIfExists, replaceFile } from "../sys/files.ts";
+import { type NetworkStep, parseNetworkSteps } from "./network/network-steps.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
 
 export interface RecordedProcess {
@@ -16,9 +17,8 @@ export interface CrashRecord {
   readonly version: 1;
   readonly processes: readonly RecordedProcess[];
   readonly networkNamespace: string | undefined;
-  /** Names of the links in it that packets were redirected from. */
-  readonly redirectedLinks: readonly string[];
-  readonly taps: readonly string[];
+  /** What was changed in it, in order. */
+  readonly networkSteps: readonly NetworkStep[];
   readonly cgroups: readonly string[];
 }
 
@@ -26,8 +26,7 @@ export const EMPTY_RECORD: CrashRecord = {
   version: 1,
   processes: [],
   networkNamespace: undefined,
-  redirectedLinks: [],
-  taps: [],
+  networkSteps: [],
   cgroups: [],
 };
 
@@ -57,8 +56,7 @@ export function parseCrashRecord(text: string): CrashRecord | undefined {
     version: 1,
     processes: listOf(record.processes, isProcess),
     networkNamespace: isAbsolutePath(record.networkNamespace) ? record.networkNamespace : undefined,
-    redirectedLinks: listOf(record.redirectedLinks, isLinkName),
-    taps: listOf(record.taps, isLinkName),
+    networkSteps: parseNetworkSteps(record.networkSteps),
     cgroups: listOf(record.cgroups, isCgroup),
   };
 }
@@ -80,11 +78,6 @@ function isProcess(value: unknown): value is RecordedProcess {
 
 function isAbsolutePath(value: unknown): value is string {
   return typeof value === "string" && value.startsWith("/") && !value.includes("\0");
-}
-
-/** Source: Linux, dev_valid_name(). */
-function isLinkName(value: unknown): value is string {
-  return typeof value === "string" && /^[^\s/:\0]{1,15}$/.test(value) && value !== "." && value !== "..";
 }
 
 function isCgroup(value: unknown): value is string {

@@ -1,6 +1,7 @@
 /** Keeps the file up to date that a clean-up after a crash goes by. */
 import { hasErrno, KataError } from "../kata-error.ts";
 import { type CrashRecord, EMPTY_RECORD, writeCrashRecord } from "./crash-record.ts";
+import type { NetworkRecord } from "./network/network-steps.ts";
 import { processStartTime } from "./process-identity.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
 
@@ -35,10 +36,10 @@ export class CrashRecorder {
     this.update({ processes: [...this.#record.processes, { name, pid, startTime }] });
   }
 
-  addRedirection(link: string, tap: string): void {
-    this.update({
-      redirectedLinks: [...this.#record.redirectedLinks, link],
-      taps: [...this.#record.taps, tap],
-    });
-  }
+  /** The changes of the sandbox's network. */
+  readonly network: NetworkRecord = {
+    add: (step) => this.update({ networkSteps: [...this.#record.networkSteps, step] }),
+    remove: (step) =>
+      this.update({ networkSteps: this.#record.networkSteps.filter((other) => other !== step) }),
+  };
 }

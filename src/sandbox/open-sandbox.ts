@@ -7,6 +7,8 @@ import { throwIfCancelled } from "../sys/cancellation.ts";
 import { loop } from "../sys/event-loop.ts";
 import { Rollback } from "../sys/rollback.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
+import { liveGuest } from "./network/live-guest.ts";
+import { LiveNetwork } from "./network/live-network.ts";
 import { chooseNetwork } from "./network/network-choice.ts";
 import { isHostNetwork } from "./network/pod-network.ts";
 import {
@@ -22,7 +24,7 @@ import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
 import { sandboxSettings } from "./settings.ts";
 import { startMachine } from "./start/start-machine.ts";
-import { giveBack } from "./start/start-parts.ts";
+import { connectNetwork, giveBack } from "./start/start-parts.ts";
 import { PodVolumes } from "./storage/pod-volumes.ts";
 import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import type { Sandbox, SandboxRequest } from "./types.ts";
@@ -39,8 +41,8 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
   const settings = sandboxSettings(request.configuration);
   const paths = sandboxPaths(id);
   const size = machineSize(settings.size, hostSize(), spec);
-  const network = chooseNetwork(spec, {
-    disableNewNamespace: settings.disableNewNetworkNamespace || settings.network === "none",
+  const choice = chooseNetwork(spec, {
+    disableNewNamespace: settings.disableNewNetworkNamespace || settings.network.model === "none",
     isHostNamespace: isHostNetwork,
   });
   const undo = new Rollback();
@@ -51,14 +53,26 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     const record = new CrashRecorder(paths);
     const cgroupPath = hostCgroupPath(id, spec.linux?.cgroupsPath, settings.sandboxCgroupOnly);
     const directories = hostCgroupDirectories(cgroupPath);
-    const namespace = network.kind === "namespace" ? network.path : undefined;
+    const namespace = choice.kind === "namespace" ? choice.path : undefined;
     // Before there is anything to clean up.
     record.update({ cgroups: directories, networkNamespace: namespace });
     const cgroups = createHostCgroup(directories, logger);
     undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
 
+    const network = await connectNetwork(choice, settings, size, record, undo);
     const started = await startMachine({ request, settings, paths, size, network, record, cgroups }, undo);
     const { machine, agent, share, fileServerEnded, kind } = started;
+    const liveNetwork =
+      network.pod === undefined
+        ? undefined
+        : new LiveNetwork({
+            network: network.pod,
+            guest: liveGuest(machine, agent.calls, { timeoutMs: settings.createContainerTimeoutMs }),
+            canPlug: machine.capabilities.hotPlug.network,
+            clock: loop,
+            logger,
+          });
+    undo.add("following the network", () => liveNetwork?.end());
     logger.info("sandbox is running", { machine: kind, ms: Math.round(loop.now() - began) });
     const volumes = new PodVolumes(id);
     undo.add("notes of volumes", () => volumes.releaseAll());
@@ -76,6 +90,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       },
       fileServerEnded,
       undo,
+      networkSettled: () => liveNetwork?.settled() ?? Promise.resolve(),
       constraints: settings.constraints,
       createContainerTimeoutMs: settings.createContainerTimeoutMs,
       clock: loop,

@@ -45,6 +45,8 @@ export interface SandboxParts {
   readonly fileServerEnded: Promise<string>;
   /** Gives everything back, the machine included. */
   readonly undo: Rollback;
+  /** Resolves when the guest has what has changed in the pod's network so far. Never rejects. */
+  readonly networkSettled: () => Promise<void>;
   /** What of a specification the guest can act on. */
   readonly constraints: GuestConstraints;
   /** Limit of the call that creates a container, ms. */
@@ -132,6 +134,8 @@ export class PodSandbox implements Sandbox {
   }
 
   async startContainer(id: string): Promise<void> {
+    // Its program may look for an address at once, which a network plug-in has set up since the creation.
+    await this.#parts.networkSettled();
     await this.#call("start container", () => this.#calls.startContainer({ containerId: id }, CALL));
   }
 

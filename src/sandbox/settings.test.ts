@@ -8,9 +8,9 @@ test.each([
   ["another driver than QEMU", "[hypervisor.clh]\n", 'hypervisor = "clh"'],
   ["another shared file system than virtio-fs", `${QEMU}shared_fs = "none"\n`, 'shared_fs = "none"'],
   [
-    "another network model than tcfilter and none",
-    `${QEMU}[runtime]\ninternetworking_model = "macvtap"\n`,
-    'internetworking_model = "macvtap"',
+    "a network model that routes",
+    `${QEMU}[runtime]\ninternetworking_model = "l3forwarding"\n`,
+    'internetworking_model = "l3forwarding"',
   ],
 ])("sandboxSettings() refuses %s", (_what, text, object) => {
   const configuration = parseConfiguration(text, "/c.toml", { strict: true });
@@ -21,7 +21,7 @@ test.each([
 
 test("sandboxSettings() takes seconds as milliseconds, modules as words, and the root that is set", () => {
   const configuration = parseConfiguration(
-    `${QEMU}image = "/guest.img"\nrootfs_type = "erofs"\n[agent.kata]\ndial_timeout = 7\nkernel_modules = ["a x=1  y=2", "b"]\n[runtime]\ncreate_container_timeout = 9\ndisable_guest_seccomp = false\n`,
+    `${QEMU}tx_rate_limiter_max_rate = 2000000\nimage = "/guest.img"\nrootfs_type = "erofs"\n[agent.kata]\ndial_timeout = 7\nkernel_modules = ["a x=1  y=2", "b"]\n[runtime]\ncreate_container_timeout = 9\ndisable_guest_seccomp = false\n`,
     "/c.toml",
     { strict: true },
   );
@@ -33,7 +33,7 @@ test("sandboxSettings() takes seconds as milliseconds, modules as words, and the
       { name: "a", parameters: ["x=1", "y=2"] },
       { name: "b", parameters: [] },
     ],
-    network: "tcfilter",
+    network: { model: "tcfilter", queues: 1, limits: { received: 0, sent: 2_000_000 }, passCards: false },
     constraints: { seccomp: true },
     machine: { root: { kind: "image", path: "/guest.img", filesystem: "erofs" } },
     fileServer: { program: "/usr/libexec/virtiofsd" },

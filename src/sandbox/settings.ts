@@ -4,6 +4,8 @@ import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
 import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
+import type { InterworkingModel } from "./network/endpoint.ts";
+import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
@@ -43,7 +45,14 @@ export interface SandboxSettings {
   };
   readonly emptyDirs: EmptyDirMode;
   readonly vhostNet: boolean;
-  readonly network: "tcfilter" | "none";
+  readonly network: {
+    readonly model: InterworkingModel | "none";
+    /** Queue pairs of a card; 1: as many as the machine has processors. */
+    readonly queues: number;
+    readonly limits: RateLimits;
+    /** Whether a link that is a PCI card of the host is given to the machine. */
+    readonly passCards: boolean;
+  };
   readonly disableNewNetworkNamespace: boolean;
   readonly sandboxCgroupOnly: boolean;
   readonly constraints: GuestConstraints;
@@ -66,8 +75,8 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
   }
   refuseUnkeptPromises(hypervisor);
   const model = runtime.internetworking_model;
-  if (model !== "tcfilter" && model !== "none") {
-    throw unsupported("internetworking_model", model, "tcfilter or none");
+  if (model !== "tcfilter" && model !== "macvtap" && model !== "none") {
+    throw unsupported("internetworking_model", model, "tcfilter, macvtap or none");
   }
   return {
     machine: {
@@ -106,7 +115,15 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     template: { enabled: factory.enable_template, path: factory.template_path },
     emptyDirs: emptyDirMode(runtime),
     vhostNet: !hypervisor.disable_vhost_net,
-    network: model,
+    network: {
+      model,
+      queues: hypervisor.network_queues,
+      limits: {
+        received: hypervisor.rx_rate_limiter_max_rate,
+        sent: hypervisor.tx_rate_limiter_max_rate,
+      },
+      passCards: hypervisor.cold_plug_vfio !== "no-port",
+    },
     disableNewNetworkNamespace: runtime.disable_new_netns,
     sandboxCgroupOnly: runtime.sandbox_cgroup_only,
     constraints: {

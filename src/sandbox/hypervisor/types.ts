@@ -8,6 +8,7 @@ import type { CancelSignal } from "../../sys/cancellation.ts";
 import type { Clock } from "../../sys/clock.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
+import type { NetworkDevice } from "./network-device.ts";
 
 export interface MachineCapabilities {
   readonly hotPlug: { readonly disk: boolean; readonly network: boolean };
@@ -41,18 +42,6 @@ export interface DiskTuning {
   readonly queues: number;
   /** Requests in a queue; a power of two. */
   readonly queueSize: number;
-}
-
-/** A network card in the guest, over a tap device that is open here. */
-export interface NetworkDevice {
-  readonly kind: "network";
-  readonly id: string;
-  /** Descriptor of the tap; the machine takes a copy. */
-  readonly tap: number;
-  /** Descriptor of /dev/vhost-net, where the host has it. */
-  readonly vhost?: number;
-  /** `02:00:00:00:00:01`. */
-  readonly macAddress: string;
 }
 
 /** A host directory in the guest, served by a file server at the other end of a connected vhost-user socket. */

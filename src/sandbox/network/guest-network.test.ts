@@ -10,6 +10,7 @@ const ETH0: Link = {
   up: true,
   macAddress: "02:00:00:00:00:02",
   mtu: 1450,
+  flags: 1,
 };
 
 const ROUTE: Route = {
@@ -24,6 +25,7 @@ const ROUTE: Route = {
   scope: 0,
   flags: 0,
   mtu: 0,
+  priority: 0,
 };
 
 test("guestInterface() has the link's addresses but link-local ones, and no other link's", () => {
@@ -42,11 +44,19 @@ test("guestInterface() has the link's addresses but link-local ones, and no othe
     ],
     mtu: 1450n,
     hwAddr: "02:00:00:00:00:02",
+    rawFlags: 0,
   });
 });
 
 test("guestRoutes() keeps all that a route says, its MTU too", () => {
-  const route = { ...ROUTE, gateway: "10.0.0.1", preferredSource: "10.0.0.2", flags: 4, mtu: 1370 };
+  const route = {
+    ...ROUTE,
+    gateway: "10.0.0.1",
+    preferredSource: "10.0.0.2",
+    flags: 4,
+    mtu: 1370,
+    priority: 100,
+  };
   expect(guestRoutes([ETH0], [route])).toEqual([
     {
       dest: "",
@@ -57,6 +67,7 @@ test("guestRoutes() keeps all that a route says, its MTU too", () => {
       family: 0,
       flags: 4,
       mtu: 1370,
+      priority: 100,
     },
   ]);
 });

@@ -11,6 +11,8 @@ export interface GuestInterface {
   readonly IPAddresses: readonly GuestAddress[];
   readonly mtu: bigint;
   readonly hwAddr: string;
+  /** `IFF_*` of netdevice(7); of these only `IFF_NOARP` means something to the guest. */
+  readonly rawFlags: number;
 }
 
 export interface GuestAddress {
@@ -31,6 +33,8 @@ export interface GuestRoute {
   readonly flags: number;
   /** Bytes; 0 for the link's. */
   readonly mtu: number;
+  /** Of several to one destination the lowest counts. */
+  readonly priority: number;
 }
 
 export interface GuestNeighbour {
@@ -48,6 +52,7 @@ const RTN_UNICAST = 1;
 /** The kernel makes these by itself when an address is added. */
 const RTPROT_KERNEL = 2;
 const NUD_PERMANENT = 0x80;
+const IFF_NOARP = 0x80;
 
 /** The interface that stands for `link`, with its addresses; link-local ones the guest makes by itself. */
 export function guestInterface(link: Link, addresses: readonly Address[]): GuestInterface {
@@ -63,6 +68,7 @@ export function guestInterface(link: Link, addresses: readonly Address[]): Guest
       })),
     mtu: BigInt(link.mtu),
     hwAddr: link.macAddress,
+    rawFlags: link.flags & IFF_NOARP,
   };
 }
 
@@ -83,6 +89,7 @@ export function guestRoutes(links: readonly Link[], routes: readonly Route[]): G
       flags: route.flags,
       // Overlays set it below the link's: packets that are too large would be lost or cut up on their way.
       mtu: route.mtu,
+      priority: route.priority,
     });
   }
   return result.sort((a, b) => Number(a.gateway !== "") - Number(b.gateway !== ""));

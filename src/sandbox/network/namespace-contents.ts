@@ -4,10 +4,9 @@ import type * as links from "../../sys/netlink/links.ts";
 import type * as neighbours from "../../sys/netlink/neighbours.ts";
 import type * as routes from "../../sys/netlink/routes.ts";
 
-export type Link = Omit<links.Link, "flags">;
+export type Link = links.Link;
 export type Address = Omit<addresses.Address, "scope">;
-/** The agent's protocol has no priority of a route. */
-export type Route = Omit<routes.Route, "priority">;
+export type Route = routes.Route;
 export type Neighbour = neighbours.Neighbour;
 
 export interface NamespaceContents {

@@ -15,8 +15,11 @@ test("chooseNetwork() takes the namespace of the specification", () => {
   });
 });
 
-test("chooseNetwork() gives a pod with a namespace of its own nothing but loopback", () => {
-  expect(chooseNetwork(spec({ type: "network" }), options)).toEqual({ kind: "loopback" });
+test("chooseNetwork() gives a pod that brings none a namespace of its own", () => {
+  expect(chooseNetwork(spec({ type: "network" }), options)).toEqual({ kind: "new" });
+});
+
+test("chooseNetwork() gives a pod nothing but loopback if there are to be no namespaces", () => {
   expect(chooseNetwork(spec(), { ...options, disableNewNamespace: true })).toEqual({ kind: "loopback" });
 });
 

@@ -5,6 +5,8 @@ import type { Spec } from "../../oci/types.ts";
 export type NetworkChoice =
   /** Nothing but loopback in the guest. */
   | { readonly kind: "loopback" }
+  /** A namespace of the sandbox's own, which somebody may put links into while it lives. */
+  | { readonly kind: "new" }
   /** Whatever is in the network namespace of this file. */
   | { readonly kind: "namespace"; readonly path: string };
 
@@ -20,7 +22,7 @@ export function chooseNetwork(spec: Spec, options: NetworkOptions): NetworkChoic
   if (options.disableNewNamespace) return { kind: "loopback" };
   const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
   const path = namespace?.path ?? "";
-  if (namespace !== undefined && path === "") return { kind: "loopback" };
+  if (namespace !== undefined && path === "") return { kind: "new" };
   if (namespace === undefined || options.isHostNamespace(path)) {
     throw new KataError("unsupported", {
       operation: "set up network",

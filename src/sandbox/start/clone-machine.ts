@@ -18,10 +18,9 @@ import { CLOCK_REALTIME, clockGettime } from "../../sys/time.ts";
 import { adoptAgent } from "../agent-connection.ts";
 import { qemu } from "../hypervisor/qemu/driver.ts";
 import type { MachineSpec } from "../hypervisor/types.ts";
-import type { PodNetwork } from "../network/pod-network.ts";
+import type { GuestNetwork } from "../network/pod-network.ts";
 import type { SavedTemplate } from "../template/template-store.ts";
 import {
-  joinNetwork,
   makeShare,
   podMessage,
   type StartedMachine,
@@ -46,7 +45,7 @@ export async function cloneMachine(
   template: SavedTemplate,
   undo: Rollback,
 ): Promise<StartedMachine> {
-  const { request, settings, record } = start;
+  const { request, settings, network, record } = start;
   const { logger, signal } = request;
   const began = loop.now();
   using memory = newMemory(spec.memoryMib);
@@ -54,7 +53,6 @@ export async function cloneMachine(
   // Its failure is the restored machine's.
   copied.catch(() => undefined);
   const share = makeShare(start.paths, undo);
-  const podNetwork = await joinNetwork(start, undo);
   throwIfCancelled(signal);
   const origin = {
     kind: "saved",
@@ -65,7 +63,7 @@ export async function cloneMachine(
   // The machine goes before its file server, whichever of them came first.
   const [forFiles, forMachine] = [new Rollback(), new Rollback()];
   const restoring = qemu
-    .boot({ ...spec, devices: podNetwork.devices }, { clock: loop, logger, signal }, origin)
+    .boot({ ...spec, devices: network.devices }, { clock: loop, logger, signal }, origin)
     .then((machine) => {
       forMachine.add("virtual machine", () => machine.stop());
       return machine;
@@ -74,7 +72,6 @@ export async function cloneMachine(
     undo.adopt(forFiles);
     undo.adopt(forMachine);
   });
-  podNetwork.closeDescriptors();
   record.addProcess("virtiofsd", fileServer.program.pid);
   record.addProcess("QEMU", machine.pid);
   const restored = loop.now();
@@ -84,7 +81,7 @@ export async function cloneMachine(
   undo.add("connection to the agent", () => agent.close());
   const become = async () => {
     await setPodPolicy(agent, start);
-    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(podNetwork) };
+    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(network.guest) };
     await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
   };
   const plugged = machine.attach(shareDevice(fileServer, settings));
@@ -125,7 +122,7 @@ export function newIdentity() {
 }
 
 /** The network in the call that makes the clone a pod's. The saved card has the kernel's own name for the first one. */
-export function networkMessage(network: PodNetwork) {
+export function networkMessage(network: GuestNetwork) {
   if (network.interfaces.length === 0) return {};
   return {
     interfaces: {

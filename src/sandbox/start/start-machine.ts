@@ -11,7 +11,7 @@ import { Rollback } from "../../sys/rollback.ts";
 import { qemu } from "../hypervisor/qemu/driver.ts";
 import type { MachineSpec } from "../hypervisor/types.ts";
 import { placeholderCard } from "../network/silent-network.ts";
-import { makeTemplate } from "../template/make-template.ts";
+import { makeTemplate, type SavedCards } from "../template/make-template.ts";
 import { type SavedTemplate, TemplateStore } from "../template/template-store.ts";
 import { bootMachine } from "./boot-machine.ts";
 import { cloneMachine } from "./clone-machine.ts";
@@ -33,8 +33,10 @@ export async function startMachine(
 ): Promise<StartedMachine & { readonly kind: StartKind }> {
   const spec = await machineSpec(start);
   const cloned = await tryToClone(start, spec, undo);
-  if (cloned !== undefined) return { ...cloned, kind: "cloned" };
-  return { ...(await bootMachine(start, spec, undo)), kind: "booted" };
+  const started = cloned ?? (await bootMachine(start, spec, undo));
+  // Only now: a clone that fails is followed by a machine that is booted.
+  start.network.closeDescriptors();
+  return { ...started, kind: cloned === undefined ? "booted" : "cloned" };
 }
 
 async function tryToClone(
@@ -45,6 +47,8 @@ async function tryToClone(
   const { request, settings } = start;
   // A guest reads its initdata while it boots, before the host has its first word.
   if (!settings.template.enabled || settings.initdata !== "") return undefined;
+  const cards = savedCards(start);
+  if (cards === undefined) return undefined;
   const own = new Rollback();
   let template: SavedTemplate | undefined;
   let store: TemplateStore | undefined;
@@ -52,7 +56,7 @@ async function tryToClone(
     store = new TemplateStore(settings.template.path);
     // One more port than the configuration says: the shared directory is plugged in.
     const cloneSpec = { ...spec, hotPlugSlots: spec.hotPlugSlots + 1 };
-    template = await provideTemplate(start, cloneSpec, store);
+    template = await provideTemplate(start, cloneSpec, cards, store);
     const started = await cloneMachine(start, cloneSpec, template, own);
     undo.adopt(own);
     return started;
@@ -88,15 +92,24 @@ function isTemplatesFault(error: unknown): boolean {
   );
 }
 
+/** The cards of a machine that the pod's can be a clone of; undefined if they cannot be saved. */
+function savedCards({ network }: StartRequest): SavedCards | undefined {
+  const [card] = network.devices;
+  if (card === undefined) return { count: 0, queues: 1 };
+  // Other cards are known by their other ends, and a saved machine knows one by its name alone.
+  if (network.devices.length > MAX_SAVED_CARDS || card.backend.kind !== "tap") return undefined;
+  return { count: 1, queues: card.backend.queues.length };
+}
+
 /** The template for `spec`, made if there is none. @throws KataError with the reason why there is none. */
 async function provideTemplate(
   start: StartRequest,
   spec: MachineSpec,
+  cards: SavedCards,
   store: TemplateStore,
 ): Promise<SavedTemplate> {
-  const { request, settings, network } = start;
+  const { request, settings } = start;
   const { logger } = request;
-  const cards = network.kind === "namespace" ? MAX_SAVED_CARDS : 0;
   const fingerprint = templateFingerprint(spec, cards);
   store.prepare();
   const onDamage = (reason: string) => logger.warn("a damaged template is made again", { reason });
@@ -140,8 +153,8 @@ export async function makeOrNote(request: Parameters<typeof makeTemplate>[0]): P
 }
 
 /** What a template of `spec` with `cards` network cards depends on. @throws KataError `unsupported`. */
-export function templateFingerprint(spec: MachineSpec, cards: number): string {
-  const devices = Array.from({ length: cards }, (_, index) => placeholderCard(index));
+export function templateFingerprint(spec: MachineSpec, { count, queues }: SavedCards): string {
+  const devices = Array.from({ length: count }, (_, index) => placeholderCard(index, queues));
   const found = qemu.fingerprint({ ...spec, devices });
   if (found.kind === "fingerprint") return found.text;
   throw new KataError("unsupported", { operation: "save machine", object: found.reason });

@@ -9,7 +9,7 @@ import { dnsLines, sandboxStorages } from "../guest-setup.ts";
 import { checkBoard, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
 import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
 import type { NetworkChoice } from "../network/network-choice.ts";
-import { connectPodNetwork, type PodNetwork } from "../network/pod-network.ts";
+import { joinNetwork, type SandboxNetwork } from "../network/sandbox-network.ts";
 import type { MachineSize } from "../resources/sizing.ts";
 import { firstEnd } from "../sandbox-end.ts";
 import { type SandboxPaths, SHARE_TAG } from "../sandbox-paths.ts";
@@ -25,7 +25,7 @@ export interface StartRequest {
   readonly settings: SandboxSettings;
   readonly paths: SandboxPaths;
   readonly size: MachineSize;
-  readonly network: NetworkChoice;
+  readonly network: SandboxNetwork;
   readonly record: CrashRecorder;
   readonly cgroups: readonly string[];
 }
@@ -54,7 +54,7 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
     id: request.id,
     accelerator: choice.accelerator,
     devices: [],
-    networkNamespace: network.kind === "namespace" ? network.path : undefined,
+    networkNamespace: network.namespacePath,
     cgroups,
   };
 }
@@ -92,23 +92,22 @@ export function shareDevice(server: FileServer, settings: SandboxSettings): Shar
   };
 }
 
-const NO_NETWORK: PodNetwork = {
-  devices: [],
-  interfaces: [],
-  routes: [],
-  neighbours: [],
-  closeDescriptors: () => undefined,
-  disconnect: () => Promise.resolve(),
-};
-
-export async function joinNetwork(
-  { network: choice, settings, record }: StartRequest,
+/** Joins the pod's network. What it acquires is undone by `undo`. */
+export async function connectNetwork(
+  choice: NetworkChoice,
+  settings: SandboxSettings,
+  { vcpus }: MachineSize,
+  record: CrashRecorder,
   undo: Rollback,
-): Promise<PodNetwork> {
-  if (choice.kind === "loopback") return NO_NETWORK;
-  const network = await connectPodNetwork(choice.path, {
+): Promise<SandboxNetwork> {
+  const { model, queues, limits, passCards } = settings.network;
+  const network = await joinNetwork(choice, {
+    model: model === "none" ? "tcfilter" : model,
+    queues: queues > 1 ? queues : vcpus,
     vhost: settings.vhostNet,
-    onRedirect: (link, tap) => record.addRedirection(link, tap),
+    limits,
+    passCards,
+    record: record.network,
   });
   undo.add("network", () => network.disconnect());
   return network;

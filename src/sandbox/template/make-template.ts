@@ -16,12 +16,19 @@ import { watchStart } from "../start/start-parts.ts";
 import type { Logger } from "../types.ts";
 import type { TemplateStore } from "./template-store.ts";
 
+/** Network cards of a machine that is saved. */
+export interface SavedCards {
+  /** 0 or 1. */
+  readonly count: number;
+  /** Queue pairs of each. */
+  readonly queues: number;
+}
+
 export interface TemplateRequest {
   readonly hypervisor: Hypervisor;
   /** The machine, without devices. */
   readonly spec: MachineSpec;
-  /** Network cards, 0 or 1. */
-  readonly cards: number;
+  readonly cards: SavedCards;
   readonly fingerprint: string;
   readonly store: TemplateStore;
   readonly settings: SandboxSettings;
@@ -40,7 +47,7 @@ export async function makeTemplate(request: TemplateRequest): Promise<void> {
   const undo = new Rollback();
   try {
     using unfinished = store.begin(fingerprint, request.spec.memoryMib);
-    const network = request.cards === 0 ? undefined : SilentNetwork.make();
+    const network = request.cards.count === 0 ? undefined : SilentNetwork.make();
     undo.add("network", () => network?.close());
     const spec = templateSpec(request, network);
     const origin = { kind: "template", memory: unfinished.memory.fd } as const;
@@ -82,7 +89,10 @@ function templateSpec({ spec, cards }: TemplateRequest, network: SilentNetwork |
     id: "template",
     networkNamespace: network?.path,
     cgroups: [],
-    devices: network === undefined ? [] : Array.from({ length: cards }, (_, index) => network.card(index)),
+    devices:
+      network === undefined
+        ? []
+        : Array.from({ length: cards.count }, (_, index) => network.card(index, cards.queues)),
   };
 }
 

@@ -106,17 +106,18 @@ describe("qemuArguments()", () => {
         ...SPEC,
         devices: [
           { kind: "shared-directory", id: "share0", tag: "kataShared", socket: 50, queueSize: 1024 },
-          { kind: "network", id: "network0", tap: 51, vhost: 52, macAddress: "02:00:00:00:00:01" },
+          {
+            kind: "network",
+            id: "network0",
+            macAddress: "02:00:00:00:00:01",
+            backend: { kind: "tap", queues: [{ tap: 51, vhost: 52 }] },
+          },
           { kind: "disk", id: "disk0", path: "/a,b", readOnly: true },
         ],
       },
       {
         ...SERIAL,
-        devices: [
-          { primary: 6, vhost: undefined },
-          { primary: 7, vhost: 8 },
-          { primary: -1, vhost: undefined },
-        ],
+        devices: [{ primary: 6 }, { primary: -1, queues: [{ tap: 7, vhost: 8 }] }, { primary: -1 }],
       },
     );
     expect(valuesOf("-chardev", args)).toContain("socket,id=share0-socket,fd=6");
@@ -129,7 +130,7 @@ describe("qemuArguments()", () => {
     expect(valuesOf("-device", args)).toEqual(
       expect.arrayContaining([
         "vhost-user-fs-pci,id=share0,chardev=share0-socket,tag=kataShared,queue-size=1024,bus=pcie.0",
-        "virtio-net-pci,id=network0,netdev=network0-tap,mac=02:00:00:00:00:01,bus=pcie.0,romfile=",
+        "virtio-net-pci,id=network0,netdev=network0-tap,mac=02:00:00:00:00:01,bus=bridge0,addr=2,romfile=",
         "virtio-blk-pci,id=disk0,drive=disk0-node,bus=pcie.0",
       ]),
     );

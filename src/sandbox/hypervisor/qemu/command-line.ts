@@ -7,8 +7,10 @@
  */
 import { KataError } from "../../../kata-error.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
+import type { NetworkDevice, TapQueue } from "../network-device.ts";
 import type { Device, MachineSpec } from "../types.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
+import { networkCardOptions } from "./network-card.ts";
 
 /** The bus that devices of the start are on. */
 const ROOT_BUS = "pcie.0";
@@ -33,7 +35,8 @@ export interface InheritedDescriptors {
 
 export interface DeviceDescriptors {
   readonly primary: number;
-  readonly vhost: number | undefined;
+  /** Of a network card over taps. */
+  readonly queues?: readonly TapQueue[];
 }
 
 /** The whole command line, without the program's name. */
@@ -71,8 +74,8 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
         ])
       : []),
     ...rootDisk(spec),
-    ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
     ...hotPlugPorts(spec),
+    ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
     ...(spec.firmware === "" ? [] : ["-bios", spec.firmware]),
     ...(inherited.incoming === true ? ["-incoming", "defer"] : bootedFiles(spec)),
   ];
@@ -205,20 +208,13 @@ function deviceArguments(
         ]),
       ];
     }
-    case "network": {
-      const { primary, vhost } = required(device, descriptors);
-      const acceleration = vhost === undefined ? [] : ["vhost=on", `vhostfd=${vhost}`];
-      return [
-        ...flag("-netdev", ["tap", `id=${device.id}-tap`, `fd=${primary}`, ...acceleration]),
-        ...flag("-device", [
-          virtio(spec, "virtio-net"),
-          `id=${device.id}`,
-          `netdev=${device.id}-tap`,
-          `mac=${device.macAddress}`,
-          ...onRootBus(spec, "romfile="),
-        ]),
-      ];
-    }
+    case "network":
+      return networkCardOptions(
+        device,
+        required(device, descriptors),
+        virtio(spec, "virtio-net"),
+        cardPlace(spec, device),
+      ).flatMap(([name, options]) => flag(name, options));
     case "shared-directory": {
       const { primary } = required(device, descriptors);
       return [
@@ -234,6 +230,26 @@ function deviceArguments(
       ];
     }
   }
+}
+
+/**
+ * A card of the start is in the first slots that devices can be plugged into, as far as there are some: it may have to go. One of
+ * the host stays, and may need more addresses than a bridge has.
+ */
+function cardPlace(spec: MachineSpec, device: NetworkDevice): string[] {
+  const movable = spec.devices.filter(isMovable);
+  const index = movable.indexOf(device);
+  if (index >= 0 && hasHotPlugBridge(spec)) {
+    const slot = (FIRST_BRIDGE_SLOT + 1 + index).toString(16);
+    return [`bus=${HOT_PLUG_BRIDGE}`, `addr=${slot}`, "romfile="];
+  }
+  if (index >= 0 && hasPci(spec) && index < spec.hotPlugSlots)
+    return [`bus=${hotPlugPort(index)}`, "romfile="];
+  return onRootBus(spec, "romfile=");
+}
+
+function isMovable(device: Device): device is NetworkDevice {
+  return device.kind === "network" && device.backend.kind !== "vfio";
 }
 
 function required(device: Device, descriptors: DeviceDescriptors | undefined): DeviceDescriptors {

@@ -26,6 +26,7 @@ import type {
 import { type DeviceDescriptors, qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { inheritNetworkCard } from "./network-card.ts";
 import { type MonitorStream, QmpClient } from "./qmp-client.ts";
 import { restoreState } from "./saved-state.ts";
 import { QemuMachine } from "./virtual-machine.ts";
@@ -68,12 +69,9 @@ async function boot(
     const agent = vsock === undefined ? socketPair() : undefined;
     undo.add("agent channel", () => [agent?.ours, agent?.theirs].forEach((end) => void end?.close()));
     const devices = spec.devices.map((device): DeviceDescriptors => {
-      if (device.kind === "disk") return { primary: -1, vhost: undefined };
-      if (device.kind === "shared-directory") return { primary: inherit(device.socket), vhost: undefined };
-      return {
-        primary: inherit(device.tap),
-        vhost: device.vhost === undefined ? undefined : inherit(device.vhost),
-      };
+      if (device.kind === "disk") return { primary: -1 };
+      if (device.kind === "shared-directory") return { primary: inherit(device.socket) };
+      return inheritNetworkCard(device, inherit);
     });
     const args = qemuArguments(spec, {
       monitor: inherit(monitor.theirs.fd),

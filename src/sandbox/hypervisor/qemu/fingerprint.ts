@@ -3,6 +3,7 @@ import { readTextFileIfExists, stat } from "../../../sys/files.ts";
 import type { MachineFingerprint, MachineSpec } from "../types.ts";
 import { qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
+import { inheritNetworkCard } from "./network-card.ts";
 
 /** Lines of /proc/cpuinfo that tell one processor from another, for machines that run on the real one. */
 const PROCESSOR_LINES = /^(vendor_id|cpu family|model|stepping|microcode|flags)\s*:.*$/gm;
@@ -22,7 +23,9 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
       console: 4,
       agent: 5,
       vsock: undefined,
-      devices: spec.devices.map(() => ({ primary: 6, vhost: undefined })),
+      devices: spec.devices.map((device) =>
+        device.kind === "network" ? inheritNetworkCard(device, () => 6) : { primary: 6 },
+      ),
       memory: 7,
     },
   );

@@ -20,6 +20,7 @@ import { CLONE_NEWNET, CLONE_NEWNS, getpid } from "../../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests } from "../../../sys/testing/native-test.ts";
 import { connectAgent } from "../../agent-connection.ts";
 import { NetworkNamespace } from "../../network/network-namespace.ts";
+import { makeTap } from "../../network/tap.ts";
 import { makeRunDirectories, removeRunDirectories } from "../../run-directories.ts";
 import { sandboxPaths } from "../../sandbox-paths.ts";
 import { MountRoom } from "../../storage/mount-room.ts";
@@ -90,15 +91,15 @@ vmTest(
       await machine.detach("disk0");
 
       const namespace = NetworkNamespace.open("/proc/self/ns/net");
-      const tap = namespace.openTap("tap0_kata").descriptor;
+      const [tap] = makeTap(namespace, "tap0_kata", 1);
       namespace.close();
       const card = await machine.attach({
         kind: "network",
         id: "network0",
-        tap: tap.fd,
         macAddress: "02:00:00:00:00:07",
+        backend: { kind: "tap", queues: [{ tap: tap?.fd ?? -1 }] },
       });
-      tap.close();
+      tap?.close();
       assertEqual(card.pciPath, pciPath, "the slot is used again");
       await machine.detach("network0");
 

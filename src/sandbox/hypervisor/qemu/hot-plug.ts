@@ -6,11 +6,13 @@
  * Source: QEMU documentation, docs/pcie.txt; QMP reference, device_add, blockdev-add, netdev_add.
  */
 import { describeError, KataError } from "../../../kata-error.ts";
-import type { AttachedDevice, Device, DiskDevice, NetworkDevice, SharedDirectoryDevice } from "../types.ts";
+import type { NetworkDevice } from "../network-device.ts";
+import type { AttachedDevice, Device, DiskDevice, SharedDirectoryDevice } from "../types.ts";
 import { blockDeviceProperties, blockNode, DEFAULT_TUNING, diskNode } from "./disk-options.ts";
 import type { HotPlugSlot, HotPlugSlots } from "./hot-plug-slots.ts";
+import { type NetworkMonitor, plugNetworkCard, startedNetworkCard } from "./network-card.ts";
 import type { QmpClient } from "./qmp-client.ts";
-import { isRecord } from "./qmp-messages.ts";
+import { isRecord, type SocketBackend } from "./qmp-messages.ts";
 
 /** The guest has to let go of the device; under emulation and load that takes seconds. */
 const UNPLUG_DEADLINE_MS = 10_000;
@@ -35,9 +37,26 @@ export class HotPlug {
   /** Slots on the root bus of bridges and ports, by their names. */
   readonly #rootSlots = new Map<string, number>();
 
-  constructor(monitor: QmpClient, slots: HotPlugSlots) {
+  /** What plugging a network card in needs of the monitor. */
+  readonly #network: NetworkMonitor = {
+    sendDescriptor: (name, descriptor) => this.#sendDescriptor(name, descriptor),
+    orTakeBack: (names, use) => this.#orTakeBack(names, use),
+    addNetdev: (netdev) => this.#monitor.execute("netdev_add", netdev),
+    removeNetdev: (id) => this.#monitor.execute("netdev_del", { id }),
+    addSocket: (id, str) => this.#monitor.execute("chardev-add", { id, backend: socketBackend(str) }),
+    removeSocket: (id) => this.#monitor.execute("chardev-remove", { id }),
+  };
+
+  /** @param cards the network cards that the machine was started with, which are in its first slots. */
+  constructor(monitor: QmpClient, slots: HotPlugSlots, cards: readonly NetworkDevice[] = []) {
     this.#monitor = monitor;
     this.#slots = slots;
+    for (const card of cards) {
+      // A card of the host is on the root bus, and stays.
+      if (card.backend.kind === "vfio" || slots.isEmpty) continue;
+      const backend = startedNetworkCard(card, this.#network);
+      this.#plugged.set(card.id, { slot: slots.take(card.id), backend });
+    }
   }
 
   /** @throws KataError `resource-exhausted` if all slots are taken; nothing is left if a step fails. */
@@ -98,7 +117,7 @@ export class HotPlug {
       case "disk":
         return this.#addDisk(device);
       case "network":
-        return this.#addNetwork(device);
+        return plugNetworkCard(device, this.#network);
       case "shared-directory":
         return this.#addSharedDirectory(device);
     }
@@ -122,36 +141,11 @@ export class HotPlug {
     };
   }
 
-  async #addNetwork(device: NetworkDevice): Promise<Backend> {
-    const id = `${device.id}-tap`;
-    const fd = await this.#sendDescriptor(id, device.tap);
-    const vhostfd =
-      device.vhost === undefined ? undefined : await this.#sendDescriptor(`${id}-vhost`, device.vhost);
-    await this.#orTakeBack([fd, vhostfd], () =>
-      this.#monitor.execute("netdev_add", {
-        type: "tap",
-        id,
-        fd,
-        ...(vhostfd === undefined ? {} : { vhost: true, vhostfd }),
-      }),
-    );
-    return {
-      driver: "virtio-net-pci",
-      properties: { netdev: id, mac: device.macAddress, romfile: "" },
-      remove: async () => {
-        await this.#monitor.execute("netdev_del", { id });
-      },
-    };
-  }
-
   async #addSharedDirectory(device: SharedDirectoryDevice): Promise<Backend> {
     const id = `${device.id}-socket`;
     const str = await this.#sendDescriptor(id, device.socket);
     await this.#orTakeBack([str], () =>
-      this.#monitor.execute("chardev-add", {
-        id,
-        backend: { type: "socket", data: { addr: { type: "fd", data: { str } }, server: false } },
-      }),
+      this.#monitor.execute("chardev-add", { id, backend: socketBackend(str) }),
     );
     return {
       driver: "vhost-user-fs-pci",
@@ -168,12 +162,11 @@ export class HotPlug {
     return fdname;
   }
 
-  async #orTakeBack(names: readonly (string | undefined)[], use: () => Promise<unknown>): Promise<void> {
+  async #orTakeBack(names: readonly string[], use: () => Promise<unknown>): Promise<void> {
     try {
       await use();
     } catch (error) {
       for (const fdname of names) {
-        if (fdname === undefined) continue;
         // QEMU may have consumed it before it failed.
         await this.#monitor.execute("closefd", { fdname }).catch(() => undefined);
       }
@@ -201,6 +194,11 @@ export class HotPlug {
 
 function hexadecimal(slot: number): string {
   return slot.toString(16).padStart(2, "0");
+}
+
+/** A connected socket, which QEMU has under the name `str`. */
+function socketBackend(str: string): SocketBackend {
+  return { type: "socket", data: { addr: { type: "fd", data: { str } }, server: false } };
 }
 
 function asList(value: unknown): Readonly<Record<string, unknown>>[] {

@@ -11,6 +11,7 @@
  * Source: QEMU documentation, "QEMU Machine Protocol Specification".
  */
 import { KataError } from "../../../kata-error.ts";
+import type { Netdev } from "./network-card.ts";
 
 /** What we send: each command with its arguments. Names and fields are QEMU's. */
 export interface QmpCommands {
@@ -25,7 +26,7 @@ export interface QmpCommands {
   "blockdev-add": BlockNode;
   "blockdev-del": { readonly "node-name": string };
   block_resize: { readonly "node-name": string; readonly size: number };
-  netdev_add: TapNetdev;
+  netdev_add: Netdev;
   netdev_del: { readonly id: string };
   "chardev-add": { readonly id: string; readonly backend: SocketBackend };
   "chardev-remove": { readonly id: string };
@@ -62,15 +63,6 @@ export interface BlockNode {
 interface BlockCache {
   readonly direct: boolean;
   readonly "no-flush": boolean;
-}
-
-export interface TapNetdev {
-  readonly type: "tap";
-  readonly id: string;
-  /** Names given by `getfd`. */
-  readonly fd: string;
-  readonly vhost?: boolean;
-  readonly vhostfd?: string;
 }
 
 export interface SocketBackend {

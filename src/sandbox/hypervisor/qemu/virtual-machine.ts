@@ -57,7 +57,11 @@ export class QemuMachine implements VirtualMachine {
     this.#program = program;
     this.#client = client;
     this.#console = guestConsole;
-    this.#hotPlug = new HotPlug(client, slots);
+    this.#hotPlug = new HotPlug(
+      client,
+      slots,
+      spec.devices.filter((device) => device.kind === "network"),
+    );
     this.exited = program.exited.then((how) => {
       this.#ended = true;
       client.close();

@@ -1,0 +1,199 @@
+/** Joining one link of a pod's network namespace to the virtual machine. */
+import { hasErrno, KataError } from "../../kata-error.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
+import { O_RDWR, open, readlinkat } from "../../sys/files.ts";
+import { formatMacAddress } from "../../sys/netlink/ip-address.ts";
+import { removeSavedAddresses, saveConfiguration } from "../../sys/netlink/link-configuration.ts";
+import { createMacvlan, linkByName, setLink } from "../../sys/netlink/links.ts";
+import { randomBytes } from "../../sys/random.ts";
+import type { NetworkBackend, NetworkDevice, TapQueue } from "../hypervisor/network-device.ts";
+import { baseName } from "../path.ts";
+import { cardId, macvtapName, tapName } from "./card-names.ts";
+import { type InterworkingModel, planEndpoint } from "./endpoint.ts";
+import type { Link } from "./namespace-contents.ts";
+import { NetworkChanges } from "./network-changes.ts";
+import type { NetworkNamespace } from "./network-namespace.ts";
+import { configurationStep, type NetworkRecord } from "./network-steps.ts";
+import { type LimitPoints, limitRates, type RateLimits } from "./rate-limit.ts";
+import { redirect } from "./redirection.ts";
+import { makeTap, openExistingTap, openMacvtap, openSysfs } from "./tap.ts";
+import { bindToVfio, driverOfCard, isPciAddress } from "./vfio-binding.ts";
+
+export interface LinkOptions {
+  readonly model: InterworkingModel;
+  /** Queue pairs of a card, where the link can have several. */
+  readonly queues: number;
+  /** Whether packets may be carried by the kernel (/dev/vhost-net), where it can. */
+  readonly vhost: boolean;
+  readonly limits: RateLimits;
+  /** Whether a card of the host may be given to the machine. Only at its start. */
+  readonly passCards: boolean;
+  readonly record: NetworkRecord;
+}
+
+/** A link that is joined to a card of the machine. */
+export interface AttachedLink {
+  readonly device: NetworkDevice;
+  /** Whether the link keeps its addresses and routes, so that it can be followed. */
+  readonly followed: boolean;
+  /** Closes what the machine has copies of by now. */
+  closeDescriptors(): void;
+  /** Follows the link's MTU, bytes. */
+  setMtu(mtu: number): void;
+  /** Undoes everything. No error if the link or the namespace is gone. */
+  detach(): Promise<void>;
+}
+
+/**
+ * @param number of the link among the pod's; it is in the names of what is made.
+ * @throws KataError; nothing of it is left in the namespace then.
+ */
+export async function attachLink(
+  namespace: NetworkNamespace,
+  link: Link,
+  number: number,
+  options: LinkOptions,
+): Promise<AttachedLink> {
+  const endpoint = planEndpoint(
+    link,
+    options.model,
+    link.kind === "" ? pciAddressOf(namespace, link.name) : undefined,
+  );
+  const changes = new NetworkChanges(namespace, options.record);
+  const descriptors: FileDescriptor[] = [];
+  const own = (opened: readonly FileDescriptor[]): readonly FileDescriptor[] => {
+    descriptors.push(...opened);
+    changes.owns("descriptors", () => opened.forEach((descriptor) => void descriptor.close()));
+    return opened;
+  };
+  const taps = (opened: readonly FileDescriptor[]): NetworkBackend => ({
+    kind: "tap",
+    queues: own(opened).map(({ fd }): TapQueue => {
+      const vhost = options.vhost ? openVhostNet() : undefined;
+      return { tap: fd, ...(vhost === undefined ? {} : { vhost: own([vhost])[0]?.fd ?? -1 }) };
+    }),
+  });
+  const attached = (backend: NetworkBackend, more: Partial<AttachedLink> = {}): AttachedLink => ({
+    device: { kind: "network", id: cardId(number), macAddress: link.macAddress, backend },
+    followed: true,
+    closeDescriptors: () => descriptors.forEach((descriptor) => void descriptor.close()),
+    setMtu: () => undefined,
+    detach: () => changes.undo(),
+    ...more,
+  });
+  const limit = (points: LimitPoints) => limitRates(changes, points, options.limits, number);
+  try {
+    switch (endpoint.kind) {
+      case "redirected": {
+        const name = tapName(number);
+        const backend = taps(makeTap(namespace, name, options.queues));
+        namespace.bringUp(name, link.mtu);
+        const tap = linkByName(namespace.netlink, name);
+        await limit({
+          received: { link: tap, direction: "leaving" },
+          sent: { link, direction: "leaving" },
+        });
+        await redirect(changes, link, tap);
+        await redirect(changes, tap, link);
+        return attached(backend, {
+          setMtu: (mtu) => setLink(namespace.netlink, tap.index, name, { mtu }),
+        });
+      }
+      case "macvtap-over": {
+        const macvtap = await makeMacvtapOver(changes, link, macvtapName(number));
+        const backend = taps(openMacvtap(namespace, macvtap, options.queues));
+        await limit(macvtapPoints(macvtap));
+        return attached(backend, {
+          followed: false,
+          setMtu: (mtu) => setLink(namespace.netlink, macvtap.index, macvtap.name, { mtu }),
+        });
+      }
+      case "tap": {
+        const facts = link.tun ?? {
+          mode: "tap",
+          multiQueue: false,
+          vnetHeader: false,
+          packetInfo: false,
+          attached: false,
+        };
+        const backend = taps(openExistingTap(namespace, link.name, facts, options.queues));
+        await limit({
+          received: { link, direction: "leaving" },
+          sent: { link, direction: "entering" },
+        });
+        return attached(backend);
+      }
+      case "macvtap": {
+        const backend = taps(openMacvtap(namespace, link, options.queues));
+        await limit(macvtapPoints(link));
+        return attached(backend);
+      }
+      case "physical": {
+        if (!options.passCards) throw cardsStay(link.name, endpoint.pciAddress);
+        const driver = driverOfCard(endpoint.pciAddress);
+        await changes.make({ kind: "driver", pciAddress: endpoint.pciAddress, driver }, () =>
+          bindToVfio(endpoint.pciAddress),
+        );
+        return attached({ kind: "vfio", pciAddress: endpoint.pciAddress }, { followed: false });
+      }
+    }
+  } catch (error) {
+    await changes.undo();
+    throw error;
+  }
+}
+
+/** The guest is behind the character device: what it sends leaves the link, what it receives comes in. */
+function macvtapPoints(link: Link): LimitPoints {
+  return { received: { link, direction: "entering" }, sent: { link, direction: "leaving" } };
+}
+
+/**
+ * Makes a macvtap over `link` that takes its hardware address. The link's own IP addresses are taken away: two would answer for
+ * them otherwise.
+ */
+async function makeMacvtapOver(changes: NetworkChanges, link: Link, name: string): Promise<Link> {
+  const { netlink } = changes.namespace;
+  const saved = saveConfiguration(netlink, link.index, link.name);
+  changes.begin(configurationStep(link.index, link.macAddress, saved));
+  await changes.make({ kind: "made-link", name }, () => createMacvlan(netlink, name, "macvtap", link.index));
+  // Nobody's address: locally administered, for one receiver.
+  const other = randomBytes(6);
+  other[0] = ((other[0] ?? 0) & 0xfc) | 0x02;
+  setLink(netlink, link.index, link.name, { macAddress: formatMacAddress(other) });
+  const macvtap = linkByName(netlink, name);
+  setLink(netlink, macvtap.index, name, { macAddress: link.macAddress });
+  removeSavedAddresses(netlink, saved, link.name);
+  changes.namespace.bringUp(name, link.mtu);
+  return macvtap;
+}
+
+/** The PCI card that a link is, if it is one. */
+function pciAddressOf(namespace: NetworkNamespace, name: string): string | undefined {
+  using sysfs = openSysfs(namespace);
+  try {
+    const device = baseName(readlinkat(sysfs.fd, `class/net/${name}/device`));
+    return isPciAddress(device) ? device : undefined;
+  } catch (error) {
+    // It has no device.
+    if (hasErrno(error, "ENOENT", "EINVAL")) return undefined;
+    throw error;
+  }
+}
+
+function cardsStay(name: string, pciAddress: string): KataError {
+  return new KataError("unsupported", {
+    operation: "connect network",
+    object: `link ${name} is the host's PCI card ${pciAddress}`,
+    hint: "set cold_plug_vfio in configuration.toml to give it to the pod, which must have it before it starts",
+  });
+}
+
+function openVhostNet(): FileDescriptor | undefined {
+  try {
+    return open("/dev/vhost-net", O_RDWR);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
+}
