@@ -6,7 +6,7 @@
  * installed, and no root is needed. Trust is apt's: the release file's signature, then hashes down to each file.
  * Source: apt.conf(5), apt-get(8), apt-secure(8).
  */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -167,9 +167,9 @@ async function privateApt(kind: PackageKind, request: PackageRequest): Promise<P
   await mkdir(join(home, "lists/partial"), { recursive: true });
   await mkdir(join(home, "archives/partial"), { recursive: true });
   await mkdir(join(home, "sources"), { recursive: true });
-  await writeFile(join(home, "sources/debian.sources"), sources);
-  await writeFile(join(home, "status"), "");
-  await writeFile(join(home, "apt.conf"), configuration(home, architecture));
+  await replaceFile(join(home, "sources/debian.sources"), sources);
+  await replaceFile(join(home, "status"), "");
+  await replaceFile(join(home, "apt.conf"), configuration(home, architecture));
   const lock = ["--no-fork", "--timeout", `${LOCK_TIMEOUT_S}`, join(home, "lock")];
   const apt: PrivateApt = {
     run: (program, args, cwd = home) =>
@@ -188,6 +188,13 @@ async function privateApt(kind: PackageKind, request: PackageRequest): Promise<P
     },
   };
   return apt;
+}
+
+/** Whole or not at all: another build's apt may be reading the same file. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const unfinished = `${path}.${process.pid}.${randomUUID()}`;
+  await writeFile(unfinished, text);
+  await rename(unfinished, path);
 }
 
 /** Read by apt after the machine's own apt.conf, so it has the last word. */

@@ -62,14 +62,14 @@ async function busyboxImageOf(name: string, command: readonly string[]): Promise
   });
 }
 
-/** Makes `root` the root file system of the busybox image. */
-export async function writeBusyboxRoot(root: string): Promise<void> {
+/** Makes `root` the root file system of a busybox image, of that program. */
+export async function writeBusyboxRoot(root: string, program = BUSYBOX): Promise<void> {
   for (const name of ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var"]) {
     await mkdir(join(root, name), { recursive: true });
   }
   await chmod(join(root, "tmp"), 0o1777);
-  await copyFile(BUSYBOX, join(root, "bin/busybox"));
-  for (const applet of (await mustRun(BUSYBOX, ["--list"])).trim().split("\n")) {
+  await copyFile(program, join(root, "bin/busybox"));
+  for (const applet of (await mustRun(program, ["--list"])).trim().split("\n")) {
     if (applet !== "busybox") await link(join(root, "bin/busybox"), join(root, "bin", applet));
   }
   const users = ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/home:/bin/false", ""];

@@ -1,0 +1,157 @@
+/**
+ * Kubernetes' own tests of a container runtime, critest, with runc and with Kata Containers.
+ *
+ *   npm run test:cri -- [--containerd SUITE] [--focus REGEXP] [--only runc|kata] [--nodes N]
+ *
+ * `--containerd` names the Debian suite that containerd is from (this machine's own without it), `--focus` chooses specs by their
+ * names, `--only` runs one of the two runtimes and compares nothing, `--nodes` is how many specs run at a time (2).
+ *
+ * It exits with 1 if a spec that runc passes fails with Kata Containers and is not in skip-list.txt. Without `go`, which builds
+ * critest, it says so and exits with 0.
+ */
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { removeAbandonedInstances } from "../../harness/abandoned-containerd.ts";
+import { exitStatus, mustRun } from "../../harness/command.ts";
+import { INSTANCE_PREFIX } from "../../harness/private-containerd.ts";
+import { type Comparison, compareResults } from "./compare-results.ts";
+import { CriInstance, type RuntimeName } from "./cri-instance.ts";
+import { critestPrograms } from "./critest-programs.ts";
+import { withRegistry } from "./filled-registry.ts";
+import { machineSuite, unpackedPackages } from "./packages.ts";
+import { runCritest } from "./run-critest.ts";
+import { parseSkipList, skipPattern } from "./skip-list.ts";
+import type { SpecResults } from "./spec-report.ts";
+
+/** In the environment of the second half, which runs in a network namespace of its own. */
+const INSIDE = "KATA_TEST_CRI_INSIDE";
+
+const RUNTIMES: readonly RuntimeName[] = ["runc", "kata"];
+
+interface Choice {
+  readonly containerd: string | undefined;
+  readonly focus: string | undefined;
+  readonly runtimes: readonly RuntimeName[];
+  readonly nodes: number;
+}
+
+async function main(): Promise<number> {
+  const choice = parseChoice(process.argv.slice(2));
+  if (process.env[INSIDE] === undefined) return await prepare(choice);
+  await mustRun("ip", ["link", "set", "lo", "up"]);
+  const skipped = parseSkipList(readFileSync(join(import.meta.dirname, "skip-list.txt"), "utf8"));
+  const results = await runAll(choice, skipped);
+  const [reference, subject] = RUNTIMES.map((name) => results.get(name));
+  if (reference === undefined || subject === undefined) {
+    for (const [runtime, specs] of results) tell(runtime, specs);
+    return 0;
+  }
+  const comparison = compareResults(reference, subject, skipped);
+  return report(comparison, skipped, choice.focus === undefined);
+}
+
+function parseChoice(args: readonly string[]): Choice {
+  const options = {
+    containerd: { type: "string" },
+    focus: { type: "string" },
+    only: { type: "string" },
+    nodes: { type: "string", default: "2" },
+  } as const;
+  const { values } = parseArgs({ args: [...args], options });
+  const runtimes = RUNTIMES.filter((name) => values.only === undefined || values.only === name);
+  const nodes = Number(values.nodes);
+  if (runtimes.length === 0) throw new Error(`--only ${values.only}: expected ${RUNTIMES.join(" or ")}`);
+  if (!Number.isInteger(nodes) || nodes < 1)
+    throw new Error(`--nodes ${values.nodes}: expected a number from 1`);
+  return { containerd: values.containerd, focus: values.focus, runtimes, nodes };
+}
+
+/** What needs the machine's network; then the rest, in a network that nothing else is in. */
+async function prepare(choice: Choice): Promise<number> {
+  const programs = await critestPrograms(progress);
+  if (programs === undefined) {
+    console.log("skipped: this machine has no go, which builds critest");
+    return 0;
+  }
+  await removeAbandonedInstances(INSTANCE_PREFIX);
+  const suite = await machineSuite();
+  progress("making the images that critest names (once, about a minute)");
+  await withRegistry(suite, async () => undefined);
+  await unpackedPackages(suite, ["containernetworking-plugins"]);
+  if (choice.containerd !== undefined) await unpackedPackages(choice.containerd, ["containerd"]);
+  const again = [...process.execArgv, ...process.argv.slice(1)];
+  const child = spawn("unshare", ["--net", "--", process.execPath, ...again], {
+    stdio: "inherit",
+    env: { ...process.env, [INSIDE]: "1" },
+  });
+  return await exitStatus(child);
+}
+
+async function runAll(
+  choice: Choice,
+  skipped: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<RuntimeName, SpecResults>> {
+  const suite = await machineSuite();
+  const programs = await critestPrograms(progress);
+  if (programs === undefined) throw new Error("critest has gone");
+  const plugins = await unpackedPackages(suite, ["containernetworking-plugins"]);
+  const from = choice.containerd;
+  const containerd = from === undefined ? undefined : await unpackedPackages(from, ["containerd"]);
+  const results = new Map<RuntimeName, SpecResults>();
+  await withRegistry(suite, async (registry) => {
+    for (const runtime of choice.runtimes) {
+      await using instance = await CriInstance.start({
+        runtime,
+        registry: registry.url,
+        containerd: containerd && join(containerd, "usr/bin"),
+        plugins: join(plugins, "usr/lib/cni"),
+        crictl: programs.crictl,
+      });
+      const skip = runtime === "kata" ? skipPattern(skipped.keys()) : undefined;
+      const { nodes, focus } = choice;
+      results.set(
+        runtime,
+        await runCritest(programs, { runtime, endpoint: instance.endpoint, nodes, focus, skip }),
+      );
+    }
+  });
+  return results;
+}
+
+/** One runtime's results, when there is nothing to compare them with. */
+function tell(runtime: RuntimeName, specs: SpecResults): void {
+  for (const [name, { outcome, message }] of specs) {
+    if (outcome !== "passed") console.log(`${runtime}: ${outcome}: ${name}\n    ${message}`);
+  }
+  console.log(
+    `${runtime}: ${[...specs.values()].filter(({ outcome }) => outcome === "passed").length} passed`,
+  );
+}
+
+/** @param whole false if only some specs ran, so that a list may well name others. @returns the exit status. */
+function report(comparison: Comparison, skipped: ReadonlyMap<string, string>, whole: boolean): number {
+  const { reference, subject } = comparison.counts;
+  const row = (...cells: readonly (string | number)[]) =>
+    console.log(
+      cells.map((cell, index) => (index === 0 ? `${cell}`.padEnd(10) : `${cell}`.padStart(8))).join(""),
+    );
+  row("", "passed", "failed", "skipped");
+  row("runc", reference.passed, reference.failed, reference.skipped);
+  row("kata", subject.passed, subject.failed, subject.skipped);
+  console.log(`${skipped.size} left out with Kata Containers (skip-list.txt)`);
+  for (const name of comparison.ahead) console.log(`passes with Kata Containers only: ${name}`);
+  for (const { name, reason } of comparison.missing) console.log(`FAILED: ${name}\n    ${reason}`);
+  const stale = whole ? comparison.stale : [];
+  for (const name of stale) console.log(`FAILED: in skip-list.txt, but runc does not pass it: ${name}`);
+  const failed = comparison.missing.length + stale.length;
+  console.log(`${subject.passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+function progress(text: string): void {
+  console.error(text);
+}
+
+process.exitCode = await main();
