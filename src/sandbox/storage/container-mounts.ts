@@ -163,6 +163,6 @@ function shareSource(
   name: string,
 ): string {
   using tree = openTree(AT_FDCWD, plan.source, OPEN_TREE_CLONE | (plan.recursive ? AT_RECURSIVE : 0));
-  hardenTree(tree, plan.readOnly);
+  hardenTree(tree, plan.readOnly, plan.follows);
   return share.place(tree, name);
 }

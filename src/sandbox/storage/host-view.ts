@@ -3,6 +3,7 @@ import {
   filesystemType,
   O_PATH,
   open,
+  readlink,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -12,6 +13,7 @@ import {
   stat,
   statIfExists,
 } from "../../sys/files.ts";
+import { readMountInfo } from "../../sys/mountinfo.ts";
 import type { HostView, SourceType } from "./plan-mounts.ts";
 
 const TYPES: ReadonlyMap<number, SourceType> = new Map([
@@ -37,5 +39,12 @@ export const hostView: HostView = {
     if (here.onMajor === dev.onMajor && here.onMinor === dev.onMinor) return true;
     using directory = open(path, O_PATH);
     return KERNEL_FILESYSTEMS.has(filesystemType(directory.fd));
+  },
+
+  hasMountsBelow(path) {
+    using file = open(path, O_PATH);
+    const real = readlink(`/proc/self/fd/${file.fd}`);
+    const below = real === "/" ? "/" : `${real}/`;
+    return readMountInfo().some(({ mountPoint }) => mountPoint.startsWith(below) && mountPoint !== "/");
   },
 };

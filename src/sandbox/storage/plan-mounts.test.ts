@@ -5,6 +5,7 @@ import { planMount, type SourceType } from "./plan-mounts.ts";
 const HOST: Readonly<Record<string, SourceType>> = {
   "/data": "directory",
   "/data/file": "file",
+  "/mounted": "directory",
   "/run/socket": "socket",
   "/dev/null": "character-device",
   "/dev/sda": "block-device",
@@ -15,7 +16,11 @@ const HOST: Readonly<Record<string, SourceType>> = {
 };
 
 const plan = (mount: Mount) =>
-  planMount(mount, { typeOf: (path) => HOST[path], isDeviceTree: (path) => path === "/dev/disk" });
+  planMount(mount, {
+    typeOf: (path) => HOST[path],
+    isDeviceTree: (path) => path === "/dev/disk",
+    hasMountsBelow: (path) => path === "/mounted",
+  });
 const bind = (source: string, destination: string, ...options: string[]): Mount => ({
   type: "bind",
   source,
@@ -57,8 +62,31 @@ describe("planMount()", () => {
       source: "/data",
       recursive,
       readOnly,
+      follows: false,
       warning: undefined,
     });
+  });
+
+  test.each<[source: string, options: string[], readOnly: string, follows: boolean]>([
+    ["/mounted", ["rbind", "rprivate", "ro"], "mount", false],
+    ["/data", ["rbind", "rslave", "ro"], "mount", true],
+    ["/data", ["rbind", "rshared", "ro"], "mount", true],
+  ])("leaves it to the host what of %s is read-only with %o", (source, options, readOnly, follows) => {
+    const mount = bind(source, "/mnt", ...options);
+    expect(plan(mount)).toMatchObject({
+      kind: "shared",
+      mount: { ...mount, options: [...options, "rw"] },
+      readOnly,
+      follows,
+    });
+  });
+
+  test.each([
+    ["a tree that is read-only as a whole", bind("/mounted", "/mnt", "rbind", "rro")],
+    ["the mount alone", bind("/mounted", "/mnt", "bind", "ro")],
+    ["a tree that may be written", bind("/mounted", "/mnt", "rbind", "rw")],
+  ])("gives the guest the options as they are for %s", (_what, mount) => {
+    expect(plan(mount)).toMatchObject({ kind: "shared", mount, follows: false });
   });
 
   test("shares a directory below /dev that somebody keeps files in, and says what a socket there is worth", () => {

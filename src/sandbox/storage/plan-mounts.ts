@@ -6,7 +6,7 @@
  * Source: OCI runtime specification, "Mounts"; upstream Kata Containers, container mounts.
  */
 import { KataError } from "../../kata-error.ts";
-import { parseMountOptions } from "../../oci/mount-options.ts";
+import { MS_SHARED, MS_SLAVE, parseMountOptions } from "../../oci/mount-options.ts";
 import type { Mount } from "../../oci/types.ts";
 import { GUEST_SANDBOX } from "../sandbox-paths.ts";
 
@@ -22,6 +22,8 @@ export type PlannedMount =
       readonly source: string;
       readonly recursive: boolean;
       readonly readOnly: "no" | "mount" | "recursive";
+      /** Whether what is mounted below the source later, or unmounted, is so for the guest too. */
+      readonly follows: boolean;
       /** A sentence for the log, if the guest can make only little of it. */
       readonly warning: string | undefined;
     }
@@ -39,6 +41,8 @@ export interface HostView {
   typeOf(path: string): SourceType | undefined;
   /** Whether a directory below /dev shows devices, which the guest has its own of, and not files that somebody keeps there. */
   isDeviceTree(path: string): boolean;
+  /** Whether other mounts lie below a path. */
+  hasMountsBelow(path: string): boolean;
 }
 
 /** Memory that the containers of a pod share inside the guest. */
@@ -81,12 +85,19 @@ export function planMount(mount: Mount, host: HostView): PlannedMount {
     });
   }
   const recursiveReadOnly = ((options.recursiveAttributes?.set ?? 0) & 1) !== 0;
+  const readOnly = recursiveReadOnly ? "recursive" : readOnlyMount ? "mount" : "no";
+  const recursive = options.recursiveBind;
+  // What the guest mounts goes nowhere, so that of "shared" half can be kept.
+  const follows = options.propagation.some(({ type }) => type === MS_SLAVE || type === MS_SHARED);
+  // For the guest it is one mount, and read-only as a whole; the host refuses writes where they are to be refused.
+  const isMixed = readOnly === "mount" && recursive && (follows || host.hasMountsBelow(source));
   return {
     kind: "shared",
-    mount,
+    mount: isMixed ? { ...mount, options: [...(mount.options ?? []), "rw"] } : mount,
     source,
-    recursive: options.recursiveBind,
-    readOnly: recursiveReadOnly ? "recursive" : readOnlyMount ? "mount" : "no",
+    recursive,
+    readOnly,
+    follows,
     warning:
       type === "socket" || type === "fifo"
         ? `${source} is a ${type}: the guest sees the file, but cannot reach who has it open on the host`

@@ -1,5 +1,6 @@
 /** The shared directory and its mount namespace on the real kernel. Needs root. */
 import { hasCode, hasErrno } from "../../kata-error.ts";
+import { MS_BIND, MS_SHARED } from "../../oci/mount-options.ts";
 import type { Spec } from "../../oci/types.ts";
 import {
   AT_FDCWD,
@@ -14,8 +15,9 @@ import {
   S_IFCHR,
   writeFile,
 } from "../../sys/files.ts";
+import { MNT_DETACH, mount, umount2 } from "../../sys/mount.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
-import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
+import { AT_RECURSIVE, mountSetattr, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { chdir, getcwd, getpid } from "../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import type { SandboxPaths } from "../sandbox-paths.ts";
@@ -192,17 +194,89 @@ test("a container's root and volumes are inert on the host: no device, no set-ui
   here.room.run(() => assertEqual(mountsBelow(`${here.paths.mounts}/`), []));
 });
 
+test("later mounts of the host reach a volume that asks for them, and no other", async () => {
+  using here = place();
+  for (const name of ["rootfs", "volume/point", "later"]) mkdirAll(`${here.path}/${name}`);
+  writeFile(`${here.path}/later/f`, "later");
+  const volume = `${here.path}/volume`;
+  mount(volume, volume, null, MS_BIND, null);
+  try {
+    mountSetattr(AT_FDCWD, volume, 0, { propagation: MS_SHARED });
+    const bind = (...options: string[]) => ({ destination: "/v", type: "bind", source: volume, options });
+    const volumes = [bind("rbind", "rslave"), bind("rbind", "rshared"), bind("rbind", "rprivate")];
+    const mounts = await ContainerMounts.create(podStorage(here.share, new TestLogger()), {
+      id: "c1",
+      bundle: here.path,
+      rootfs: [],
+      spec: spec({ root: { path: "rootfs" }, mounts: volumes }),
+    });
+    const seen = () =>
+      here.room.run(() =>
+        volumes.map((_, index) => exists(`${here.paths.exported}/c1-${index}-volume/point/f`)),
+      );
+    mount(`${here.path}/later`, `${volume}/point`, null, MS_BIND, null);
+    assertEqual(seen(), [true, true, false]);
+    umount2(`${volume}/point`, MNT_DETACH);
+    assertEqual(seen(), [false, false, false]);
+    await mounts.release();
+    assertEqual(mountsBelow(volume), [volume]);
+  } finally {
+    umount2(volume, MNT_DETACH);
+  }
+});
+
+test("a volume is read-only and what is mounted below it is not, when only the volume is said to be", async () => {
+  using here = place();
+  for (const name of ["rootfs", "volume/below"]) mkdirAll(`${here.path}/${name}`);
+  const below = `${here.path}/volume/below`;
+  mount("tmpfs", below, "tmpfs", 0, null);
+  try {
+    const volume = (...options: string[]) => ({
+      destination: "/v",
+      type: "bind",
+      source: `${here.path}/volume`,
+      options: ["rbind", ...options],
+    });
+    const mounts = await ContainerMounts.create(podStorage(here.share, new TestLogger()), {
+      id: "c1",
+      bundle: here.path,
+      rootfs: [],
+      spec: spec({ root: { path: "rootfs" }, mounts: [volume("ro"), volume("rro")] }),
+    });
+    // In the guest each of them is one mount.
+    assertEqual(
+      mounts.spec.mounts?.map(({ options }) => options),
+      [
+        ["rbind", "ro", "rw"],
+        ["rbind", "rro"],
+      ],
+    );
+    const write = (path: string) => here.room.run(() => writeFile(`${here.paths.exported}/${path}`, "x"));
+    write("c1-0-volume/below/f");
+    for (const path of ["c1-0-volume/f", "c1-1-volume/f", "c1-1-volume/below/f"]) {
+      await assertThrows(
+        () => write(path),
+        (error) => hasErrno(error, "EROFS"),
+        `EROFS for ${path}`,
+      );
+    }
+    await mounts.release();
+  } finally {
+    umount2(below, MNT_DETACH);
+  }
+});
+
 test("a container that lacks one source leaves nothing of the others", async () => {
   using here = place();
   mkdirAll(`${here.path}/rootfs`);
   mkfifo(`${here.path}/fifo`, 0o600);
-  const mount = (source: string) => ({ destination: "/x", type: "bind", source, options: ["bind"] });
+  const bind = (source: string) => ({ destination: "/x", type: "bind", source, options: ["bind"] });
   const create = (sources: readonly string[], root: string) =>
     ContainerMounts.create(podStorage(here.share, new TestLogger()), {
       id: "c1",
       bundle: here.path,
       rootfs: [],
-      spec: spec({ root: { path: root }, mounts: sources.map(mount) }),
+      spec: spec({ root: { path: root }, mounts: sources.map(bind) }),
     });
   const refused = async (sources: readonly string[], root: string) => {
     await assertThrows(
