@@ -1,5 +1,5 @@
 /** kata-agent: process 1 of the guest, and equally an ordinary process of a machine. */
-import { describeError, KataError } from "../kata-error.ts";
+import { describeError, hasCode, KataError } from "../kata-error.ts";
 import type { FdStream } from "../sys/fd-stream.ts";
 import { readTextFile } from "../sys/files.ts";
 import { kernel } from "../sys/kernel.ts";
@@ -19,6 +19,7 @@ import { parseArguments, USAGE } from "./arguments.ts";
 import { offerShell, showShell } from "./boot/debug-console.ts";
 import { type BootedGuest, bootGuest } from "./boot/guest-boot.ts";
 import { KernelModules } from "./boot/kernel-modules.ts";
+import { loadRequestedModule, requestedModule, serveModuleRequests } from "./boot/modprobe.ts";
 import { enterOwnMounts } from "./boot/native-start.ts";
 import { ChildReaper } from "./child-reaper.ts";
 import { makeCgroupRoom } from "./container/container-cgroup.ts";
@@ -47,11 +48,25 @@ async function main(): Promise<number> {
   // Nobody in a container may look into a copy of the agent that is on its way in, or at its binary (CVE-2016-9962,
   // CVE-2019-5736): clones inherit it, execve takes it back.
   prctl(PR_SET_DUMPABLE, 0);
+  const module = requestedModule(programArguments);
+  if (module !== undefined) return loadForKernel(module);
   return isGuestInit() ? await runGuest() : await runNative();
+}
+
+/** As the kernel's modprobe, which nobody listens to. @returns the exit status. */
+function loadForKernel(module: string): number {
+  try {
+    loadRequestedModule(module);
+    return 0;
+  } catch (error) {
+    if (hasCode(error, "not-found", "invalid-argument", "system-call")) return EXIT_FAILED;
+    throw error;
+  }
 }
 
 async function runGuest(): Promise<number> {
   const guest = bootGuest();
+  serveModuleRequests(guest.initialRoot.fd);
   const modules = new KernelModules(guest.initialRoot.fd, readTextFile("/proc/cmdline"));
   modules.loadEarly();
   loadVsock(modules, guest.settings.serverAddress);

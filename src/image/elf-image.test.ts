@@ -162,11 +162,13 @@ describe("a kernel module", () => {
   const info = (text: string) => elf([], [[".modinfo", new TextEncoder().encode(text)]]);
 
   test("tells its name and what it needs, in the kernel's spelling", () => {
-    const text = "license=GPL\0name=virtio-blk\0depends=virtio-ring,virtio\0softdep=pre: crc32c b post: c\0";
+    const text =
+      "license=GPL\0name=virtio-blk\0depends=virtio-ring,virtio\0softdep=pre: crc32c b post: c\0alias=block-major-8\0alias=virtio:d00000002v*\0";
     expect(readModuleInfo(info(text), "x.ko")).toEqual({
       name: "virtio_blk",
       depends: ["virtio_ring", "virtio"],
       softDependencies: ["crc32c", "b"],
+      aliases: ["block_major_8"],
     });
   });
 

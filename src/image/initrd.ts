@@ -5,6 +5,8 @@ import type { ResolvedModule } from "./kernel-modules.ts";
 import type { ModuleFile } from "./kernel-source.ts";
 import { withoutSignature } from "./module-info.ts";
 import {
+  ALIAS_LIST,
+  aliasList,
   DEPENDENCY_LIST,
   dependencyList,
   EARLY_LIST,
@@ -50,6 +52,7 @@ export function initrdEntries({ agent, modules, debugShell, policy }: InitrdCont
     { type: "file", path: "init", mode: 0o755, data: agent },
     ...Object.entries(ETC_FILES).map(([path, text]) => textFile(path, text)),
     textFile(DEPENDENCY_LIST, dependencyList(modules.map(({ module, before }) => ({ module, before })))),
+    textFile(ALIAS_LIST, aliasList(modules)),
     textFile(EARLY_LIST, loadList(GUEST_MODULES, "early", modules)),
     textFile(LATE_LIST, loadList(GUEST_MODULES, "late", modules)),
     ...modules.map(({ module }) => ({

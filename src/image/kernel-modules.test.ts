@@ -3,7 +3,7 @@ import { KataError } from "../kata-error.ts";
 import { GUEST_MODULES } from "./guest-modules.ts";
 import { type ModuleCatalog, resolveModules } from "./kernel-modules.ts";
 import type { ModuleInfo } from "./module-info.ts";
-import { dependencyList, loadList } from "./module-lists.ts";
+import { aliasList, dependencyList, loadList } from "./module-lists.ts";
 
 type Module = ModuleInfo & { readonly path: string };
 
@@ -15,7 +15,7 @@ function catalog(descriptions: readonly string[], builtIn: readonly string[] = [
       const words = rest.split(" ").filter((word) => word !== "");
       const soft = words.filter((word) => word.startsWith("(")).map((word) => word.slice(1, -1));
       const depends = words.filter((word) => !word.startsWith("("));
-      return [name, { name, depends, softDependencies: soft, path: `kernel/${name}.ko` }];
+      return [name, { name, depends, softDependencies: soft, aliases: [], path: `kernel/${name}.ko` }];
     }),
   );
   return { find: (name) => modules.get(name), builtIn: new Set(builtIn) };
@@ -69,6 +69,15 @@ describe("the lists for the agent", () => {
     expect(dependencyList(resolveModules([{ name: "virtio_blk" }], kernel))).toBe(
       "virtio_ring kernel/virtio_ring.ko\nvirtio_blk kernel/virtio_blk.ko virtio_ring\n",
     );
+  });
+
+  test("name what the kernel may ask for a module by, unless that is another module", () => {
+    const kernel = catalog(["a:", "b:", "c:"]);
+    const resolved = resolveModules([{ name: "a" }, { name: "b" }], kernel).map(({ module, before }) => ({
+      module: { ...module, aliases: ["b", "net_pf_1", `only_${module.name}`] },
+      before,
+    }));
+    expect(aliasList(resolved)).toBe("net_pf_1 a\nonly_a a\nonly_b b\n");
   });
 
   test("load early what reaches the host and nothing that is built in", () => {

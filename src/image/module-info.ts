@@ -14,6 +14,8 @@ export interface ModuleInfo {
   readonly depends: readonly string[];
   /** Names or aliases it would like to find loaded before itself. */
   readonly softDependencies: readonly string[];
+  /** Other names by which the kernel asks for it; no patterns, by which devices find their drivers. */
+  readonly aliases: readonly string[];
 }
 
 const SIGNATURE_MAGIC = new TextEncoder().encode("~Module signature appended~\n");
@@ -46,6 +48,9 @@ export function readModuleInfo(data: Uint8Array, file: string): ModuleInfo {
         .map(moduleName),
     ),
     softDependencies: values("softdep").flatMap((text) => preDependencies(text).map(moduleName)),
+    aliases: values("alias")
+      .filter((alias) => /^[\w-]+$/.test(alias))
+      .map(moduleName),
   };
 }
 

@@ -15,10 +15,12 @@
  * `ENODEV` from a processor driver (`crc32c_intel`) means that the machine lacks the thing: go on.
  * A name without a line is built into the kernel or not to be had.
  *
+ * `/lib/modules/modules.alias` — another name of a module and its name, one pair a line, separated by a blank; both with `_`.
+ *
  * `/etc/kata/modules.early` and `/etc/kata/modules.late` — one name a line, in the order of loading: what is loaded before the
  * agent answers, and after that before containers come. Their dependencies come from `modules.dep`.
  *
- * All three are UTF-8, end with a newline unless empty, and have no comments.
+ * All are UTF-8, end with a newline unless empty, and have no comments.
  */
 import type { GuestModule, LoadMoment } from "./guest-modules.ts";
 import type { ResolvedModule } from "./kernel-modules.ts";
@@ -27,6 +29,7 @@ import { type ModuleInfo, moduleName } from "./module-info.ts";
 /** Where the lists and modules are, without the leading slash. */
 export const MODULE_DIRECTORY = "lib/modules";
 export const DEPENDENCY_LIST = `${MODULE_DIRECTORY}/modules.dep`;
+export const ALIAS_LIST = `${MODULE_DIRECTORY}/modules.alias`;
 export const EARLY_LIST = "etc/kata/modules.early";
 export const LATE_LIST = "etc/kata/modules.late";
 
@@ -35,6 +38,18 @@ export function dependencyList(
   modules: readonly ResolvedModule<ModuleInfo & { readonly path: string }>[],
 ): string {
   return lines(modules.map(({ module, before }) => [module.name, module.path, ...before].join(" ")));
+}
+
+/** Text of `modules.alias`. Of two modules with one other name the first counts. */
+export function aliasList(modules: readonly ResolvedModule[]): string {
+  const names = new Set(modules.map(({ module }) => module.name));
+  const aliases = new Map<string, string>();
+  for (const { module } of modules) {
+    for (const alias of module.aliases) {
+      if (!names.has(alias) && !aliases.has(alias)) aliases.set(alias, module.name);
+    }
+  }
+  return lines([...aliases].map(([alias, name]) => `${alias} ${name}`));
 }
 
 /** Text of `modules.early` or `modules.late`: those of `wanted` that the kernel has as modules. */

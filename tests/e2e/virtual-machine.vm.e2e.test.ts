@@ -15,6 +15,14 @@ describe("a container in its virtual machine", () => {
     expect(result.stdout.trim()).not.toBe(release());
   });
 
+  test("gets what a module of its kernel brings when it asks for it", async ({ bench }) => {
+    // By its name and by another one; the container's iptables would ask in the same ways.
+    const script = "brctl addbr bridge9 && ip link add veth9 type veth && ls /sys/class/net";
+    const result = await bench.run(script, ["--cap-add", "CAP_NET_ADMIN"]);
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+    expect(result.stdout.split("\n")).toEqual(expect.arrayContaining(["bridge9", "veth9"]));
+  });
+
   test("is out of the host's sight: none of its processes is one of the host", async ({ bench }) => {
     const marker = "86400.125";
     await bench.detach(`sleep ${marker}`);

@@ -10,6 +10,7 @@ const FILES: Readonly<Record<string, string>> = {
     "virtio kernel/virtio.ko\nvirtio_ring kernel/virtio_ring.ko virtio\nvirtio_blk kernel/blk.ko virtio virtio_ring\nvirtio_mmio kernel/mmio.ko virtio virtio_ring\ncrc32c_intel kernel/crc.ko\n",
   "etc/kata/modules.early": "virtio_ring\n",
   "etc/kata/modules.late": "",
+  "lib/modules/modules.alias": "block_major_8 virtio_blk\n",
 };
 
 /** A kernel with {@link FILES} below the root; `loaded` has what was given to finit_module, in order. */
@@ -45,6 +46,13 @@ describe("KernelModules", () => {
     modules.load("virtio-blk", ["queue_depth=64", "num_request_queues=1"]);
     modules.load("virtio_blk");
     expect(loaded).toEqual(["virtio.ko", "virtio_ring.ko", "blk.ko queue_depth=64 num_request_queues=1"]);
+  });
+
+  test("loads a module by another name that the kernel asks for it by", () => {
+    const { kernel, loaded } = guest();
+    using _kernel = useKernel(kernel);
+    new KernelModules(ROOT).load("block-major-8");
+    expect(loaded).toEqual(["virtio.ko", "virtio_ring.ko", "blk.ko"]);
   });
 
   test("gives a module its parameters of the kernel command line, and loads virtio-mmio where it has devices", () => {

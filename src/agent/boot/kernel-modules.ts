@@ -2,8 +2,9 @@
  * Loading the kernel modules of the guest's initial file system, without kmod.
  *
  * `lib/modules/modules.dep` has a line a module: its name, its file below `lib/modules/`, and the modules that come before it,
- * complete and in the order of loading. `etc/kata/modules.early` and `.late` name what is loaded before the agent answers and
- * after that. The image builder writes all three.
+ * complete and in the order of loading. `lib/modules/modules.alias` has other names by which the kernel asks for one: `ALIAS NAME`
+ * lines. `etc/kata/modules.early` and `.late` name what is loaded before the agent answers and
+ * after that. The image builder writes them all.
  * Source: finit_module(2).
  */
 import { KataError } from "../../kata-error.ts";
@@ -16,6 +17,7 @@ import { splitParameters } from "../kernel-parameters.ts";
 
 const DIRECTORY = "lib/modules";
 const DEPENDENCIES = `${DIRECTORY}/modules.dep`;
+const ALIASES = `${DIRECTORY}/modules.alias`;
 const EARLY = "etc/kata/modules.early";
 const LATE = "etc/kata/modules.late";
 const VIRTIO_MMIO = "virtio_mmio";
@@ -90,7 +92,8 @@ export class KernelModules {
     if (text.length > MAX_PARAMETERS || text.includes("\0")) {
       throw new KataError("invalid-argument", { operation: "load kernel module", object: known });
     }
-    const module = this.#modules.get(known);
+    const found = this.#modules.has(known) ? known : this.#aliased(known);
+    const module = this.#modules.get(found);
     if (module === undefined) {
       if (exists(`/sys/module/${known}`)) return;
       throw new KataError("not-found", {
@@ -100,7 +103,16 @@ export class KernelModules {
       });
     }
     for (const before of module.before) this.#loadOne(before, "");
-    this.#loadOne(known, text);
+    this.#loadOne(found, text);
+  }
+
+  /** The module that has `name` as another name, or `name` itself. */
+  #aliased(name: string): string {
+    for (const line of listed(this.#readList(ALIASES))) {
+      const [alias, module = name] = line.split(" ");
+      if (alias === name) return module;
+    }
+    return name;
   }
 
   #loadOne(name: string, parameters: string): void {
