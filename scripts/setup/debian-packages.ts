@@ -17,6 +17,7 @@ export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
     why: "runs the virtual machines, and brings virtiofsd",
   },
   { name: "iproute2", why: "makes network namespaces for tests, and shows what is left in them" },
+  { name: "iptables", why: "gives pods of tests the host's ports" },
   { name: "bsdutils", why: "gives tests a terminal (script)" },
   { name: "busybox-static", why: "is the small test image" },
   { name: "mmdebstrap", why: "makes the Debian image from packages" },

@@ -20,6 +20,9 @@ export type RuntimeName = "runc" | "kata";
 /** As long as a pod on an emulated processor may take to end, of which a run leaves only those of failed specs, ms. */
 const REMOVAL_DEADLINE_MS = 120_000;
 
+/** Filters of system calls are off by default, as upstream's are. */
+const AS_RUNC: Configuration = { runtime: { disable_guest_seccomp: false } };
+
 export interface CriInstanceOptions {
   readonly runtime: RuntimeName;
   /** Directory of containerd's programs; without it they come from PATH. */
@@ -48,7 +51,7 @@ export class CriInstance implements AsyncDisposable {
       ...(options.containerd === undefined ? {} : { binaries: options.containerd }),
       searchFirst: [BUILT_PROGRAMS],
       env: (directory) => ({
-        KATA_CONF_FILE: writeKataConfiguration(directory, "configuration", options.kata),
+        KATA_CONF_FILE: writeKataConfiguration(directory, "configuration", options.kata ?? AS_RUNC),
       }),
       cri: (directory) => {
         writeNetwork(directory);

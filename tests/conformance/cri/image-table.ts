@@ -107,7 +107,7 @@ export const TEST_IMAGES: readonly TestImage[] = [
 
 /** @throws Error if `reference` has no registry or no tag. */
 export function parseReference(reference: string): ImageReference {
-  const match = /^([^/]+\.[^/]+)\/(.+):([\w.-]+)$/.exec(reference);
+  const match = /^([^/]+\.[^/]+)\/([^@:]+):([\w.-]+)$/.exec(reference);
   const [, registry, repository, tag] = match ?? [];
   if (registry === undefined || repository === undefined || tag === undefined) {
     throw new Error(`image reference ${reference}: expected REGISTRY/NAME:TAG`);

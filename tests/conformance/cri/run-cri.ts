@@ -1,10 +1,10 @@
 /**
  * Kubernetes' own tests of a container runtime, critest, with runc and with Kata Containers.
  *
- *   npm run test:cri -- [--containerd SUITE] [--focus REGEXP] [--only runc|kata] [--nodes N]
+ *   npm run test:cri -- [--containerd system|trixie|sid] [--focus REGEXP] [--only runc|kata] [--nodes N]
  *
- * `--containerd` names the Debian suite that containerd is from (this machine's own without it), `--focus` chooses specs by their
- * names, `--only` runs one of the two runtimes and compares nothing, `--nodes` is how many specs run at a time (2).
+ * `--containerd` names the Debian suite that containerd is from: sid, as its specs are the most, without it. `--focus` chooses
+ * specs by their names, `--only` runs one of the two runtimes and compares nothing, `--nodes` is how many specs run at a time (2).
  *
  * It exits with 1 if a spec that runc passes fails with Kata Containers and is not in skip-list.txt. Without `go`, which builds
  * critest, it says so and exits with 0.
@@ -15,6 +15,11 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { removeAbandonedInstances } from "../../harness/abandoned-containerd.ts";
 import { exitStatus, mustRun } from "../../harness/command.ts";
+import {
+  CONTAINERD_SUITES,
+  type ContainerdSuite,
+  containerdPrograms,
+} from "../../harness/containerd-versions.ts";
 import { INSTANCE_PREFIX } from "../../harness/private-containerd.ts";
 import { type Comparison, compareResults } from "./compare-results.ts";
 import { CriInstance, type RuntimeName } from "./cri-instance.ts";
@@ -31,7 +36,7 @@ const INSIDE = "KATA_TEST_CRI_INSIDE";
 const RUNTIMES: readonly RuntimeName[] = ["runc", "kata"];
 
 interface Choice {
-  readonly containerd: string | undefined;
+  readonly containerd: ContainerdSuite;
   readonly focus: string | undefined;
   readonly runtimes: readonly RuntimeName[];
   readonly nodes: number;
@@ -54,7 +59,7 @@ async function main(): Promise<number> {
 
 function parseChoice(args: readonly string[]): Choice {
   const options = {
-    containerd: { type: "string" },
+    containerd: { type: "string", default: "sid" },
     focus: { type: "string" },
     only: { type: "string" },
     nodes: { type: "string", default: "2" },
@@ -62,10 +67,14 @@ function parseChoice(args: readonly string[]): Choice {
   const { values } = parseArgs({ args: [...args], options });
   const runtimes = RUNTIMES.filter((name) => values.only === undefined || values.only === name);
   const nodes = Number(values.nodes);
+  const containerd = CONTAINERD_SUITES.find((suite) => suite === values.containerd);
+  if (containerd === undefined) {
+    throw new Error(`--containerd ${values.containerd}: expected one of ${CONTAINERD_SUITES.join(", ")}`);
+  }
   if (runtimes.length === 0) throw new Error(`--only ${values.only}: expected ${RUNTIMES.join(" or ")}`);
   if (!Number.isInteger(nodes) || nodes < 1)
     throw new Error(`--nodes ${values.nodes}: expected a number from 1`);
-  return { containerd: values.containerd, focus: values.focus, runtimes, nodes };
+  return { containerd, focus: values.focus, runtimes, nodes };
 }
 
 /** What needs the machine's network; then the rest, in a network that nothing else is in. */
@@ -80,7 +89,7 @@ async function prepare(choice: Choice): Promise<number> {
   progress("making the images that critest names (once, about a minute)");
   await withRegistry(suite, async () => undefined);
   await unpackedPackages(suite, ["containernetworking-plugins"]);
-  if (choice.containerd !== undefined) await unpackedPackages(choice.containerd, ["containerd"]);
+  await containerdPrograms(choice.containerd);
   const again = [...process.execArgv, ...process.argv.slice(1)];
   const child = spawn("unshare", ["--net", "--", process.execPath, ...again], {
     stdio: "inherit",
@@ -97,15 +106,14 @@ async function runAll(
   const programs = await critestPrograms(progress);
   if (programs === undefined) throw new Error("critest has gone");
   const plugins = await unpackedPackages(suite, ["containernetworking-plugins"]);
-  const from = choice.containerd;
-  const containerd = from === undefined ? undefined : await unpackedPackages(from, ["containerd"]);
+  const containerd = await containerdPrograms(choice.containerd);
   const results = new Map<RuntimeName, SpecResults>();
   await withRegistry(suite, async (registry) => {
     for (const runtime of choice.runtimes) {
       await using instance = await CriInstance.start({
         runtime,
         registry: registry.url,
-        containerd: containerd && join(containerd, "usr/bin"),
+        containerd,
         plugins: join(plugins, "usr/lib/cni"),
         crictl: programs.crictl,
       });
