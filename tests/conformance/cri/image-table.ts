@@ -6,7 +6,7 @@
  */
 
 /** What a root file system is made of, see make-roots.ts. */
-export type RootName = "busybox" | "nginx" | "lighttpd" | "nonewprivs" | "pause" | "sqlite";
+export type RootName = "busybox" | "nginx" | "lighttpd" | "nonewprivs" | "pause" | "redis";
 
 /** What a container of an image runs as, unless it says otherwise. Source: OCI image specification, "Image Configuration". */
 export interface ImageConfig {
@@ -41,13 +41,15 @@ const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
 export const PAUSE_IMAGE = "registry.k8s.io/pause:3.10";
 export const BUSYBOX_IMAGE = `${E2E}/busybox:1.29-2`;
 export const WEB_SERVER_IMAGE = `${E2E}/nginx:1.14-2`;
-/** Not critest's: the database of the application test. */
-export const DATABASE_IMAGE = "registry.k8s.io/kata-test/sqlite:1";
+/** Not critest's: a web server with a program that counts in a database, and the database. */
+export const WEB_IMAGE = "registry.k8s.io/kata-test/web:1";
+export const DATABASE_IMAGE = "registry.k8s.io/kata-test/redis:1";
 
 /** What its web server listens on instead of 80. */
 const HOST_NETWORK_PORT = 12003;
 
 const NGINX: ImageConfig = { Cmd: ["nginx", "-g", "daemon off;"] };
+const LIGHTTPD: ImageConfig = { Cmd: ["lighttpd", "-D", "-f", "/etc/lighttpd/test.conf"] };
 const SHELL: ImageConfig = { Cmd: ["sh"] };
 
 /** Images of `image-test`: busybox and one empty file that tells them apart. */
@@ -81,10 +83,35 @@ export const TEST_IMAGES: readonly TestImage[] = [
   {
     reference: `${E2E}/httpd:2.4.39-4`,
     root: "lighttpd",
-    config: { Cmd: ["lighttpd", "-D", "-f", "/etc/lighttpd/test.conf"] },
+    config: LIGHTTPD,
   },
   { reference: `${E2E}/nonewprivs:1.3`, root: "nonewprivs", config: { Entrypoint: ["/nnp"] } },
-  { reference: DATABASE_IMAGE, root: "sqlite", config: SHELL },
+  {
+    reference: WEB_IMAGE,
+    root: "lighttpd",
+    config: LIGHTTPD,
+    files: {
+      "etc/lighttpd/test.conf": [
+        'server.modules = ("mod_alias", "mod_cgi")',
+        'server.document-root = "/shared"',
+        "server.port = 80",
+        'alias.url = ("/count" => "/var/www/count.sh")',
+        'cgi.assign = (".sh" => "/bin/sh")',
+        "",
+      ].join("\n"),
+      // Redis' inline commands; an answer is ":NUMBER".
+      "var/www/count.sh": [
+        "printf 'Status: 200\\r\\nContent-Type: text/plain\\r\\n\\r\\n'",
+        "printf 'INCR visits\\r\\nQUIT\\r\\n' | nc 127.0.0.1 6379 | head -n 1",
+        "",
+      ].join("\n"),
+    },
+  },
+  {
+    reference: DATABASE_IMAGE,
+    root: "redis",
+    config: { Cmd: ["redis-server", "--dir", "/data", "--appendonly", "yes", "--appendfsync", "always"] },
+  },
   marked("test-image-latest", "latest", "test-image-latest"),
   marked("test-image-tag", "test", "test"),
   marked("test-image-tag", "all", "all"),

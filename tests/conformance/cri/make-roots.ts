@@ -83,13 +83,25 @@ const ROOTS: Readonly<Record<RootName, (root: string, suite: string) => Promise<
     await shellRoot(root);
     const libraries = ["libcrypt1", "libpcre2-8-0", "libnettle8", "libxxhash0"];
     await copyTree(await unpackedPackages(suite, [...C_LIBRARY, ...libraries, "lighttpd"]), root);
+    await mkdir(join(root, "var/tmp"));
     await write(join(root, "etc/lighttpd/test.conf"), LIGHTTPD);
     await write(join(root, "var/www/html/index.html"), "<h1>It works!</h1>\n");
   },
-  async sqlite(root, suite) {
+  async redis(root, suite) {
     await shellRoot(root);
-    const libraries = ["libsqlite3-0", "libreadline8", "libtinfo6", "zlib1g"];
-    await copyTree(await unpackedPackages(suite, [...C_LIBRARY, ...libraries, "sqlite3"]), root);
+    const direct = ["libatomic1", "libjemalloc2", "liblzf1", "libssl3", "libsystemd0"];
+    const indirect = [
+      "libcap2",
+      "libgcc-s1",
+      "libgcrypt20",
+      "libgpg-error0",
+      "liblz4-1",
+      "liblzma5",
+      "libstdc++6",
+      "libzstd1",
+    ];
+    const packages = [...C_LIBRARY, ...direct, ...indirect, "redis-server", "redis-tools"];
+    await copyTree(await unpackedPackages(suite, packages), root);
   },
   async nonewprivs(root) {
     await compile(NONEWPRIVS_SOURCE, join(root, "nnp"));

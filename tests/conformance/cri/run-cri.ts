@@ -21,6 +21,7 @@ import {
   containerdPrograms,
 } from "../../harness/containerd-versions.ts";
 import { INSTANCE_PREFIX } from "../../harness/private-containerd.ts";
+import { runApplication } from "./application.ts";
 import { type Comparison, compareResults } from "./compare-results.ts";
 import { CriInstance, type RuntimeName } from "./cri-instance.ts";
 import { critestPrograms } from "./critest-programs.ts";
@@ -36,6 +37,7 @@ const INSIDE = "KATA_TEST_CRI_INSIDE";
 const RUNTIMES: readonly RuntimeName[] = ["runc", "kata"];
 
 interface Choice {
+  readonly application: boolean;
   readonly containerd: ContainerdSuite;
   readonly focus: string | undefined;
   readonly runtimes: readonly RuntimeName[];
@@ -63,6 +65,7 @@ function parseChoice(args: readonly string[]): Choice {
     focus: { type: "string" },
     only: { type: "string" },
     nodes: { type: "string", default: "2" },
+    application: { type: "boolean", default: false },
   } as const;
   const { values } = parseArgs({ args: [...args], options });
   const runtimes = RUNTIMES.filter((name) => values.only === undefined || values.only === name);
@@ -74,7 +77,7 @@ function parseChoice(args: readonly string[]): Choice {
   if (runtimes.length === 0) throw new Error(`--only ${values.only}: expected ${RUNTIMES.join(" or ")}`);
   if (!Number.isInteger(nodes) || nodes < 1)
     throw new Error(`--nodes ${values.nodes}: expected a number from 1`);
-  return { containerd, focus: values.focus, runtimes, nodes };
+  return { application: values.application, containerd, focus: values.focus, runtimes, nodes };
 }
 
 /** What needs the machine's network; then the rest, in a network that nothing else is in. */
@@ -117,6 +120,11 @@ async function runAll(
         plugins: join(plugins, "usr/lib/cni"),
         crictl: programs.crictl,
       });
+      if (choice.application) {
+        await runApplication(instance, (text) => progress(`${runtime} ${text}`));
+        console.log(`${runtime}: the application passes`);
+        continue;
+      }
       const skip = runtime === "kata" ? skipPattern(skipped.keys()) : undefined;
       const { nodes, focus } = choice;
       results.set(
