@@ -6,6 +6,7 @@ import { buildProgram } from "../scripts/build/program.ts";
 import { runCommand } from "./harness/command.ts";
 import type { Counts } from "./stages.ts";
 
+const STAND_INS = "tests/stand-ins";
 const SUFFIX = ".native.test.ts";
 
 /** Each test of a program has a deadline of its own; this is for a program that does not even count it, ms. */
@@ -17,6 +18,7 @@ export async function runNativeTests(root: string): Promise<Counts> {
     path.endsWith(SUFFIX),
   );
   const engine = await buildEngine(root, (text) => console.error(text));
+  await buildStandIns(root);
   let [passed, failed] = [0, 0];
   for (const entry of entries.sort()) {
     // src/sys/core.native.test.ts → build/test/sys-core
@@ -34,6 +36,16 @@ export async function runNativeTests(root: string): Promise<Counts> {
     if (!healthy) console.log(`exit status ${result.status}\n${result.stdout}${result.stderr}`);
   }
   return { passed, failed, skipped: 0 };
+}
+
+/** Builds the programs that stand in for monitors: `tests/stand-ins/NAME/main.ts` → `build/test/stand-in-NAME`. */
+export async function buildStandIns(root: string): Promise<void> {
+  const engine = await buildEngine(root, (text) => console.error(text));
+  const entries = await readdir(join(root, STAND_INS), { withFileTypes: true });
+  for (const { name } of entries.filter((entry) => entry.isDirectory())) {
+    const output = `build/test/stand-in-${name}`;
+    await buildProgram(root, engine, { entry: `${STAND_INS}/${name}/main.ts`, output });
+  }
 }
 
 /** Counts what a program reports. Source: Test Anything Protocol 13. */

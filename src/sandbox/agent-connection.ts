@@ -9,6 +9,7 @@
 import { hasCode, hasErrno, KataError } from "../kata-error.ts";
 import { TtrpcClient } from "../rpc/client.ts";
 import { lastingClient } from "../rpc/lasting-stream.ts";
+import type { ByteStream } from "../sys/byte-stream.ts";
 import { type CancelSignal, CancelSource, orCancelled, throwIfCancelled } from "../sys/cancellation.ts";
 import { sleep, type Timer } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
@@ -16,6 +17,7 @@ import { connect } from "../sys/socket.ts";
 import type { AgentConnection } from "./agent-client.ts";
 import { agentServiceClient, healthClient } from "./generated.ts";
 import type { AgentChannel } from "./hypervisor/types.ts";
+import { connectHybridVsock } from "./transport/hybrid-vsock.ts";
 
 /** Long enough that an agent on a slow machine is rarely asked twice after it has come up, ms. */
 const ASK_INTERVAL_MS = 1000;
@@ -53,20 +55,40 @@ export async function connectAgent(
 }
 
 function showChannel(channel: AgentChannel): string {
-  return channel.kind === "stream" ? "virtio-serial" : `vsock://${channel.cid}:${channel.port}`;
+  switch (channel.kind) {
+    case "stream":
+      return "virtio-serial";
+    case "vsock":
+      return `vsock://${channel.cid}:${channel.port}`;
+    case "hybrid-vsock":
+      return `hvsock://${channel.path}:${channel.port}`;
+  }
 }
 
-async function dial(
-  channel: Extract<AgentChannel, { kind: "vsock" }>,
-  signal: CancelSignal,
-): Promise<AgentConnection> {
+type DialledChannel = Exclude<AgentChannel, { kind: "stream" }>;
+
+function connectTo(channel: DialledChannel, signal: CancelSignal): Promise<ByteStream> {
+  if (channel.kind === "vsock") return connect(channel, signal);
+  return connectHybridVsock(channel.path, channel.port, signal);
+}
+
+async function dial(channel: DialledChannel, signal: CancelSignal): Promise<AgentConnection> {
   for (;;) {
     throwIfCancelled(signal);
     try {
-      return await greet(new TtrpcClient(await connect(channel, signal)), signal);
+      return await greet(new TtrpcClient(await connectTo(channel, signal)), signal);
     } catch (error) {
       // ECONNRESET: nobody listens yet; ENODEV, ETIMEDOUT: the guest's driver is not up; unavailable: an agent that has ended.
-      const transient = hasErrno(error, "ECONNRESET", "ECONNREFUSED", "ENODEV", "ETIMEDOUT", "EHOSTUNREACH");
+      // ENOENT: the monitor has not made its socket yet.
+      const transient = hasErrno(
+        error,
+        "ECONNRESET",
+        "ECONNREFUSED",
+        "ENODEV",
+        "ENOENT",
+        "ETIMEDOUT",
+        "EHOSTUNREACH",
+      );
       if (signal.aborted || !(transient || hasCode(error, "unavailable"))) throw error;
     }
     await orCancelled(sleep(loop, DIAL_INTERVAL_MS), signal);

@@ -44,14 +44,20 @@ export interface DiskTuning {
   readonly queueSize: number;
 }
 
-/** A host directory in the guest, served by a file server at the other end of a connected vhost-user socket. */
+/** How a monitor reaches a file server (vhost-user). */
+export type FileServerSocket =
+  /** A descriptor, connected to it; the machine takes a copy. */
+  | { readonly kind: "connected"; readonly descriptor: number }
+  /** The path that it listens at. */
+  | { readonly kind: "listening"; readonly path: string };
+
+/** A host directory in the guest, served by a file server. */
 export interface SharedDirectoryDevice {
   readonly kind: "shared-directory";
   readonly id: string;
   /** The name by which the guest mounts it. */
   readonly tag: string;
-  /** Descriptor of the connected socket; the machine takes a copy. */
-  readonly socket: number;
+  readonly socket: FileServerSocket;
   /** Requests under way at most; a power of two. */
   readonly queueSize: number;
 }
@@ -103,6 +109,8 @@ export interface MachineSpec {
   readonly devices: readonly Device[];
   /** File of the network namespace to run in; undefined: a new one without any interface. */
   readonly networkNamespace: string | undefined;
+  /** Directory of the sandbox, for sockets of the monitor. */
+  readonly runDirectory: string;
   /** Directories of cgroups that the monitor starts in. */
   readonly cgroups: readonly string[];
 }
@@ -138,7 +146,9 @@ export interface MachineExit {
 export type AgentChannel =
   /** One stream for all, open from the start (virtio-serial). */
   | { readonly kind: "stream"; readonly stream: ByteStream }
-  | { readonly kind: "vsock"; readonly cid: number; readonly port: number };
+  | { readonly kind: "vsock"; readonly cid: number; readonly port: number }
+  /** A unix socket of the monitor, on which one asks for a port. */
+  | { readonly kind: "hybrid-vsock"; readonly path: string; readonly port: number };
 
 /** A running virtual machine. Methods fail with a KataError; after its end with code `unavailable`. */
 export interface VirtualMachine {
@@ -168,6 +178,8 @@ export interface VirtualMachine {
 }
 
 export interface Hypervisor {
+  /** Which kind of socket a shared directory needs to be given with. */
+  readonly fileServerIs: FileServerSocket["kind"];
   /**
    * Starts a machine; its guest boots while the promise settles. One that was saved runs when it does.
    *

@@ -55,6 +55,7 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
     accelerator: choice.accelerator,
     devices: [],
     networkNamespace: network.namespacePath,
+    runDirectory: start.paths.run,
     cgroups,
   };
 }
@@ -87,7 +88,7 @@ export function shareDevice(server: FileServer, settings: SandboxSettings): Shar
     kind: "shared-directory",
     id: "share0",
     tag: SHARE_TAG,
-    socket: server.connection.fd,
+    socket: { kind: "connected", descriptor: server.connection.fd },
     queueSize: settings.fileServer.queueSize,
   };
 }

@@ -24,6 +24,7 @@ const SPEC: MachineSpec = {
   entropySource: "/dev/urandom",
   devices: [],
   networkNamespace: undefined,
+  runDirectory: "/run/kata/s",
   cgroups: [],
 };
 
@@ -105,7 +106,7 @@ describe("qemuArguments()", () => {
       {
         ...SPEC,
         devices: [
-          { kind: "shared-directory", id: "share0", tag: "kataShared", socket: 50, queueSize: 1024 },
+          { kind: "shared-directory", id: "share0", tag: "kataShared", socket: { kind: "connected", descriptor: 50 }, queueSize: 1024 },
           {
             kind: "network",
             id: "network0",

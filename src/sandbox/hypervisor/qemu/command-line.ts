@@ -8,7 +8,7 @@
 import { KataError } from "../../../kata-error.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
-import type { Device, MachineSpec } from "../types.ts";
+import type { Device, MachineSpec, SharedDirectoryDevice } from "../types.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
 import { networkCardOptions } from "./network-card.ts";
 
@@ -250,6 +250,15 @@ function cardPlace(spec: MachineSpec, device: NetworkDevice): string[] {
 
 function isMovable(device: Device): device is NetworkDevice {
   return device.kind === "network" && device.backend.kind !== "vfio";
+}
+
+/** The descriptor of a file server's socket. QEMU inherits descriptors, and has no business at paths. */
+export function connectedSocket({ id, socket }: SharedDirectoryDevice): number {
+  if (socket.kind === "connected") return socket.descriptor;
+  throw new KataError("internal", {
+    operation: "start QEMU",
+    object: `no connection to the file server of ${id}`,
+  });
 }
 
 function required(device: Device, descriptors: DeviceDescriptors | undefined): DeviceDescriptors {

@@ -86,6 +86,7 @@ function spec(path: string): MachineSpec {
     entropySource: "/dev/urandom",
     devices: [],
     networkNamespace: undefined,
+    runDirectory: "/run",
     cgroups: [],
   };
 }

@@ -4,15 +4,13 @@
  * Monitor, console and the agent's port are socket pairs of which QEMU inherits one end each, so nothing has to be polled for
  * and no socket lies in the file system. The guest boots while the rest of the sandbox is made.
  */
-import { hasErrno, KataError } from "../../../kata-error.ts";
 import { orCancelled, throwIfCancelled } from "../../../sys/cancellation.ts";
 import { FdStream } from "../../../sys/fd-stream.ts";
-import { O_RDONLY, open, read, S_IFMT, S_IFREG, stat } from "../../../sys/files.ts";
 import { Rollback } from "../../../sys/rollback.ts";
 import { sendWithDescriptors, socketPair } from "../../../sys/socket.ts";
-import { utf8Decode } from "../../../sys/utf8.ts";
 import { claimVsock } from "../../transport/vsock-cid.ts";
 import { ConsoleLog } from "../console-log.ts";
+import { checkGuestFiles } from "../guest-files.ts";
 import { enterHelperNamespaces } from "../helper-confinement.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
 import type {
@@ -23,7 +21,7 @@ import type {
   MachineSpec,
   VirtualMachine,
 } from "../types.ts";
-import { type DeviceDescriptors, qemuArguments } from "./command-line.ts";
+import { connectedSocket, type DeviceDescriptors, qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { inheritNetworkCard } from "./network-card.ts";
@@ -39,8 +37,9 @@ const SECTION = "[hypervisor.qemu]";
 
 export const qemu: Hypervisor = {
   boot,
+  fileServerIs: "connected",
   fingerprint(spec) {
-    checkFiles(spec);
+    checkGuestFiles(spec, SECTION);
     return fingerprint(spec);
   },
 };
@@ -52,7 +51,7 @@ async function boot(
 ): Promise<VirtualMachine> {
   const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
   // Whoever goes on from a saved machine has compared what it was made from.
-  if (origin.kind !== "saved") checkFiles(spec);
+  if (origin.kind !== "saved") checkGuestFiles(spec, SECTION);
   throwIfCancelled(context.signal);
   const undo = new Rollback();
   try {
@@ -70,7 +69,7 @@ async function boot(
     undo.add("agent channel", () => [agent?.ours, agent?.theirs].forEach((end) => void end?.close()));
     const devices = spec.devices.map((device): DeviceDescriptors => {
       if (device.kind === "disk") return { primary: -1 };
-      if (device.kind === "shared-directory") return { primary: inherit(device.socket) };
+      if (device.kind === "shared-directory") return { primary: inherit(connectedSocket(device)) };
       return inheritNetworkCard(device, inherit);
     });
     const args = qemuArguments(spec, {
@@ -138,61 +137,6 @@ type SocketEnd = ReturnType<typeof socketPair>["ours"];
 function agentChannel(ours: SocketEnd | undefined, cid: number | undefined): AgentChannel {
   if (ours !== undefined) return { kind: "stream", stream: new FdStream(ours) };
   return { kind: "vsock", cid: cid ?? 0, port: AGENT_VSOCK_PORT };
-}
-
-/** @throws KataError `invalid-configuration` that names the key to set. */
-function checkFiles(spec: MachineSpec): void {
-  const asset = spec.root.kind;
-  requireFile("kernel", spec.kernel);
-  requireFile(asset, spec.root.path);
-  requireKernel(spec.kernel);
-  if (spec.firmware !== "") requireFile("firmware", spec.firmware);
-  const bytes = stat(spec.root.path).size;
-  if (spec.root.kind === "initrd" && bytes > spec.memoryMib * (1 << 20)) {
-    throw new KataError("invalid-configuration", {
-      operation: "load guest initrd",
-      object: `${spec.root.path} of ${bytes} bytes`,
-      hint: `it does not fit into ${spec.memoryMib} MiB of guest memory, raise default_memory in configuration.toml`,
-    });
-  }
-}
-
-function requireFile(key: string, path: string): void {
-  const build = key === "firmware" ? "" : ", or build one with npm run image";
-  const hint = `set ${key} of ${SECTION} in configuration.toml to the guest's ${key}${build}`;
-  try {
-    const status = stat(path);
-    if ((status.mode & S_IFMT) === S_IFREG && status.size > 0) return;
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) throw error;
-    const details = { operation: `find guest ${key}`, object: path, errno: error.errno, hint, cause: error };
-    throw new KataError("invalid-configuration", details);
-  }
-  throw new KataError("invalid-configuration", {
-    operation: `load guest ${key}`,
-    object: `${path} is empty or no file`,
-    hint,
-  });
-}
-
-/** QEMU takes any file as a kernel and waits for ever: look for the mark of a kernel first. */
-function requireKernel(path: string): void {
-  using file = open(path, O_RDONLY);
-  const head = new Uint8Array(1024);
-  const text = utf8Decode(head.subarray(0, read(file.fd, head)));
-  const isElf = text.startsWith("\x7fELF");
-  // Source: Linux Documentation/arch/x86/boot.rst (offset 0x202) and arm64/booting.rst (offset 56).
-  const isBoot = [0x202, 56].some((at) => ["HdrS", "ARMd"].includes(ascii(head, at)));
-  if (isElf || isBoot) return;
-  throw new KataError("invalid-configuration", {
-    operation: "load guest kernel",
-    object: `${path} is no Linux kernel`,
-    hint: `set kernel of ${SECTION} in configuration.toml to a bzImage, vmlinux or Image file`,
-  });
-}
-
-function ascii(bytes: Uint8Array, at: number): string {
-  return String.fromCharCode(...bytes.subarray(at, at + 4));
 }
 
 function monitorStream(stream: FdStream): MonitorStream {

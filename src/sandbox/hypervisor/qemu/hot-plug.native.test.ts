@@ -65,6 +65,7 @@ vmTest(
         entropySource: "",
         devices: [],
         networkNamespace: undefined,
+        runDirectory: "/run",
         cgroups: [],
       },
       { clock: loop, logger },
@@ -119,7 +120,7 @@ vmTest(
         kind: "shared-directory",
         id: "share0",
         tag: "late",
-        socket: server.connection.fd,
+        socket: { kind: "connected", descriptor: server.connection.fd },
         queueSize: 64,
       });
       server.connection.close();

@@ -8,6 +8,7 @@
 import { describeError, KataError } from "../../../kata-error.ts";
 import type { NetworkDevice } from "../network-device.ts";
 import type { AttachedDevice, Device, DiskDevice, SharedDirectoryDevice } from "../types.ts";
+import { connectedSocket } from "./command-line.ts";
 import { blockDeviceProperties, blockNode, DEFAULT_TUNING, diskNode } from "./disk-options.ts";
 import type { HotPlugSlot, HotPlugSlots } from "./hot-plug-slots.ts";
 import { type NetworkMonitor, plugNetworkCard, startedNetworkCard } from "./network-card.ts";
@@ -143,7 +144,7 @@ export class HotPlug {
 
   async #addSharedDirectory(device: SharedDirectoryDevice): Promise<Backend> {
     const id = `${device.id}-socket`;
-    const str = await this.#sendDescriptor(id, device.socket);
+    const str = await this.#sendDescriptor(id, connectedSocket(device));
     await this.#orTakeBack([str], () =>
       this.#monitor.execute("chardev-add", { id, backend: socketBackend(str) }),
     );

@@ -1,0 +1,177 @@
+/**
+ * The driver against the program that stands in for Cloud Hypervisor, behind which a real guest boots. Needs our guest
+ * (`npm run image`) and the stand-in (build/test/stand-in-cloud-hypervisor).
+ */
+import { hasCode } from "../../../kata-error.ts";
+import { CancelSource } from "../../../sys/cancellation.ts";
+import { sleep } from "../../../sys/clock.ts";
+import { loop } from "../../../sys/event-loop.ts";
+import {
+  exists,
+  ftruncate,
+  mkdirAll,
+  O_CREAT,
+  O_RDWR,
+  open,
+  readDirectory,
+  removeTree,
+} from "../../../sys/files.ts";
+import { MS_PRIVATE, MS_REC, mount } from "../../../sys/mount.ts";
+import { unshare } from "../../../sys/namespaces.ts";
+import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid, kill, SIGKILL } from "../../../sys/process.ts";
+import { assert, assertEqual, assertThrows, runTests } from "../../../sys/testing/native-test.ts";
+import { connectAgent } from "../../agent-connection.ts";
+import { NetworkNamespace } from "../../network/network-namespace.ts";
+import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
+import type { MachineSpec } from "../types.ts";
+import { cloudHypervisor } from "./driver.ts";
+
+unshare(CLONE_NEWNS | CLONE_NEWNET);
+mount(null, "/", null, MS_REC | MS_PRIVATE);
+
+const DIAL_TIMEOUT_MS = 60_000;
+const STAND_IN = `${getcwd()}/build/test/stand-in-cloud-hypervisor`;
+
+function machineSpec(changes: Partial<MachineSpec> = {}): MachineSpec {
+  const { hypervisor } = testConfiguration();
+  const id = testId();
+  return {
+    id,
+    program: STAND_IN,
+    accelerator: "kvm",
+    machineType: "",
+    machineOptions: "",
+    cpuFeatures: "",
+    firmware: "",
+    kernel: hypervisor.kernel,
+    root: { kind: "initrd", path: hypervisor.initrd },
+    kernelParameters: "",
+    debug: false,
+    vcpus: 1,
+    maxVcpus: 1,
+    memoryMib: hypervisor.default_memory,
+    hugePages: false,
+    preallocateMemory: false,
+    reclaimMemory: false,
+    hotPlugSlots: 0,
+    entropySource: "/dev/urandom",
+    devices: [],
+    networkNamespace: undefined,
+    runDirectory: `/tmp/kata-clh-test.${getpid()}`,
+    cgroups: [],
+    ...changes,
+  };
+}
+
+async function withDirectory(body: (spec: MachineSpec) => Promise<void>): Promise<void> {
+  const spec = machineSpec();
+  mkdirAll(spec.runDirectory, 0o700);
+  try {
+    await body(spec);
+    assertEqual(
+      readDirectory(spec.runDirectory)
+        .map(({ name }) => name)
+        .filter((name) => name.endsWith(".sock")),
+      [],
+      "no socket is left",
+    );
+  } finally {
+    removeTree(spec.runDirectory);
+  }
+}
+
+vmTest("a guest boots, answers over the hybrid vsock, and devices come and go while it runs", () =>
+  withDirectory(async (spec) => {
+    const context = { clock: loop, logger: new TestLogger() };
+    // The loop has a descriptor of its own from its first wait on.
+    await sleep(loop, 1);
+    const before = readDirectory("/proc/self/fd").length;
+    const namespace = NetworkNamespace.open("/proc/self/ns/net");
+    const tap = namespace.openTap("tap0_kata").descriptor;
+    const card = { kind: "network", id: "network0", tap: tap.fd, macAddress: "02:00:00:00:00:07" } as const;
+    const machine = await cloudHypervisor.boot({ ...spec, devices: [card] }, context);
+    try {
+      const agent = await connectAgent(machine.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
+      const eth7 = { device: "eth7", name: "eth7", hwAddr: card.macAddress, IPAddresses: [], mtu: 1500n };
+      await agent.calls.updateInterface({ interface: eth7 });
+
+      const disk = `${spec.runDirectory}/disk`;
+      {
+        using file = open(disk, O_RDWR | O_CREAT, 0o600);
+        ftruncate(file.fd, 1 << 20);
+      }
+      const { pciPath } = await machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false });
+      assert(/^[0-9a-f]{2}$/.test(pciPath), `a slot of the root bus: ${pciPath}`);
+      await assertThrows(
+        () => machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false }),
+        (error) => hasCode(error, "already-exists"),
+        "already-exists",
+      );
+      await machine.detach("disk0");
+      await assertThrows(
+        () => machine.detach("disk0"),
+        (error) => hasCode(error, "not-found"),
+        "not-found",
+      );
+      await machine.pause();
+      await assertThrows(
+        () => machine.pause(),
+        (error) => hasCode(error, "hypervisor-error"),
+        "the monitor's own refusal",
+      );
+      await machine.resume();
+      await agent.calls.updateInterface({ interface: eth7 });
+      agent.close();
+    } finally {
+      await machine.stop();
+      tap.close();
+      namespace.close();
+    }
+    assert(/exited with status 0/.test((await machine.exited).reason), (await machine.exited).reason);
+    assertEqual(readDirectory("/proc/self/fd").length, before, "descriptors");
+  }),
+);
+
+vmTest("a monitor that is killed is told, and leaves no socket", () =>
+  withDirectory(async (spec) => {
+    const machine = await cloudHypervisor.boot(spec, { clock: loop, logger: new TestLogger() });
+    kill(machine.pid, SIGKILL);
+    const { reason } = await machine.exited;
+    assert(/^Cloud Hypervisor was killed by signal 9/.test(reason), reason);
+    await assertThrows(
+      () => machine.pause(),
+      (error) => hasCode(error, "unavailable"),
+      "unavailable",
+    );
+    await machine.stop();
+  }),
+);
+
+vmTest("what the monitor refuses is told in its words, and nothing is left running", () =>
+  withDirectory(async (spec) => {
+    await assertThrows(
+      () =>
+        cloudHypervisor.boot({ ...spec, vcpus: 2, maxVcpus: 1 }, { clock: loop, logger: new TestLogger() }),
+      (error) => hasCode(error, "hypervisor-error") && String(error).includes("CpusMaxLowerThanBoot"),
+      "the monitor's refusal",
+    );
+  }),
+);
+
+vmTest("a program that is none names the key to set", () =>
+  withDirectory(async (spec) => {
+    await assertThrows(
+      () =>
+        cloudHypervisor.boot(
+          { ...spec, program: "/nonexistent/clh" },
+          { clock: loop, logger: new TestLogger() },
+        ),
+      (error) =>
+        hasCode(error, "invalid-configuration") && String(error).includes("path of [hypervisor.clh]"),
+      "invalid-configuration",
+    );
+    assert(!exists(`${spec.runDirectory}/clh-api.sock`), "no socket");
+  }),
+);
+
+runTests();

@@ -1,0 +1,106 @@
+/**
+ * Starting Cloud Hypervisor.
+ *
+ * The socket of its API is made and connected to here, and inherited listening, so that nothing has to be polled for. The machine is
+ * described, its network cards are handed over (their taps go along as descriptors), and it is booted.
+ */
+import { describeError, hasCode, KataError } from "../../../kata-error.ts";
+import { orCancelled, throwIfCancelled } from "../../../sys/cancellation.ts";
+import { setNonBlocking } from "../../../sys/fd-stream.ts";
+import { unlinkIfExists } from "../../../sys/files.ts";
+import { Rollback } from "../../../sys/rollback.ts";
+import { connect, listen, sendWithDescriptors } from "../../../sys/socket.ts";
+import { checkGuestFiles } from "../guest-files.ts";
+import { enterHelperNamespaces } from "../helper-confinement.ts";
+import { RestClient } from "../rest-client.ts";
+import { SupervisedProgram } from "../supervised-program.ts";
+import type { Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
+import { CloudHypervisorApi } from "./api-client.ts";
+import { CloudHypervisorMachine } from "./virtual-machine.ts";
+import { netConfig, vmConfig } from "./vm-config.ts";
+
+const NAME = "Cloud Hypervisor";
+const SECTION = "[hypervisor.clh]";
+/** The first descriptor after stdin, stdout and stderr. */
+const API_DESCRIPTOR = 3;
+/** Names of the sockets in the sandbox's directory, which are upstream's. */
+const API_SOCKET = "clh-api.sock";
+const VSOCK_SOCKET = "clh.sock";
+
+export const cloudHypervisor: Hypervisor = { boot, fileServerIs: "listening" };
+
+async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
+  checkGuestFiles(spec, SECTION);
+  throwIfCancelled(context.signal);
+  const { clock, logger } = context;
+  const undo = new Rollback();
+  try {
+    const api = `${spec.runDirectory}/${API_SOCKET}`;
+    const vsock = `${spec.runDirectory}/${VSOCK_SOCKET}`;
+    undo.add("vsock", () => void unlinkIfExists(vsock));
+    using listener = listen({ kind: "unix", path: api });
+    undo.add("API socket", () => void unlinkIfExists(api));
+    const stream = await connect({ kind: "unix", path: api });
+    undo.add("connection to the API", () => stream.close());
+    unlinkIfExists(api);
+    // The monitor waits in accept(2).
+    setNonBlocking(listener.fd, false);
+
+    const program = await SupervisedProgram.start({
+      name: NAME,
+      configurationKey: `path of ${SECTION}`,
+      path: spec.program,
+      args: ["--api-socket", `fd=${API_DESCRIPTOR}`, ...(spec.debug ? ["-v"] : [])],
+      inherited: [listener.fd],
+      environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      prepare: () => enterHelperNamespaces(spec),
+      onOutput: (line) => logger.debug("guest console", { line }),
+      clock,
+    });
+    undo.add(NAME, () => program.stop(0));
+
+    const client = new CloudHypervisorApi(
+      new RestClient(
+        NAME,
+        {
+          read: (into) => stream.read(into),
+          write: (bytes) => stream.write(bytes),
+          writeWithDescriptors: (bytes, descriptors) => sendWithDescriptors(stream, bytes, descriptors),
+          close: () => stream.close(),
+        },
+        clock,
+      ),
+      clock,
+    );
+    const starting = start(client, spec, vsock);
+    const version = await orCancelled(program.whileRunning(`start ${NAME}`, starting), context.signal);
+    logger.debug(`${NAME} is running`, { pid: program.pid, version });
+    undo.keep();
+    return new CloudHypervisorMachine({ spec, program, client, vsock });
+  } catch (error) {
+    await undo.run();
+    throw spec.accelerator === "tcg" ? withoutVirtualization(error) : error;
+  }
+}
+
+/** It has no emulation, and says of a host without virtualization only which file it could not open. */
+function withoutVirtualization(error: unknown): unknown {
+  if (!hasCode(error, "hypervisor-error")) return error;
+  return new KataError("unsupported", {
+    operation: `start ${NAME}`,
+    object: describeError(error),
+    hint: "this host has neither a KVM that works nor MSHV; use the hypervisor qemu, which emulates a processor",
+    cause: error,
+  });
+}
+
+/** @returns the monitor's version. */
+async function start(client: CloudHypervisorApi, spec: MachineSpec, vsock: string): Promise<string> {
+  const version = await client.ping();
+  await client.create(vmConfig(spec, vsock));
+  for (const device of spec.devices) {
+    if (device.kind === "network") await client.addNetwork(netConfig(device, 1), [device.tap]);
+  }
+  await client.boot();
+  return version;
+}

@@ -1,0 +1,128 @@
+/** A running Cloud Hypervisor. */
+import { KataError } from "../../../kata-error.ts";
+import { unlinkIfExists } from "../../../sys/files.ts";
+import type { SupervisedProgram } from "../supervised-program.ts";
+import type {
+  AgentChannel,
+  AttachedDevice,
+  Device,
+  MachineCapabilities,
+  MachineExit,
+  MachineSpec,
+  VirtualMachine,
+} from "../types.ts";
+import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
+import { diskConfig, netConfig } from "./vm-config.ts";
+
+/** Ending by itself takes it some ten milliseconds; after this it is killed. */
+const QUIT_DEADLINE_MS = 1000;
+/** The agent's port on vsock. */
+const AGENT_VSOCK_PORT = 1024;
+
+export interface CloudHypervisorParts {
+  readonly spec: MachineSpec;
+  readonly program: SupervisedProgram;
+  readonly client: CloudHypervisorApi;
+  /** Path of the socket that leads to the guest's ports. */
+  readonly vsock: string;
+}
+
+export class CloudHypervisorMachine implements VirtualMachine {
+  readonly pid: number;
+  readonly capabilities: MachineCapabilities = {
+    hotPlug: { disk: true, network: true },
+    sharedDirectory: true,
+    template: false,
+  };
+  readonly agentChannel: AgentChannel;
+  readonly exited: Promise<MachineExit>;
+  readonly #spec: MachineSpec;
+  readonly #program: SupervisedProgram;
+  readonly #client: CloudHypervisorApi;
+  readonly #plugged = new Set<string>();
+  #ended = false;
+
+  constructor({ spec, program, client, vsock }: CloudHypervisorParts) {
+    this.pid = program.pid;
+    this.agentChannel = { kind: "hybrid-vsock", path: vsock, port: AGENT_VSOCK_PORT };
+    this.#spec = spec;
+    this.#program = program;
+    this.#client = client;
+    this.exited = program.exited.then((how) => {
+      this.#ended = true;
+      client.close();
+      unlinkIfExists(vsock);
+      const words = this.lastOutput();
+      return { reason: words === "" ? how : `${how}: ${words}` };
+    });
+  }
+
+  lastOutput(): string {
+    return this.#program.lastOutput();
+  }
+
+  async attach(device: Device): Promise<AttachedDevice> {
+    this.#mustRun(`attach ${device.kind}`);
+    if (this.#plugged.has(device.id)) {
+      throw new KataError("already-exists", { operation: "plug in device", object: device.id });
+    }
+    const added = await this.#add(device);
+    if (added === undefined) {
+      throw new KataError("hypervisor-error", {
+        operation: "plug in device",
+        object: device.id,
+        hint: "Cloud Hypervisor takes the machine for one that is not running",
+      });
+    }
+    this.#plugged.add(device.id);
+    return { pciPath: pciPath(added.address) };
+  }
+
+  #add(device: Device): Promise<PciDevice | undefined> {
+    switch (device.kind) {
+      case "disk":
+        return this.#client.addDisk(diskConfig(device, this.#spec.vcpus));
+      case "network":
+        return this.#client.addNetwork(netConfig(device, 1), [device.tap]);
+      case "shared-directory":
+        throw new KataError("unsupported", {
+          operation: "plug in device",
+          object: device.id,
+          hint: "a shared directory has to be there from the start",
+        });
+    }
+  }
+
+  async detach(id: string): Promise<void> {
+    this.#mustRun("detach device");
+    if (!this.#plugged.has(id)) {
+      throw new KataError("not-found", { operation: "unplug device", object: id });
+    }
+    await this.#client.removeDevice(id);
+    this.#plugged.delete(id);
+  }
+
+  async pause(): Promise<void> {
+    this.#mustRun("pause");
+    await this.#client.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.#mustRun("resume");
+    await this.#client.resume();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#ended) return;
+    await this.#program.stop(QUIT_DEADLINE_MS, () => {
+      // The answer may be lost with the connection, and a stuck monitor is killed anyway.
+      this.#client.shutdownMonitor().catch(() => undefined);
+    });
+    this.#client.close();
+  }
+
+  #mustRun(operation: string): void {
+    if (!this.#ended) return;
+    throw new KataError("unavailable", { operation, object: "the virtual machine has ended" });
+  }
+}

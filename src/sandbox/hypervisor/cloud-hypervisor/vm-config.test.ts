@@ -1,0 +1,149 @@
+import { describe, expect, test } from "vitest";
+import { faults } from "../../../../tests/stand-ins/cloud-hypervisor/schema.ts";
+import type { MachineSpec } from "../types.ts";
+import { pciPath } from "./api-client.ts";
+import { diskConfig, netConfig, vmConfig } from "./vm-config.ts";
+
+const SPEC: MachineSpec = {
+  id: "s",
+  program: "/usr/bin/cloud-hypervisor",
+  accelerator: "mshv",
+  machineType: "",
+  machineOptions: "",
+  cpuFeatures: "",
+  firmware: "",
+  kernel: "/guest/vmlinux",
+  root: { kind: "initrd", path: "/guest/initrd" },
+  kernelParameters: "agent.x=1",
+  debug: false,
+  vcpus: 2,
+  maxVcpus: 4,
+  memoryMib: 256,
+  hugePages: false,
+  preallocateMemory: false,
+  reclaimMemory: false,
+  hotPlugSlots: 0,
+  entropySource: "/dev/urandom",
+  devices: [
+    {
+      kind: "shared-directory",
+      id: "share0",
+      tag: "kataShared",
+      socket: { kind: "listening", path: "/run/fs.sock" },
+      queueSize: 512,
+    },
+    { kind: "disk", id: "disk0", path: "/d", readOnly: true },
+    { kind: "network", id: "network0", tap: 9, macAddress: "02:00:00:00:00:01" },
+  ],
+  networkNamespace: undefined,
+  runDirectory: "/run/kata/s",
+  cgroups: [],
+};
+
+describe("vmConfig()", () => {
+  test("tells all of a machine, in the API's words", () => {
+    const { payload, ...config } = vmConfig(SPEC, "/run/clh.sock");
+    expect(config).toEqual({
+      cpus: {
+        boot_vcpus: 2,
+        max_vcpus: 4,
+        nested: false,
+        topology: { threads_per_core: 1, cores_per_die: 4, dies_per_package: 1, packages: 1 },
+      },
+      memory: { size: 268_435_456, shared: true, hugepages: false, prefault: false, hotplug_method: "Acpi" },
+      disks: [
+        {
+          id: "disk0",
+          path: "/d",
+          readonly: true,
+          image_type: "Raw",
+          num_queues: 2,
+          queue_size: 1024,
+          direct: false,
+        },
+      ],
+      fs: [
+        {
+          id: "share0",
+          tag: "kataShared",
+          socket: "/run/fs.sock",
+          num_queues: 1,
+          queue_size: 512,
+          pci_segment: 1,
+        },
+      ],
+      rng: { src: "/dev/urandom" },
+      serial: { mode: "Tty" },
+      console: { mode: "Off" },
+      vsock: { cid: 3, socket: "/run/clh.sock" },
+      platform: { num_pci_segments: 2 },
+    });
+    expect(payload).toMatchObject({ kernel: "/guest/vmlinux", initramfs: "/guest/initrd" });
+    expect(payload.cmdline).toMatch(/ console=ttyS0 .* nr_cpus=4 .* agent\.x=1$/);
+  });
+
+  test.each<[what: string, changes: Partial<MachineSpec>]>([
+    ["a machine from a RAM disk", {}],
+    [
+      "one from an image, with huge pages and a balloon",
+      {
+        root: { kind: "image", path: "/i", filesystem: "erofs" },
+        hugePages: true,
+        preallocateMemory: true,
+        reclaimMemory: true,
+      },
+    ],
+    ["one from a firmware, without devices", { kernel: "", firmware: "/f", devices: [], entropySource: "" }],
+  ])("for %s keeps to the published schema", (_what, changes) => {
+    expect(faults(vmConfig({ ...SPEC, ...changes }, "/v"), "VmConfig")).toEqual([]);
+  });
+
+  test("puts a guest's image first, so that it is the first disk", () => {
+    const root = { kind: "image", path: "/i", filesystem: "ext4" } as const;
+    const { disks = [] } = vmConfig({ ...SPEC, root }, "/v");
+    expect(disks.map(({ path, readonly }) => [path, readonly])).toEqual([
+      ["/i", true],
+      ["/d", true],
+    ]);
+  });
+
+  test("offers nested virtualization where the host's hypervisor can do it", () => {
+    expect(vmConfig({ ...SPEC, accelerator: "kvm" }, "/v").cpus.nested).toBe(true);
+  });
+
+  test("refuses kernel and firmware at once", () => {
+    expect(() => vmConfig({ ...SPEC, firmware: "/f" }, "/v")).toThrowError(/leave one of the two empty/);
+  });
+});
+
+test("what is plugged in later keeps to the published schema", () => {
+  const disk = diskConfig({ kind: "disk", id: "d", path: "/d", readOnly: false }, 3);
+  const card = netConfig({ kind: "network", id: "n", tap: 3, macAddress: "02:00:00:00:00:01" }, 1);
+  expect([faults(disk, "DiskConfig"), faults(card, "NetConfig")]).toEqual([[], []]);
+  expect(card.num_queues).toBe(2);
+});
+
+test.each([
+  [{ payload: {}, cpus: { boot_vcpus: 1 } }, ["VmConfig.cpus.max_vcpus: missing"]],
+  [{ payload: { kernel: 1 } }, ["VmConfig.payload.kernel: expected string, got 1"]],
+  [{ payload: {}, disk: [] }, ["VmConfig.disk: no such field"]],
+  [
+    { payload: {}, disks: [{ image_type: "raw" }] },
+    ["VmConfig.disks[0].image_type: expected one of FixedVhd|Qcow2|Raw|Vhdx|Unknown"],
+  ],
+])("the schema finds what is wrong with %j", (value, expected) => {
+  expect(faults(value, "VmConfig")).toEqual(expected);
+});
+
+describe("pciPath()", () => {
+  test.each([
+    ["0000:00:05.0", "05"],
+    ["0000:00:1F.0", "1f"],
+  ])("of %s is %s", (address, path) => {
+    expect(pciPath(address)).toBe(path);
+  });
+
+  test.each(["0001:00:05.0", "0000:01:05.0", "00:05.0", "", "0000:00:05"])("refuses %j", (address) => {
+    expect(() => pciPath(address)).toThrowError(/read the address of a device/);
+  });
+});

@@ -1,0 +1,200 @@
+/**
+ * What Cloud Hypervisor is told of a machine.
+ *
+ * Names, types and defaults are those of its API description, `VmConfig` (version 51; those fields that are sent here are the same in
+ * version 38, which AKS has, and in the current one).
+ */
+import { KataError } from "../../../kata-error.ts";
+import { kernelCommandLine } from "../kernel-parameters.ts";
+import type { DiskDevice, FileServerSocket, MachineSpec, NetworkDevice } from "../types.ts";
+
+export interface VmConfig {
+  readonly payload: {
+    readonly kernel?: string;
+    readonly firmware?: string;
+    readonly cmdline: string;
+    readonly initramfs?: string;
+  };
+  readonly cpus: {
+    readonly boot_vcpus: number;
+    readonly max_vcpus: number;
+    readonly nested: boolean;
+    readonly topology: {
+      readonly threads_per_core: number;
+      readonly cores_per_die: number;
+      readonly dies_per_package: number;
+      readonly packages: number;
+    };
+  };
+  readonly memory: {
+    /** Bytes. */
+    readonly size: number;
+    readonly shared: boolean;
+    readonly hugepages: boolean;
+    readonly prefault: boolean;
+    readonly hotplug_method: "Acpi";
+    readonly hotplug_size?: number;
+  };
+  readonly disks?: readonly DiskConfig[];
+  readonly fs?: readonly FsConfig[];
+  readonly rng?: { readonly src: string };
+  readonly balloon?: {
+    readonly size: 0;
+    readonly deflate_on_oom: boolean;
+    readonly free_page_reporting: boolean;
+  };
+  readonly serial: ConsoleConfig;
+  readonly console: ConsoleConfig;
+  readonly vsock: { readonly cid: number; readonly socket: string };
+  readonly platform: { readonly num_pci_segments: number };
+}
+
+export interface DiskConfig {
+  readonly id: string;
+  readonly path: string;
+  readonly readonly: boolean;
+  readonly image_type: "Raw";
+  readonly num_queues: number;
+  readonly queue_size: number;
+  readonly direct: boolean;
+}
+
+export interface NetConfig {
+  readonly id: string;
+  readonly mac: string;
+  /** Twice the number of descriptors that come with the request. */
+  readonly num_queues: number;
+  readonly queue_size: number;
+}
+
+export interface FsConfig {
+  readonly id: string;
+  readonly tag: string;
+  readonly socket: string;
+  readonly num_queues: number;
+  readonly queue_size: number;
+  readonly pci_segment: number;
+}
+
+export type ConsoleConfig = { readonly mode: "Off" } | { readonly mode: "Tty" };
+
+/** The guest's context id behind the monitor's own socket: of no meaning outside of the machine. */
+export const GUEST_CID = 3;
+/** Devices on the first PCI segment; the file server has one of its own, as upstream's. */
+const PCI_SEGMENTS = 2;
+const FILE_SERVER_SEGMENT = 1;
+const DISK_QUEUE_SIZE = 1024;
+const NETWORK_QUEUE_SIZE = 256;
+const MIB = 1 << 20;
+
+/**
+ * @param vsock path of the socket that the monitor makes.
+ * @throws KataError `unsupported` for what Cloud Hypervisor does not have.
+ */
+export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
+  const shares = spec.devices.filter((device) => device.kind === "shared-directory");
+  const disks = spec.devices.filter((device) => device.kind === "disk");
+  const root = spec.root.kind === "image" ? [rootDisk(spec.root.path)] : [];
+  if (spec.firmware !== "" && spec.kernel !== "") {
+    throw new KataError("unsupported", {
+      operation: "configure Cloud Hypervisor",
+      object: `firmware = ${JSON.stringify(spec.firmware)}`,
+      hint: "it boots either a kernel or a firmware; leave one of the two empty in [hypervisor.clh]",
+    });
+  }
+  return {
+    payload: {
+      ...(spec.firmware === "" ? { kernel: spec.kernel } : { firmware: spec.firmware }),
+      cmdline: kernelCommandLine({
+        accelerator: spec.accelerator,
+        machineType: "cloud-hypervisor",
+        root: spec.root,
+        console: "ttyS0",
+        debug: spec.debug,
+        maxVcpus: spec.maxVcpus,
+        additional: spec.kernelParameters,
+      }),
+      ...(spec.root.kind === "initrd" ? { initramfs: spec.root.path } : {}),
+    },
+    cpus: {
+      boot_vcpus: spec.vcpus,
+      max_vcpus: spec.maxVcpus,
+      // The Microsoft hypervisor refuses nested guests inside of its own.
+      nested: spec.accelerator !== "mshv",
+      topology: { threads_per_core: 1, cores_per_die: spec.maxVcpus, dies_per_package: 1, packages: 1 },
+    },
+    memory: {
+      size: spec.memoryMib * MIB,
+      // A file server maps the guest's memory.
+      shared: shares.length > 0 || spec.hugePages,
+      hugepages: spec.hugePages,
+      prefault: spec.preallocateMemory,
+      hotplug_method: "Acpi",
+    },
+    ...listed("disks", [...root, ...disks.map((disk) => diskConfig(disk, spec.vcpus))]),
+    ...listed(
+      "fs",
+      shares.map(({ id, tag, queueSize, socket }) => ({
+        id,
+        tag,
+        socket: pathOf(socket),
+        num_queues: 1,
+        queue_size: queueSize,
+        pci_segment: FILE_SERVER_SEGMENT,
+      })),
+    ),
+    ...(spec.entropySource === "" ? {} : { rng: { src: spec.entropySource } }),
+    ...(spec.reclaimMemory
+      ? { balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true } as const }
+      : {}),
+    serial: { mode: "Tty" },
+    console: { mode: "Off" },
+    vsock: { cid: GUEST_CID, socket: vsock },
+    platform: { num_pci_segments: PCI_SEGMENTS },
+  };
+}
+
+function pathOf(socket: FileServerSocket): string {
+  if (socket.kind === "listening") return socket.path;
+  throw new KataError("internal", {
+    operation: "configure Cloud Hypervisor",
+    object: "a connected file server",
+  });
+}
+
+function rootDisk(path: string): DiskConfig {
+  return {
+    id: "root",
+    path,
+    readonly: true,
+    image_type: "Raw",
+    num_queues: 1,
+    queue_size: 128,
+    direct: false,
+  };
+}
+
+/** @param queues one for each CPU. */
+export function diskConfig({ id, path, readOnly }: DiskDevice, queues: number): DiskConfig {
+  return {
+    id,
+    path,
+    readonly: readOnly,
+    image_type: "Raw",
+    num_queues: queues,
+    queue_size: DISK_QUEUE_SIZE,
+    direct: false,
+  };
+}
+
+/** @param taps descriptors that are sent along. */
+export function netConfig({ id, macAddress }: NetworkDevice, taps: number): NetConfig {
+  return { id, mac: macAddress, num_queues: 2 * taps, queue_size: NETWORK_QUEUE_SIZE };
+}
+
+function listed<Name extends string, Item>(
+  name: Name,
+  items: readonly Item[],
+): { readonly [Key in Name]?: readonly Item[] } {
+  return items.length === 0 ? {} : ({ [name]: items } as { readonly [Key in Name]: readonly Item[] });
+}

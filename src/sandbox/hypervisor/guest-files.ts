@@ -1,0 +1,65 @@
+/** The files that a guest boots from: there, of the right kind, and small enough. */
+import { hasErrno, KataError } from "../../kata-error.ts";
+import { O_RDONLY, open, read, S_IFMT, S_IFREG, stat } from "../../sys/files.ts";
+import { utf8Decode } from "../../sys/utf8.ts";
+import type { MachineSpec } from "./types.ts";
+
+/**
+ * Looks at what a machine boots before its monitor does.
+ *
+ * @param section of the configuration, for the hint: `[hypervisor.qemu]`.
+ * @throws KataError `invalid-configuration` that names the key to set.
+ */
+export function checkGuestFiles(spec: MachineSpec, section: string): void {
+  const asset = spec.root.kind;
+  requireFile("kernel", spec.kernel, section);
+  requireFile(asset, spec.root.path, section);
+  requireKernel(spec.kernel, section);
+  if (spec.firmware !== "") requireFile("firmware", spec.firmware, section);
+  const bytes = stat(spec.root.path).size;
+  if (spec.root.kind === "initrd" && bytes > spec.memoryMib * (1 << 20)) {
+    throw new KataError("invalid-configuration", {
+      operation: "load guest initrd",
+      object: `${spec.root.path} of ${bytes} bytes`,
+      hint: `it does not fit into ${spec.memoryMib} MiB of guest memory, raise default_memory in configuration.toml`,
+    });
+  }
+}
+
+function requireFile(key: string, path: string, section: string): void {
+  const build = key === "firmware" ? "" : ", or build one with npm run image";
+  const hint = `set ${key} of ${section} in configuration.toml to the guest's ${key}${build}`;
+  try {
+    const status = stat(path);
+    if ((status.mode & S_IFMT) === S_IFREG && status.size > 0) return;
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) throw error;
+    const details = { operation: `find guest ${key}`, object: path, errno: error.errno, hint, cause: error };
+    throw new KataError("invalid-configuration", details);
+  }
+  throw new KataError("invalid-configuration", {
+    operation: `load guest ${key}`,
+    object: `${path} is empty or no file`,
+    hint,
+  });
+}
+
+/** A monitor takes any file as a kernel and waits for ever: look for the mark of a kernel first. */
+function requireKernel(path: string, section: string): void {
+  using file = open(path, O_RDONLY);
+  const head = new Uint8Array(1024);
+  const text = utf8Decode(head.subarray(0, read(file.fd, head)));
+  const isElf = text.startsWith("\x7fELF");
+  // Source: Linux Documentation/arch/x86/boot.rst (offset 0x202) and arm64/booting.rst (offset 56).
+  const isBoot = [0x202, 56].some((at) => ["HdrS", "ARMd"].includes(ascii(head, at)));
+  if (isElf || isBoot) return;
+  throw new KataError("invalid-configuration", {
+    operation: "load guest kernel",
+    object: `${path} is no Linux kernel`,
+    hint: `set kernel of ${section} in configuration.toml to a bzImage, vmlinux or Image file`,
+  });
+}
+
+function ascii(bytes: Uint8Array, at: number): string {
+  return String.fromCharCode(...bytes.subarray(at, at + 4));
+}

@@ -1,0 +1,222 @@
+/**
+ * The machine behind a monitor's stand-in: a QEMU whose root bus takes devices while it runs, as that of the monitors does which are
+ * stood in for, and a socket that leads to the agent's port as their vsock does.
+ */
+
+import { AGENT_PORT_NAME } from "../../src/sandbox/hypervisor/qemu/command-line.ts";
+import { SLOW_TO_EMULATE } from "../../src/sandbox/hypervisor/qemu/fast-emulation.ts";
+import { QmpClient } from "../../src/sandbox/hypervisor/qemu/qmp-client.ts";
+import type { FileDescriptor } from "../../src/sys/descriptor.ts";
+import { loop } from "../../src/sys/event-loop.ts";
+import { FdStream } from "../../src/sys/fd-stream.ts";
+import { SIGKILL } from "../../src/sys/process.ts";
+import { accept, listen, sendWithDescriptors, socketPair } from "../../src/sys/socket.ts";
+import { type ChildProcess, spawn } from "../../src/sys/spawn.ts";
+import { utf8Decode, utf8Encode } from "../../src/sys/utf8.ts";
+
+const QEMU = "/usr/bin/qemu-system-x86_64";
+/** Slots 0 to 3 of the root bus are the board's own. */
+const FIRST_SLOT = 4;
+const LAST_SLOT = 31;
+const FIRST_INHERITED = 3;
+const AGENT_PORT = 1024;
+
+export interface BackingSpec {
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly maxVcpus: number;
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly commandLine: string;
+  readonly disks: readonly BackingDisk[];
+  readonly cards: readonly BackingCard[];
+  readonly shares: readonly { readonly tag: string; readonly socket: string; readonly queueSize: number }[];
+  /** Where the stand-in's vsock listens. */
+  readonly vsock: string;
+}
+
+export interface BackingDisk {
+  readonly id: string;
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+export interface BackingCard {
+  readonly id: string;
+  readonly mac: string;
+  readonly tap: FileDescriptor;
+}
+
+export class BackingMachine {
+  readonly #child: ChildProcess;
+  readonly #monitor: QmpClient;
+  readonly #freeSlots: number[];
+
+  private constructor(child: ChildProcess, monitor: QmpClient, freeSlots: number[]) {
+    this.#child = child;
+    this.#monitor = monitor;
+    this.#freeSlots = freeSlots;
+  }
+
+  /** Boots it. Its console is this process's stdout. */
+  static async start(spec: BackingSpec): Promise<BackingMachine> {
+    const monitor = socketPair();
+    const agent = socketPair();
+    const inherited = [monitor.theirs, agent.theirs, ...spec.cards.map(({ tap }) => tap)];
+    const slots = Array.from({ length: LAST_SLOT - FIRST_SLOT + 1 }, (_, index) => FIRST_SLOT + index);
+    const child = await spawn({
+      path: QEMU,
+      args: [QEMU, ...qemuArguments(spec, () => slots.shift() ?? LAST_SLOT)],
+      environment: ["LANG=C"],
+      descriptors: ["null", 1, 2, ...inherited.map(({ fd }) => fd)],
+      parentDeathSignal: SIGKILL,
+    });
+    for (const each of inherited) each.close();
+    const stream = new FdStream(monitor.ours);
+    const client = await QmpClient.connect(
+      {
+        read: (into) => stream.read(into),
+        write: (bytes) => stream.write(bytes),
+        writeWithDescriptors: (bytes, descriptors) => sendWithDescriptors(stream, bytes, descriptors),
+        close: () => stream.close(),
+      },
+      loop,
+    );
+    void serveVsock(spec.vsock, new FdStream(agent.ours));
+    return new BackingMachine(child, client, slots);
+  }
+
+  /** Settles when the guest has ended. */
+  get exited(): Promise<unknown> {
+    return this.#child.exited;
+  }
+
+  /** @returns its slot on the root bus. */
+  async addDisk({ id, path, readOnly }: BackingDisk): Promise<number> {
+    await this.#monitor.execute("blockdev-add", {
+      driver: "raw",
+      "node-name": `${id}-node`,
+      "read-only": readOnly,
+      file: { driver: "file", filename: path, aio: "threads" },
+    });
+    return await this.#plug(id, "virtio-blk-pci", { drive: `${id}-node` });
+  }
+
+  /** @returns its slot on the root bus. */
+  async addCard({ id, mac, tap }: BackingCard): Promise<number> {
+    await this.#monitor.execute("getfd", { fdname: `${id}-tap` }, { descriptors: [tap.fd] });
+    await this.#monitor.execute("netdev_add", { type: "tap", id: `${id}-netdev`, fd: `${id}-tap` });
+    return await this.#plug(id, "virtio-net-pci", { netdev: `${id}-netdev`, mac, romfile: "" });
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#monitor.execute("device_del", { id });
+  }
+
+  async pause(): Promise<void> {
+    await this.#monitor.execute("stop", {});
+  }
+
+  async resume(): Promise<void> {
+    await this.#monitor.execute("cont", {});
+  }
+
+  async stop(): Promise<void> {
+    this.#child.kill(SIGKILL);
+    await this.#child.exited;
+  }
+
+  async #plug(id: string, driver: string, properties: Readonly<Record<string, string>>): Promise<number> {
+    const slot = this.#freeSlots.shift();
+    if (slot === undefined) throw new Error("no slot is free");
+    await this.#monitor.execute("device_add", {
+      driver,
+      id,
+      bus: "pci.0",
+      addr: slot.toString(16),
+      ...properties,
+    });
+    return slot;
+  }
+}
+
+function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
+  const at = () => `bus=pci.0,addr=0x${nextSlot().toString(16)}`;
+  const memory = Math.floor(spec.memoryBytes / (1 << 20));
+  return [
+    ...["-machine", "pc,accel=tcg,memory-backend=memory0"],
+    ...["-cpu", ["max", ...SLOW_TO_EMULATE.map((name) => `${name}=off`)].join(",")],
+    ...["-smp", `${spec.vcpus},maxcpus=${spec.maxVcpus}`, "-m", `${memory}M`],
+    ...["-object", `memory-backend-memfd,id=memory0,size=${memory}M,share=on`],
+    ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"],
+    ...["-chardev", `socket,id=monitor,fd=${FIRST_INHERITED}`, "-mon", "chardev=monitor,mode=control"],
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ...[
+      "-chardev",
+      `socket,id=agent,fd=${FIRST_INHERITED + 1}`,
+      "-device",
+      `virtio-serial-pci,id=serial0,${at()}`,
+    ],
+    ...["-device", `virtserialport,bus=serial0.0,chardev=agent,name=${AGENT_PORT_NAME}`],
+    ...spec.disks.flatMap(({ id, path, readOnly }) => [
+      "-blockdev",
+      `driver=file,node-name=${id}-file,filename=${path},read-only=${readOnly ? "on" : "off"}`,
+      "-blockdev",
+      `driver=raw,node-name=${id}-node,file=${id}-file,read-only=${readOnly ? "on" : "off"}`,
+      "-device",
+      `virtio-blk-pci,id=${id},drive=${id}-node,${at()}`,
+    ]),
+    ...spec.shares.flatMap(({ tag, socket, queueSize }, index) => [
+      "-chardev",
+      `socket,id=share${index}-socket,path=${socket}`,
+      "-device",
+      `vhost-user-fs-pci,chardev=share${index}-socket,tag=${tag},queue-size=${queueSize},${at()}`,
+    ]),
+    ...spec.cards.flatMap(({ id, mac }, index) => [
+      "-netdev",
+      `tap,id=${id}-netdev,fd=${FIRST_INHERITED + 2 + index}`,
+      "-device",
+      `virtio-net-pci,id=${id},netdev=${id}-netdev,mac=${mac},romfile=,${at()}`,
+    ]),
+    ...["-kernel", spec.kernel, "-append", emulated(spec.commandLine)],
+    ...(spec.initrd === undefined ? [] : ["-initrd", spec.initrd]),
+  ];
+}
+
+/** An emulated time stamp counter is not reliable, whatever the monitor's is. */
+function emulated(commandLine: string): string {
+  return commandLine
+    .split(" ")
+    .filter((word) => word !== "tsc=reliable")
+    .join(" ");
+}
+
+/** Leads connections that ask for the agent's port to it, one at a time, and hangs up on others, as monitors do. */
+async function serveVsock(path: string, agent: FdStream): Promise<void> {
+  const listener = listen({ kind: "unix", path });
+  for (;;) {
+    const client = await accept(listener);
+    const line = await readLine(client);
+    if (line !== `CONNECT ${AGENT_PORT}`) {
+      client.close();
+      continue;
+    }
+    await client.write(utf8Encode("OK 1073741824\n"));
+    await Promise.race([copy(client, agent), copy(agent, client)]);
+    client.close();
+  }
+}
+
+async function readLine(stream: FdStream): Promise<string> {
+  let line = "";
+  const byte = new Uint8Array(1);
+  while (line.length < 64 && (await stream.read(byte)) === 1 && byte[0] !== 10) line += utf8Decode(byte);
+  return line;
+}
+
+async function copy(from: FdStream, to: FdStream): Promise<void> {
+  const chunk = new Uint8Array(64 << 10);
+  for (let count = await from.read(chunk); count > 0; count = await from.read(chunk)) {
+    await to.write(chunk.slice(0, count));
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * What Cloud Hypervisor makes of requests: each is checked against the schema, and against what may come after what. Behind it a real
+ * machine boots.
+ */
+import { type BackingCard, BackingMachine } from "../backing-machine.ts";
+import type { HttpAnswer, HttpRequest } from "../http-request.ts";
+import { faults } from "./schema.ts";
+
+const BASE = "/api/v1/";
+const VERSION = "v51.1";
+/** What the API calls the network queues of one descriptor. */
+const QUEUES_OF_A_PAIR = 2;
+
+interface Config {
+  readonly payload: { readonly kernel?: string; readonly cmdline?: string; readonly initramfs?: string };
+  readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
+  readonly memory: { readonly size: number; readonly shared?: boolean };
+  readonly disks?: readonly { readonly id?: string; readonly path: string; readonly readonly?: boolean }[];
+  readonly fs?: readonly { readonly tag: string; readonly socket: string; readonly queue_size: number }[];
+  readonly vsock?: { readonly cid: number; readonly socket: string };
+}
+
+type State =
+  | { readonly is: "Nothing" }
+  | { readonly is: "Created"; readonly config: Config; readonly cards: BackingCard[] }
+  | {
+      readonly is: "Running" | "Paused";
+      readonly config: Config;
+      readonly machine: BackingMachine;
+      readonly plugged: Set<string>;
+    };
+
+/** A request that the monitor refuses, with the status that it answers. */
+class Refused extends Error {
+  readonly status: number;
+
+  constructor(status: number, why: string) {
+    super(why);
+    this.status = status;
+  }
+}
+
+type Endpoint = (monitor: Monitor, body: unknown, request: HttpRequest) => Promise<unknown>;
+
+/** Each with its method and the type of its body; without one, a body is refused. */
+const ENDPOINTS: Readonly<
+  Record<string, readonly [method: string, type: string | undefined, run: Endpoint]>
+> = {
+  "vmm.ping": [
+    "GET",
+    undefined,
+    async () => ({ build_version: VERSION, version: VERSION, pid: 1, features: [] }),
+  ],
+  "vmm.shutdown": ["PUT", undefined, (monitor) => monitor.shutdown()],
+  "vm.info": ["GET", undefined, (monitor) => monitor.info()],
+  "vm.create": ["PUT", "VmConfig", (monitor, body) => monitor.create(body as Config)],
+  "vm.boot": ["PUT", undefined, (monitor) => monitor.boot()],
+  "vm.pause": ["PUT", undefined, (monitor) => monitor.pause()],
+  "vm.resume": ["PUT", undefined, (monitor) => monitor.resume()],
+  "vm.add-net": ["PUT", "NetConfig", (monitor, body, { descriptors }) => monitor.addNet(body, descriptors)],
+  "vm.add-disk": ["PUT", "DiskConfig", (monitor, body) => monitor.addDisk(body)],
+  "vm.remove-device": ["PUT", "VmRemoveDevice", (monitor, body) => monitor.removeDevice(body)],
+};
+
+export class Monitor {
+  readonly #quit: () => void;
+  #state: State = { is: "Nothing" };
+
+  /** @param quit ends the process. */
+  constructor(quit: () => void) {
+    this.#quit = quit;
+  }
+
+  async answer(request: HttpRequest): Promise<HttpAnswer> {
+    try {
+      const [method, type, run] = ENDPOINTS[request.path.slice(BASE.length)] ?? [];
+      if (!request.path.startsWith(BASE) || run === undefined) throw new Refused(404, `no ${request.path}`);
+      if (request.method !== method) throw new Refused(405, `${request.path} takes ${method}`);
+      const value = await run(this, parseBody(request.body, type), request);
+      return value === undefined ? { status: 204 } : { status: 200, body: JSON.stringify(value) };
+    } catch (error) {
+      if (error instanceof Refused) return { status: error.status, body: JSON.stringify([error.message]) };
+      return { status: 500, body: JSON.stringify([String(error)]) };
+    }
+  }
+
+  async shutdown(): Promise<undefined> {
+    if (this.#state.is === "Running" || this.#state.is === "Paused") await this.#state.machine.stop();
+    this.#quit();
+    return undefined;
+  }
+
+  async info(): Promise<unknown> {
+    if (this.#state.is === "Nothing") throw new Refused(404, "VmNotCreated");
+    return {
+      config: this.#state.config,
+      state: this.#state.is,
+      memory_actual_size: this.#state.config.memory.size,
+    };
+  }
+
+  async create(config: Config): Promise<undefined> {
+    if (this.#state.is !== "Nothing") throw new Refused(500, "VmAlreadyCreated");
+    if ((config.fs ?? []).length > 0 && config.memory.shared !== true) {
+      throw new Refused(500, "VhostUserRequiresSharedMemory");
+    }
+    if (config.cpus.boot_vcpus < 1 || config.cpus.boot_vcpus > config.cpus.max_vcpus) {
+      throw new Refused(500, "CpusMaxLowerThanBoot");
+    }
+    if (config.payload.kernel === undefined) throw new Refused(500, "KernelMissing");
+    if (config.vsock === undefined || config.vsock.cid < 3) throw new Refused(500, "VsockCidInvalid");
+    this.#state = { is: "Created", config, cards: [] };
+    return undefined;
+  }
+
+  async boot(): Promise<undefined> {
+    const state = this.#state;
+    if (state.is !== "Created") throw new Refused(state.is === "Nothing" ? 404 : 500, "VmNotCreated");
+    const { config, cards } = state;
+    const machine = await BackingMachine.start({
+      memoryBytes: config.memory.size,
+      vcpus: config.cpus.boot_vcpus,
+      maxVcpus: config.cpus.max_vcpus,
+      kernel: config.payload.kernel ?? "",
+      initrd: config.payload.initramfs,
+      commandLine: config.payload.cmdline ?? "",
+      disks: (config.disks ?? []).map((disk, index) => ({
+        id: disk.id ?? `_disk${index}`,
+        path: disk.path,
+        readOnly: disk.readonly ?? false,
+      })),
+      cards,
+      shares: (config.fs ?? []).map(({ tag, socket, queue_size }) => ({
+        tag,
+        socket,
+        queueSize: queue_size,
+      })),
+      vsock: config.vsock?.socket ?? "",
+    });
+    // The guest that ends takes its monitor along.
+    void machine.exited.then(() => this.#quit());
+    const ids = [...cards, ...(config.disks ?? [])].flatMap(({ id }) => id ?? []);
+    this.#state = { is: "Running", config, machine, plugged: new Set(ids) };
+    return undefined;
+  }
+
+  async pause(): Promise<undefined> {
+    const state = this.#booted();
+    if (state.is !== "Running") throw new Refused(405, "VmNotRunning");
+    await state.machine.pause();
+    this.#state = { ...state, is: "Paused" };
+    return undefined;
+  }
+
+  async resume(): Promise<undefined> {
+    const state = this.#booted();
+    if (state.is !== "Paused") throw new Refused(405, "VmNotPaused");
+    await state.machine.resume();
+    this.#state = { ...state, is: "Running" };
+    return undefined;
+  }
+
+  async addNet(body: unknown, descriptors: HttpRequest["descriptors"]): Promise<unknown> {
+    const {
+      id = "_net0",
+      mac = "",
+      num_queues: queues = 2,
+    } = body as { id?: string; mac?: string; num_queues?: number };
+    const [tap] = descriptors;
+    if (tap === undefined || queues !== QUEUES_OF_A_PAIR * descriptors.length) {
+      throw new Refused(500, `VnetQueueFdMismatch: ${queues} queues, ${descriptors.length} descriptors`);
+    }
+    const state = this.#state;
+    if (state.is === "Nothing") throw new Refused(500, "VmNotCreated");
+    if (state.is === "Created") {
+      state.cards.push({ id, mac, tap });
+      return undefined;
+    }
+    this.#claimId(state, id);
+    const slot = await state.machine.addCard({ id, mac, tap });
+    tap.close();
+    return { id, bdf: addressOf(slot) };
+  }
+
+  async addDisk(body: unknown): Promise<unknown> {
+    const {
+      id = "_disk9",
+      path = "",
+      readonly = false,
+    } = body as { id?: string; path?: string; readonly?: boolean };
+    const state = this.#booted();
+    this.#claimId(state, id);
+    return { id, bdf: addressOf(await state.machine.addDisk({ id, path, readOnly: readonly })) };
+  }
+
+  async removeDevice(body: unknown): Promise<undefined> {
+    const { id = "" } = body as { id?: string };
+    const state = this.#booted();
+    if (!state.plugged.delete(id)) throw new Refused(404, `UnknownDeviceId ${id}`);
+    await state.machine.remove(id);
+    return undefined;
+  }
+
+  #booted(): Extract<State, { is: "Running" | "Paused" }> {
+    const state = this.#state;
+    if (state.is === "Running" || state.is === "Paused") return state;
+    throw new Refused(state.is === "Nothing" ? 404 : 500, "VmNotRunning");
+  }
+
+  #claimId({ plugged }: { readonly plugged: Set<string> }, id: string): void {
+    if (plugged.has(id)) throw new Refused(500, `IdentifierNotUnique ${id}`);
+    plugged.add(id);
+  }
+}
+
+function parseBody(text: string, type: string | undefined): unknown {
+  if (type === undefined) {
+    if (text !== "") throw new Refused(400, "a body where there is none");
+    return undefined;
+  }
+  const value: unknown = JSON.parse(text === "" ? "null" : text);
+  const wrong = faults(value, type);
+  if (wrong.length > 0) throw new Refused(400, wrong.join("; "));
+  return value;
+}
+
+function addressOf(slot: number): string {
+  return `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
+}
