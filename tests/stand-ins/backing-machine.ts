@@ -4,6 +4,7 @@
  */
 
 import { AGENT_PORT_NAME } from "../../src/sandbox/hypervisor/qemu/command-line.ts";
+import { blockNode, diskNode } from "../../src/sandbox/hypervisor/qemu/disk-options.ts";
 import { SLOW_TO_EMULATE } from "../../src/sandbox/hypervisor/qemu/fast-emulation.ts";
 import { QmpClient } from "../../src/sandbox/hypervisor/qemu/qmp-client.ts";
 import type { FileDescriptor } from "../../src/sys/descriptor.ts";
@@ -93,13 +94,8 @@ export class BackingMachine {
 
   /** @returns its slot on the root bus. */
   async addDisk({ id, path, readOnly }: BackingDisk): Promise<number> {
-    await this.#monitor.execute("blockdev-add", {
-      driver: "raw",
-      "node-name": `${id}-node`,
-      "read-only": readOnly,
-      file: { driver: "file", filename: path, aio: "threads" },
-    });
-    return await this.#plug(id, "virtio-blk-pci", { drive: `${id}-node` });
+    await this.#monitor.execute("blockdev-add", blockNode({ kind: "disk", id, path, readOnly }, "threads"));
+    return await this.#plug(id, "virtio-blk-pci", { drive: diskNode(id) });
   }
 
   /** @returns its slot on the root bus. */

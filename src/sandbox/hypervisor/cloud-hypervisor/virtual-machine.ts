@@ -102,6 +102,13 @@ export class CloudHypervisorMachine implements VirtualMachine {
     this.#plugged.delete(id);
   }
 
+  async resizeDisk(id: string, bytes: bigint): Promise<void> {
+    this.#mustRun("resize disk");
+    if (!this.#plugged.has(id)) throw new KataError("not-found", { operation: "resize disk", object: id });
+    // Up to 2^53 bytes, more than any disk has.
+    await this.#client.resizeDisk(id, Number(bytes));
+  }
+
   async pause(): Promise<void> {
     this.#mustRun("pause");
     await this.#client.pause();

@@ -174,16 +174,16 @@ function rootDisk(path: string): DiskConfig {
   };
 }
 
-/** @param queues one for each CPU. */
-export function diskConfig({ id, path, readOnly }: DiskDevice, queues: number): DiskConfig {
+/** @param vcpus of the machine: without a wish, a queue for each. */
+export function diskConfig({ id, path, readOnly, tuning }: DiskDevice, vcpus: number): DiskConfig {
   return {
     id,
     path,
     readonly: readOnly,
     image_type: "Raw",
-    num_queues: queues,
-    queue_size: DISK_QUEUE_SIZE,
-    direct: false,
+    num_queues: Math.max(tuning?.queues ?? 1, vcpus),
+    queue_size: Math.max(tuning?.queueSize ?? 0, DISK_QUEUE_SIZE),
+    direct: tuning?.direct ?? false,
   };
 }
 
