@@ -5,7 +5,7 @@ import { sandboxSettings } from "./settings.ts";
 const QEMU = '[hypervisor.qemu]\nvirtio_fs_daemon = "/usr/libexec/virtiofsd"\n';
 
 test.each([
-  ["another driver than QEMU", "[hypervisor.clh]\n", 'hypervisor = "clh"'],
+  ["a driver that there is not", "[hypervisor.firecracker]\n", 'hypervisor = "firecracker"'],
   ["another shared file system than virtio-fs", `${QEMU}shared_fs = "none"\n`, 'shared_fs = "none"'],
   [
     "a network model that routes",

@@ -3,6 +3,7 @@ import type { Configuration } from "../config/index.ts";
 import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
+import { HYPERVISORS, type HypervisorName, isHypervisorName } from "./hypervisor/drivers.ts";
 import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
@@ -11,6 +12,7 @@ import type { SizeDefaults } from "./resources/sizing.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
 
 export interface SandboxSettings {
+  readonly driver: HypervisorName;
   readonly machine: {
     readonly program: string;
     readonly machineType: string;
@@ -69,7 +71,9 @@ export interface SandboxSettings {
 /** @throws KataError `unsupported` for a choice that this version does not have, `invalid-configuration` for a missing file. */
 export function sandboxSettings(configuration: Configuration): SandboxSettings {
   const { driver, hypervisor, factory, agent, runtime } = configuration;
-  if (driver !== "qemu") throw unsupported("hypervisor", driver, "qemu");
+  if (!isHypervisorName(driver)) {
+    throw unsupported("hypervisor", driver, Object.keys(HYPERVISORS).join(" and "));
+  }
   if (hypervisor.shared_fs !== "virtio-fs") {
     throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs");
   }
@@ -79,6 +83,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     throw unsupported("internetworking_model", model, "tcfilter, macvtap or none");
   }
   return {
+    driver,
     machine: {
       program: hypervisor.path,
       machineType: hypervisor.machine_type,

@@ -58,7 +58,7 @@ const LACKS: readonly (readonly [
     "accelerator",
     "warning",
     /MSHV/,
-    /limitations/,
+    /\[hypervisor\.clh\]/,
   ],
   [
     "no TUN",
@@ -148,10 +148,10 @@ const LACKS: readonly (readonly [
   ],
   [
     "another driver",
-    { configuration: { kind: "read", configuration: parseConfiguration("[hypervisor.clh]\n", "/c.toml") } },
+    { configuration: { kind: "read", configuration: parseConfiguration("[hypervisor.firecracker]\n", "/c.toml") } },
     "configuration",
     "failed",
-    /clh/,
+    /firecracker/,
     /hypervisor\.qemu/,
   ],
   [

@@ -91,14 +91,20 @@ export const KERNEL_OPTIONS: readonly OptionGroup[] = [
   },
   {
     what: "what costs a start and gives a guest nothing",
-    options: "!FTRACE !TRACING !DEBUG_FS !KGDB !PM_DEBUG !USB_SUPPORT !INPUT !HID !SOUND !DRM !WLAN !ETHERNET !I2C !SPI !SUSPEND !HIBERNATION",
+    options:
+      "!FTRACE !TRACING !DEBUG_FS !KGDB !PM_DEBUG !USB_SUPPORT !INPUT !HID !SOUND !DRM !WLAN !ETHERNET !I2C !SPI !SUSPEND !HIBERNATION",
   },
 ];
 
 /** What `scripts/kconfig/merge_config.sh` reads. */
 export function kernelFragment(groups = KERNEL_OPTIONS): string {
   return groups
-    .map(({ what, options }) => `# ${what}\n${wishes(options).map(([name, value]) => `CONFIG_${name}=${value}\n`).join("")}`)
+    .map(
+      ({ what, options }) =>
+        `# ${what}\n${wishes(options)
+          .map(([name, value]) => `CONFIG_${name}=${value}\n`)
+          .join("")}`,
+    )
     .join("\n");
 }
 

@@ -178,6 +178,8 @@ export interface VirtualMachine {
 }
 
 export interface Hypervisor {
+  /** For messages: `QEMU`. */
+  readonly name: string;
   /** Which kind of socket a shared directory needs to be given with. */
   readonly fileServerIs: FileServerSocket["kind"];
   /**

@@ -3,7 +3,7 @@ import { orCancelled, throwIfCancelled } from "../../sys/cancellation.ts";
 import { loop } from "../../sys/event-loop.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import type { AgentConnection } from "../agent-client.ts";
-import { qemu } from "../hypervisor/qemu/driver.ts";
+import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { DiskDevice, MachineSpec } from "../hypervisor/types.ts";
 import { tellNetwork } from "../network/live-guest.ts";
 import { makeInitdataDisk } from "../owner-data.ts";
@@ -31,11 +31,14 @@ export async function bootMachine(
   const fileServer = await serveFiles(start, share, undo);
   throwIfCancelled(signal);
   const devices = [shareDevice(fileServer, settings), ...network.devices, ...initdataDisk(start)];
-  const machine = await qemu.boot({ ...spec, devices }, { clock: loop, logger, signal });
+  const machine = await HYPERVISORS[settings.driver].boot(
+    { ...spec, devices },
+    { clock: loop, logger, signal },
+  );
   undo.add("virtual machine", () => machine.stop());
-  fileServer.connection.close();
+  fileServer.release();
   record.addProcess("virtiofsd", fileServer.program.pid);
-  record.addProcess("QEMU", machine.pid);
+  record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const booting = loop.now();
 
   const watch = watchStart(machine, settings, fileServer);

@@ -16,7 +16,7 @@ import { Rollback } from "../../sys/rollback.ts";
 import { copySparse } from "../../sys/sparse-copy.ts";
 import { CLOCK_REALTIME, clockGettime } from "../../sys/time.ts";
 import { adoptAgent } from "../agent-connection.ts";
-import { qemu } from "../hypervisor/qemu/driver.ts";
+import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { MachineSpec } from "../hypervisor/types.ts";
 import type { GuestNetwork } from "../network/pod-network.ts";
 import type { SavedTemplate } from "../template/template-store.ts";
@@ -62,7 +62,7 @@ export async function cloneMachine(
   } as const;
   // The machine goes before its file server, whichever of them came first.
   const [forFiles, forMachine] = [new Rollback(), new Rollback()];
-  const restoring = qemu
+  const restoring = HYPERVISORS[settings.driver]
     .boot({ ...spec, devices: network.devices }, { clock: loop, logger, signal }, origin)
     .then((machine) => {
       forMachine.add("virtual machine", () => machine.stop());
@@ -73,7 +73,7 @@ export async function cloneMachine(
     undo.adopt(forMachine);
   });
   record.addProcess("virtiofsd", fileServer.program.pid);
-  record.addProcess("QEMU", machine.pid);
+  record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const restored = loop.now();
 
   const watch = watchStart(machine, settings, fileServer);
@@ -88,7 +88,7 @@ export async function cloneMachine(
   const ready = Promise.all([become(), plugged]);
   const what = { operation: "wake clone", object: template.directory };
   await orCancelled(withDeadline(loop, CLONE_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
-  fileServer.connection.close();
+  fileServer.release();
   logger.debug("machine was cloned", {
     restore_ms: Math.round(restored - began),
     setup_ms: Math.round(loop.now() - restored),

@@ -8,7 +8,7 @@ import { orCancelled, throwIfCancelled } from "../../sys/cancellation.ts";
 import { sleep } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { Rollback } from "../../sys/rollback.ts";
-import { qemu } from "../hypervisor/qemu/driver.ts";
+import { HYPERVISORS, type HypervisorName } from "../hypervisor/drivers.ts";
 import type { MachineSpec } from "../hypervisor/types.ts";
 import { placeholderCard } from "../network/silent-network.ts";
 import { makeTemplate, type SavedCards } from "../template/make-template.ts";
@@ -67,7 +67,9 @@ async function tryToClone(
     const reason = describeError(error);
     // What does not work now will not work for the next pod: it makes a new one.
     if (template !== undefined && isTemplatesFault(error)) store?.discard(template);
-    request.logger.warn("the machine is booted instead of cloned", { reason });
+    // A monitor that saves no machines is the operator's choice, and nothing to be put right.
+    const level = hasCode(error, "unsupported") ? "debug" : "warn";
+    request.logger[level]("the machine is booted instead of cloned", { reason });
     return undefined;
   } finally {
     template?.[Symbol.dispose]();
@@ -110,7 +112,7 @@ async function provideTemplate(
 ): Promise<SavedTemplate> {
   const { request, settings } = start;
   const { logger } = request;
-  const fingerprint = templateFingerprint(spec, cards);
+  const fingerprint = templateFingerprint(settings.driver, spec, cards);
   store.prepare();
   const onDamage = (reason: string) => logger.warn("a damaged template is made again", { reason });
   const deadline = loop.now() + OTHERS_TEMPLATE_MS;
@@ -129,7 +131,15 @@ async function provideTemplate(
     if (lock !== undefined) {
       const madeMeanwhile = store.find(fingerprint, onDamage);
       if (madeMeanwhile !== undefined) return madeMeanwhile;
-      await makeOrNote({ hypervisor: qemu, spec, cards, fingerprint, store, settings, logger });
+      await makeOrNote({
+        hypervisor: HYPERVISORS[settings.driver],
+        spec,
+        cards,
+        fingerprint,
+        store,
+        settings,
+        logger,
+      });
       continue;
     }
     if (loop.now() > deadline) {
@@ -153,9 +163,13 @@ export async function makeOrNote(request: Parameters<typeof makeTemplate>[0]): P
 }
 
 /** What a template of `spec` with `cards` network cards depends on. @throws KataError `unsupported`. */
-export function templateFingerprint(spec: MachineSpec, { count, queues }: SavedCards): string {
+export function templateFingerprint(
+  driver: HypervisorName,
+  spec: MachineSpec,
+  { count, queues }: SavedCards,
+): string {
   const devices = Array.from({ length: count }, (_, index) => placeholderCard(index, queues));
-  const found = qemu.fingerprint({ ...spec, devices });
+  const found = HYPERVISORS[driver].fingerprint({ ...spec, devices });
   if (found.kind === "fingerprint") return found.text;
   throw new KataError("unsupported", { operation: "save machine", object: found.reason });
 }

@@ -7,6 +7,7 @@ import type { AgentConnection } from "../agent-client.ts";
 import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
 import { checkBoard, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
+import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
 import type { NetworkChoice } from "../network/network-choice.ts";
 import { joinNetwork, type SandboxNetwork } from "../network/sandbox-network.ts";
@@ -74,9 +75,17 @@ export async function serveFiles(
 ): Promise<FileServer> {
   const { debug } = settings.machine;
   const { logger } = request;
-  const server = await startVirtiofsd({ ...settings.fileServer, share, debug, cgroups, clock: loop, logger });
+  const server = await startVirtiofsd({
+    ...settings.fileServer,
+    share,
+    socket: HYPERVISORS[settings.driver].fileServerIs,
+    debug,
+    cgroups,
+    clock: loop,
+    logger,
+  });
   undo.add("virtiofsd", async () => {
-    server.connection.close();
+    server.release();
     await server.program.stop(FILE_SERVER_END_MS);
   });
   return server;
@@ -88,7 +97,7 @@ export function shareDevice(server: FileServer, settings: SandboxSettings): Shar
     kind: "shared-directory",
     id: "share0",
     tag: SHARE_TAG,
-    socket: { kind: "connected", descriptor: server.connection.fd },
+    socket: server.socket,
     queueSize: settings.fileServer.queueSize,
   };
 }
@@ -132,7 +141,7 @@ export function watchStart(
     new KataError("boot-failed", {
       operation: "boot guest",
       object: reason,
-      hint: `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.qemu] logs the console`,
+      hint: `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.${settings.driver}] logs the console`,
     });
   const fileServerEnded = endOf(fileServer);
   const ended = firstEnd({ machine, fileServerEnded }, loop).then((reason): never => {

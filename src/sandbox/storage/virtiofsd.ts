@@ -2,8 +2,8 @@
  * The file server of the shared directory.
  *
  * There are two programs of this name: QEMU's own in C (up to 7.2) and the Rust one, whose options differ. Both listen on a
- * socket that they inherit; the connection to it is made here and handed to the virtual machine, so that nothing is polled for
- * and no socket stays in the file system.
+ * socket that they inherit, so that nothing is polled for. Where the monitor takes one, the connection to it is made here and
+ * handed over, and no socket stays in the file system.
  * Sources: virtiofsd(1) of QEMU 7.2; README of gitlab.com/virtio-fs/virtiofsd.
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
@@ -19,6 +19,7 @@ import { spawn } from "../../sys/spawn.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { enterHelperNamespaces } from "../hypervisor/helper-confinement.ts";
 import { SupervisedProgram } from "../hypervisor/supervised-program.ts";
+import type { FileServerSocket } from "../hypervisor/types.ts";
 import type { Logger } from "../types.ts";
 import type { SharedDirectory } from "./shared-directory.ts";
 
@@ -30,6 +31,8 @@ export interface VirtiofsdRequest {
   /** From the operator's configuration, in the Rust program's spelling. */
   readonly extraArguments: readonly string[];
   readonly debug: boolean;
+  /** How the monitor reaches it. */
+  readonly socket: FileServerSocket["kind"];
   readonly cgroups: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
@@ -37,8 +40,10 @@ export interface VirtiofsdRequest {
 
 export interface FileServer {
   readonly program: SupervisedProgram;
-  /** The connection for the virtual machine; its owner closes it. */
-  readonly connection: FileDescriptor;
+  /** For the virtual machine. */
+  readonly socket: FileServerSocket;
+  /** Closes or removes the socket: the machine has it by then, or never will. Any number of calls. */
+  release(): void;
 }
 
 export type VirtiofsdKind = "c" | "rust";
@@ -56,9 +61,8 @@ export async function startVirtiofsd(request: VirtiofsdRequest): Promise<FileSer
     const path = share.paths.fileServerSocket;
     using listener = listen({ kind: "unix", path });
     undo.add("socket file", () => void unlinkIfExists(path));
-    const stream = await connect({ kind: "unix", path });
-    undo.add("connection", () => stream.close());
-    unlinkIfExists(path);
+    const connection = request.socket === "connected" ? await connectOnce(path) : undefined;
+    undo.add("connection", () => connection?.close());
     // The server waits in accept(2).
     setNonBlocking(listener.fd, false);
     const program = await SupervisedProgram.start({
@@ -75,13 +79,26 @@ export async function startVirtiofsd(request: VirtiofsdRequest): Promise<FileSer
       onOutput: (line) => logger.debug("virtiofsd", { output: line }),
       clock,
     });
-    const connection = duplicate(stream.fd);
-    stream.close();
     undo.keep();
-    return { program, connection };
+    if (connection === undefined) {
+      return { program, socket: { kind: "listening", path }, release: () => void unlinkIfExists(path) };
+    }
+    const socket = { kind: "connected", descriptor: connection.fd } as const;
+    return { program, socket, release: () => connection.close() };
   } catch (error) {
     await undo.run();
     throw error;
+  }
+}
+
+/** The only connection to the socket at `path`, which is no more in the file system then. */
+async function connectOnce(path: string): Promise<FileDescriptor> {
+  const stream = await connect({ kind: "unix", path });
+  try {
+    unlinkIfExists(path);
+    return duplicate(stream.fd);
+  } finally {
+    stream.close();
   }
 }
 

@@ -27,7 +27,12 @@ const API_DESCRIPTOR = 3;
 const API_SOCKET = "clh-api.sock";
 const VSOCK_SOCKET = "clh.sock";
 
-export const cloudHypervisor: Hypervisor = { boot, fileServerIs: "listening" };
+export const cloudHypervisor: Hypervisor = {
+  name: NAME,
+  boot,
+  fileServerIs: "listening",
+  fingerprint: () => ({ kind: "unsupported", reason: `machines of ${NAME} are not saved` }),
+};
 
 async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
   checkGuestFiles(spec, SECTION);

@@ -119,6 +119,10 @@ export class CloudHypervisorMachine implements VirtualMachine {
     await this.#client.resume();
   }
 
+  save(): Promise<void> {
+    throw new KataError("unsupported", { operation: "save machine", object: "Cloud Hypervisor" });
+  }
+
   async stop(): Promise<void> {
     if (this.#ended) return;
     await this.#program.stop(QUIT_DEADLINE_MS, () => {

@@ -36,6 +36,7 @@ const FIRST_INHERITED = 3;
 const SECTION = "[hypervisor.qemu]";
 
 export const qemu: Hypervisor = {
+  name: "QEMU",
   boot,
   fileServerIs: "connected",
   fingerprint(spec) {

@@ -109,6 +109,7 @@ vmTest(
       const server = await startVirtiofsd({
         program: VIRTIOFSD_PATHS.find((path) => exists(path)) ?? "",
         share: SharedDirectory.create(room, paths),
+        socket: "connected",
         cache: "never",
         extraArguments: [],
         debug: false,
@@ -120,10 +121,10 @@ vmTest(
         kind: "shared-directory",
         id: "share0",
         tag: "late",
-        socket: { kind: "connected", descriptor: server.connection.fd },
+        socket: server.socket,
         queueSize: 64,
       });
-      server.connection.close();
+      server.release();
       await machine.detach("share0");
       // It has lost its only client.
       const end = await server.program.exited;
