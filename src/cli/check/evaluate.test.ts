@@ -148,7 +148,12 @@ const LACKS: readonly (readonly [
   ],
   [
     "another driver",
-    { configuration: { kind: "read", configuration: parseConfiguration("[hypervisor.firecracker]\n", "/c.toml") } },
+    {
+      configuration: {
+        kind: "read",
+        configuration: parseConfiguration("[hypervisor.firecracker]\n", "/c.toml"),
+      },
+    },
     "configuration",
     "failed",
     /firecracker/,

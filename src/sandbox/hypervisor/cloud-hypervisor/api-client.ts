@@ -5,7 +5,7 @@
 import { hasCode, KataError } from "../../../kata-error.ts";
 import { type Clock, sleep } from "../../../sys/clock.ts";
 import type { RestClient } from "../rest-client.ts";
-import type { DiskConfig, FsConfig, NetConfig, VmConfig } from "./vm-config.ts";
+import type { DiskConfig, FsConfig, NetworkRequest, VmConfig } from "./vm-config.ts";
 
 const BASE = "/api/v1";
 /** Creating a machine with all its memory, and booting it, may wait for huge pages. */
@@ -89,14 +89,10 @@ export class CloudHypervisorApi {
     return this.#add("vm.add-fs", share);
   }
 
-  /** @param taps open descriptors; the monitor has copies. */
-  addNetwork(card: NetConfig, taps: readonly number[]): Promise<PciDevice | undefined> {
-    return this.#add("vm.add-net", card, taps);
-  }
-
-  /** @param path of the device in sysfs. */
-  addPassThrough(id: string, path: string): Promise<PciDevice | undefined> {
-    return this.#add("vm.add-device", { id, path });
+  /** @returns undefined before the boot: the card comes with it. */
+  addNetwork(request: NetworkRequest): Promise<PciDevice | undefined> {
+    if (request.kind === "tap") return this.#add("vm.add-net", request.config, request.taps);
+    return this.#add("vm.add-device", { id: request.id, path: request.path });
   }
 
   async removeDevice(id: string): Promise<void> {

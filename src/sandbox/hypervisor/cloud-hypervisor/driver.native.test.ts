@@ -22,6 +22,7 @@ import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid, kill, SIGKILL } from "../../
 import { assert, assertEqual, assertThrows, runTests } from "../../../sys/testing/native-test.ts";
 import { connectAgent } from "../../agent-connection.ts";
 import { NetworkNamespace } from "../../network/network-namespace.ts";
+import { makeTap } from "../../network/tap.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
 import type { MachineSpec } from "../types.ts";
 import { cloudHypervisor } from "./driver.ts";
@@ -87,12 +88,25 @@ vmTest("a guest boots, answers over the hybrid vsock, and devices come and go wh
     await sleep(loop, 1);
     const before = readDirectory("/proc/self/fd").length;
     const namespace = NetworkNamespace.open("/proc/self/ns/net");
-    const tap = namespace.openTap("tap0_kata").descriptor;
-    const card = { kind: "network", id: "network0", tap: tap.fd, macAddress: "02:00:00:00:00:07" } as const;
+    const [tap] = makeTap(namespace, "tap0_kata", 1);
+    if (tap === undefined) throw new Error("no tap was made");
+    const card = {
+      kind: "network",
+      id: "network0",
+      macAddress: "02:00:00:00:00:07",
+      backend: { kind: "tap", queues: [{ tap: tap.fd }] },
+    } as const;
     const machine = await cloudHypervisor.boot({ ...spec, devices: [card] }, context);
     try {
       const agent = await connectAgent(machine.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
-      const eth7 = { device: "eth7", name: "eth7", hwAddr: card.macAddress, IPAddresses: [], mtu: 1500n };
+      const eth7 = {
+        device: "eth7",
+        name: "eth7",
+        hwAddr: card.macAddress,
+        IPAddresses: [],
+        mtu: 1500n,
+        rawFlags: 0,
+      };
       await agent.calls.updateInterface({ interface: eth7 });
 
       const disk = `${spec.runDirectory}/disk`;

@@ -17,7 +17,7 @@ import { SupervisedProgram } from "../supervised-program.ts";
 import type { Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
 import { CloudHypervisorApi } from "./api-client.ts";
 import { CloudHypervisorMachine } from "./virtual-machine.ts";
-import { netConfig, vmConfig } from "./vm-config.ts";
+import { networkRequest, vmConfig } from "./vm-config.ts";
 
 const NAME = "Cloud Hypervisor";
 const SECTION = "[hypervisor.clh]";
@@ -104,7 +104,7 @@ async function start(client: CloudHypervisorApi, spec: MachineSpec, vsock: strin
   const version = await client.ping();
   await client.create(vmConfig(spec, vsock));
   for (const device of spec.devices) {
-    if (device.kind === "network") await client.addNetwork(netConfig(device, 1), [device.tap]);
+    if (device.kind === "network") await client.addNetwork(networkRequest(device));
   }
   await client.boot();
   return version;

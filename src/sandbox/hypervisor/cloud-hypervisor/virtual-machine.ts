@@ -12,7 +12,7 @@ import type {
   VirtualMachine,
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
-import { diskConfig, netConfig } from "./vm-config.ts";
+import { diskConfig, networkRequest } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
@@ -83,7 +83,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
       case "disk":
         return this.#client.addDisk(diskConfig(device, this.#spec.vcpus));
       case "network":
-        return this.#client.addNetwork(netConfig(device, 1), [device.tap]);
+        return this.#client.addNetwork(networkRequest(device));
       case "shared-directory":
         throw new KataError("unsupported", {
           operation: "plug in device",

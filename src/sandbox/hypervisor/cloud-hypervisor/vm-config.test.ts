@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { faults } from "../../../../tests/stand-ins/cloud-hypervisor/schema.ts";
 import type { MachineSpec } from "../types.ts";
 import { pciPath } from "./api-client.ts";
-import { diskConfig, netConfig, vmConfig } from "./vm-config.ts";
+import { diskConfig, networkRequest, vmConfig } from "./vm-config.ts";
 
 const SPEC: MachineSpec = {
   id: "s",
@@ -33,7 +33,12 @@ const SPEC: MachineSpec = {
       queueSize: 512,
     },
     { kind: "disk", id: "disk0", path: "/d", readOnly: true },
-    { kind: "network", id: "network0", tap: 9, macAddress: "02:00:00:00:00:01" },
+    {
+      kind: "network",
+      id: "network0",
+      macAddress: "02:00:00:00:00:01",
+      backend: { kind: "tap", queues: [{ tap: 9 }] },
+    },
   ],
   networkNamespace: undefined,
   runDirectory: "/run/kata/s",
@@ -118,9 +123,18 @@ describe("vmConfig()", () => {
 
 test("what is plugged in later keeps to the published schema", () => {
   const disk = diskConfig({ kind: "disk", id: "d", path: "/d", readOnly: false }, 3);
-  const card = netConfig({ kind: "network", id: "n", tap: 3, macAddress: "02:00:00:00:00:01" }, 1);
-  expect([faults(disk, "DiskConfig"), faults(card, "NetConfig")]).toEqual([[], []]);
-  expect(card.num_queues).toBe(2);
+  const card = { kind: "network", id: "n", macAddress: "02:00:00:00:00:01" } as const;
+  const taps = networkRequest({ ...card, backend: { kind: "tap", queues: [{ tap: 3 }, { tap: 4 }] } });
+  expect(taps).toEqual({
+    kind: "tap",
+    config: { id: "n", mac: card.macAddress, num_queues: 4, queue_size: 256 },
+    taps: [3, 4],
+  });
+  const passed = networkRequest({ ...card, backend: { kind: "vfio", pciAddress: "0000:01:00.0" } });
+  expect(passed).toEqual({ kind: "pass-through", id: "n", path: "/sys/bus/pci/devices/0000:01:00.0" });
+  expect(faults(disk, "DiskConfig")).toEqual([]);
+  expect(faults(taps.kind === "tap" && taps.config, "NetConfig")).toEqual([]);
+  expect(faults({ id: "n", path: "/sys/x" }, "DeviceConfig")).toEqual([]);
 });
 
 test.each([

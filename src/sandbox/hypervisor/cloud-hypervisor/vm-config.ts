@@ -6,7 +6,8 @@
  */
 import { KataError } from "../../../kata-error.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
-import type { DiskDevice, FileServerSocket, MachineSpec, NetworkDevice } from "../types.ts";
+import type { NetworkDevice } from "../network-device.ts";
+import type { DiskDevice, FileServerSocket, MachineSpec } from "../types.ts";
 
 export interface VmConfig {
   readonly payload: {
@@ -187,9 +188,30 @@ export function diskConfig({ id, path, readOnly, tuning }: DiskDevice, vcpus: nu
   };
 }
 
-/** @param taps descriptors that are sent along. */
-export function netConfig({ id, macAddress }: NetworkDevice, taps: number): NetConfig {
-  return { id, mac: macAddress, num_queues: 2 * taps, queue_size: NETWORK_QUEUE_SIZE };
+/** How a network card is added. */
+export type NetworkRequest =
+  /** By a configuration, with the taps' descriptors sent along. */
+  | { readonly kind: "tap"; readonly config: NetConfig; readonly taps: readonly number[] }
+  /** A card of the host, by its directory in sysfs. */
+  | { readonly kind: "pass-through"; readonly id: string; readonly path: string };
+
+/** @throws KataError `unsupported` for a card whose other end is a program (vhost-user). */
+export function networkRequest({ id, macAddress, backend }: NetworkDevice): NetworkRequest {
+  switch (backend.kind) {
+    case "tap": {
+      const taps = backend.queues.map(({ tap }) => tap);
+      const config = { id, mac: macAddress, num_queues: 2 * taps.length, queue_size: NETWORK_QUEUE_SIZE };
+      return { kind: "tap", config, taps };
+    }
+    case "vfio":
+      return { kind: "pass-through", id, path: `/sys/bus/pci/devices/${backend.pciAddress}` };
+    case "vhost-user":
+      throw new KataError("unsupported", {
+        operation: "configure Cloud Hypervisor",
+        object: `network card ${id} over vhost-user`,
+        hint: "use the hypervisor qemu for it",
+      });
+  }
 }
 
 function listed<Name extends string, Item>(

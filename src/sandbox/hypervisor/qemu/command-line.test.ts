@@ -106,7 +106,13 @@ describe("qemuArguments()", () => {
       {
         ...SPEC,
         devices: [
-          { kind: "shared-directory", id: "share0", tag: "kataShared", socket: { kind: "connected", descriptor: 50 }, queueSize: 1024 },
+          {
+            kind: "shared-directory",
+            id: "share0",
+            tag: "kataShared",
+            socket: { kind: "connected", descriptor: 50 },
+            queueSize: 1024,
+          },
           {
             kind: "network",
             id: "network0",
