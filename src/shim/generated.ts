@@ -3,14 +3,19 @@ export { decodeAny, encodeAny } from "../../build/generated/any.ts";
 export {
   type BootstrapParams,
   decodeBootstrapParams,
+  encodeBootstrapParams,
   encodeBootstrapResult,
 } from "../../build/generated/bootstrap.ts";
 export {
+  decodeMetrics as decodeMetricsV1,
   encodeMetrics as encodeMetricsV1,
+  type Metrics as ReadMetricsV1,
   type MetricsInput as MetricsV1,
 } from "../../build/generated/cgroups-v1.ts";
 export {
+  decodeMetrics as decodeMetricsV2,
   encodeMetrics as encodeMetricsV2,
+  type Metrics as ReadMetricsV2,
   type MetricsInput as MetricsV2,
 } from "../../build/generated/cgroups-v2.ts";
 export {
@@ -24,7 +29,10 @@ export {
   decodeOptions as decodeRuncOptions,
   encodeProcessDetails,
 } from "../../build/generated/runc-options.ts";
-export { decodeOptions as decodeRuntimeOptions } from "../../build/generated/runtime-options.ts";
+export {
+  decodeOptions as decodeRuntimeOptions,
+  encodeOptions as encodeRuntimeOptions,
+} from "../../build/generated/runtime-options.ts";
 export {
   type CreateSandboxRequest,
   type SandboxHandlers,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseStdioAddress } from "./stdio-address.ts";
+import { descriptorAddress, parseStdioAddress } from "./stdio-address.ts";
 
 test.each([
   ["", { kind: "none" }],
@@ -17,6 +17,7 @@ test.each([
       tellsReady: false,
     },
   ],
+  [descriptorAddress(4000000, 12), { kind: "descriptor", pid: 4000000, fd: 12 }],
   ["binary-v2:///bin/l?x=1", { kind: "program", path: "/bin/l", args: ["x", "1"], tellsReady: true }],
 ] as const)("parseStdioAddress(%j)", (text, address) => {
   expect(parseStdioAddress(text)).toEqual(address);
@@ -24,6 +25,9 @@ test.each([
 
 test.each([
   ["ttrpc+unix:///run/x?streaming_id=a", "unimplemented"],
+  ["process-descriptor:///0/1", "invalid-argument"],
+  ["process-descriptor:///1/../2", "invalid-argument"],
+  ["process-descriptor:///1", "invalid-argument"],
   ["relative/path", "invalid-argument"],
   ["file://relative", "invalid-argument"],
   ["binary://logger", "invalid-argument"],

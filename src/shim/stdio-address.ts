@@ -9,6 +9,8 @@ export type StdioAddress =
   | { readonly kind: "fifo"; readonly path: string }
   /** Appended to, made if missing. */
   | { readonly kind: "file"; readonly path: string }
+  /** Open in another process of this host, which waits for the call that names it: `process-descriptor:///PID/FD`. */
+  | { readonly kind: "descriptor"; readonly pid: number; readonly fd: number }
   /** A program that takes both outputs. */
   | {
       readonly kind: "program";
@@ -37,6 +39,8 @@ export function parseStdioAddress(text: string): StdioAddress {
     case "fifo":
     case "file":
       return { kind: scheme, path };
+    case "process-descriptor":
+      return descriptorOf(path, text);
     case "binary":
     case "binary-v2":
       return {
@@ -52,6 +56,17 @@ export function parseStdioAddress(text: string): StdioAddress {
         hint: "the shim writes to a FIFO (a plain path or fifo://), a file (file://) or a program (binary://)",
       });
   }
+}
+
+/** The address of what process `pid` has open as `fd`. */
+export function descriptorAddress(pid: number, fd: number): string {
+  return `process-descriptor:///${pid}/${fd}`;
+}
+
+function descriptorOf(path: string, text: string): StdioAddress {
+  const [, pid, fd] = /^\/([1-9]\d{0,9})\/(\d{1,9})$/.exec(path) ?? [];
+  if (pid === undefined || fd === undefined) throw invalid(text, "it is process-descriptor:///PID/FD");
+  return { kind: "descriptor", pid: Number(pid), fd: Number(fd) };
 }
 
 function parseQuery(query: string, text: string): string[] {

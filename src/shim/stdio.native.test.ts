@@ -1,23 +1,28 @@
 import { hasCode, hasErrno } from "../kata-error.ts";
 import { sleep } from "../sys/clock.ts";
+import { FileDescriptor } from "../sys/descriptor.ts";
 import { loop } from "../sys/event-loop.ts";
 import { FdStream } from "../sys/fd-stream.ts";
 import {
   chmod,
   mkdirAll,
   mkfifo,
+  O_CREAT,
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
   open,
   readTextFile,
   removeTree,
+  writeAll,
   writeFile,
 } from "../sys/files.ts";
+import { pipe } from "../sys/pipe.ts";
 import { getpid } from "../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../sys/testing/native-test.ts";
 import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
 import { ProcessStdio, type StdioPaths, type StdioSandbox } from "./stdio.ts";
+import { descriptorAddress } from "./stdio-address.ts";
 
 const PROCESS = { containerId: "c", execId: "" };
 const LOGGER = {
@@ -161,6 +166,52 @@ test("ProcessStdio leaves stdin open when a client goes away, and ends it after 
   await until(() => guest.received.length === 3);
   assertEqual(guest.received, ["first", "second", "<end>"]);
 });
+
+test("ProcessStdio takes what its caller has open: a pipe as it is, a file at its position", async () => {
+  using place = fifos();
+  const guest = new GuestProcess();
+  using input = pipe();
+  using output = pipe();
+  const path = `${place.directory}/file`;
+  using file = open(path, O_WRONLY | O_CREAT, 0o600);
+  writeAll(file.fd, utf8Encode("before "));
+  const paths: StdioPaths = {
+    stdin: descriptorAddress(getpid(), input.reader.fd),
+    stdout: descriptorAddress(getpid(), output.writer.fd),
+    stderr: descriptorAddress(getpid(), file.fd),
+    terminal: false,
+  };
+  using stdio = await ProcessStdio.open(guest, PROCESS, paths, CONTEXT);
+  // Whoever shares the pipe with us still waits in it.
+  for (const { fd } of [input.reader, output.writer]) assertEqual(isNonBlocking(fd), false, `fd ${fd}`);
+  output.writer.close();
+  stdio.start();
+  writeAll(input.writer.fd, utf8Encode("question"));
+  input.writer.close();
+  await until(() => guest.received.length === 2);
+  assertEqual(guest.received, ["question", "<end>"]);
+  guest.writes("stdout", "answer");
+  guest.writes("stderr", "complaint");
+  guest.ends();
+  await stdio.drained();
+  using reading = new FdStream(new FileDescriptor(output.reader.release()));
+  assertEqual(await readAll(reading), "answer");
+  writeAll(file.fd, utf8Encode(" after"));
+  assertEqual(readTextFile(path), "before complaint after");
+});
+
+test("ProcessStdio refuses a descriptor that nobody has open", async () => {
+  const guest = new GuestProcess();
+  const paths: StdioPaths = { ...NO_STREAMS, stdout: descriptorAddress(getpid(), 900) };
+  const opening = () => ProcessStdio.open(guest, PROCESS, paths, CONTEXT);
+  await assertThrows(opening, (error) => hasErrno(error, "EBADF"), "EBADF");
+});
+
+/** By O_NONBLOCK in the flags of /proc. */
+function isNonBlocking(fd: number): boolean {
+  const flags = /^flags:\s*([0-7]+)$/m.exec(readTextFile(`/proc/self/fdinfo/${fd}`))?.[1] ?? "";
+  return (Number.parseInt(flags, 8) & O_NONBLOCK) !== 0;
+}
 
 test("ProcessStdio hands over more than a pipe holds at its reader's pace", async () => {
   using place = fifos();

@@ -24,6 +24,7 @@ import {
 } from "../sys/files.ts";
 import { LoggingProgram } from "./logging-program.ts";
 import { parseStdioAddress, type StdioAddress } from "./stdio-address.ts";
+import { takeDescriptor } from "./take-descriptor.ts";
 
 /** One message's payload at most: large enough that a message's fixed cost does not count, far below 4 MiB. */
 const CHUNK_BYTES = 256 << 10;
@@ -58,6 +59,8 @@ export class ProcessStdio implements Disposable {
   #program: LoggingProgram | undefined;
   #stdin: FdStream | undefined;
   #stdinHolder: FileDescriptor | undefined;
+  /** Who has the other side of a terminal sees its end only when nobody has this one open any more. */
+  #stdinEndsWithProcess = false;
   #running: Promise<void>[] = [];
   #progress = 0;
 
@@ -107,6 +110,11 @@ export class ProcessStdio implements Disposable {
 
   /** Settles when all output has been handed over, or has stood still for too long. The process has ended. */
   async drained(): Promise<void> {
+    await this.#outputDrained();
+    if (this.#stdinEndsWithProcess) this.#stdin?.close();
+  }
+
+  async #outputDrained(): Promise<void> {
     const finished = Promise.all(this.#running).then(() => true);
     for (let seen = -1; seen !== this.#progress; ) {
       seen = this.#progress;
@@ -149,6 +157,10 @@ export class ProcessStdio implements Disposable {
   #openOutput(stream: OutputStream, address: StdioAddress): void {
     if (address.kind === "none") return;
     if (address.kind === "program") throw onlyForStdout(stream);
+    if (address.kind === "descriptor") {
+      this.#outputs.push({ stream, sink: new FdStream(takeDescriptor(address, O_WRONLY)) });
+      return;
+    }
     if (address.kind === "file") {
       mkdirAll(address.path.replace(/\/[^/]*$/, "") || "/");
       const file = open(address.path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
@@ -166,6 +178,11 @@ export class ProcessStdio implements Disposable {
   #openInput(address: StdioAddress): void {
     if (address.kind === "none") return;
     if (address.kind === "program") throw onlyForStdout("stdin");
+    if (address.kind === "descriptor") {
+      this.#stdin = new FdStream(takeDescriptor(address, O_RDONLY));
+      this.#stdinEndsWithProcess = true;
+      return;
+    }
     this.#stdin = new FdStream(open(address.path, O_RDONLY | O_NONBLOCK));
     if (isFifo(address.path)) this.#stdinHolder = open(address.path, O_WRONLY | O_NONBLOCK);
   }
@@ -204,7 +221,8 @@ export class ProcessStdio implements Disposable {
 
   #report(what: string, error: unknown): void {
     // The process, the sandbox or this object is gone; whoever waits for the exit is told there.
-    const expected = hasCode(error, "closed", "not-found", "unavailable") || hasErrno(error, "EPIPE");
+    const expected =
+      hasCode(error, "closed", "not-found", "unavailable") || hasErrno(error, "EPIPE", "EIO", "ECONNRESET");
     this.#logger[expected ? "debug" : "warn"](`${what}: ${describeError(error)}`, {
       container: this.#process.containerId,
       exec: this.#process.execId,

@@ -178,6 +178,18 @@ export function pidfdSendSignal(pidfd: FileDescriptor, signal: number): boolean 
   return true;
 }
 
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/** A copy of what another process has open as `fd`; execve closes it. Source: pidfd_getfd(2). */
+export function pidfdGetfd(pidfd: FileDescriptor, fd: number): FileDescriptor {
+  const copy = new FileDescriptor(
+    check(kernel().syscall("pidfd_getfd", pidfd.fd, fd, 0), "take descriptor of another process", fd),
+  );
+  kernel().syscall("fcntl", copy.fd, F_SETFD, FD_CLOEXEC);
+  return copy;
+}
+
 /** @param pid negative for a process group. @returns false if there is no such process. */
 export function kill(pid: number, signal: number): boolean {
   const result = kernel().syscall("kill", pid, signal);

@@ -10,7 +10,7 @@ import { loop } from "../../sys/event-loop.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
 import { fchown } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
-import { clone, pidfdSendSignal, SIGKILL } from "../../sys/process.ts";
+import { clone, pidfdGetfd, pidfdSendSignal, SIGKILL } from "../../sys/process.ts";
 import { socketPair } from "../../sys/socket.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { insideNamespaces, type JoinedNamespace } from "../sandbox/shared-namespaces.ts";
@@ -133,7 +133,7 @@ async function untilReady(
         case "ready":
           return master;
         case "terminal":
-          master = takeDescriptor(child.pidfd, message.fd);
+          master = pidfdGetfd(child.pidfd, message.fd);
           await channel.terminalTaken();
           break;
         case "hooks":
@@ -154,16 +154,4 @@ async function untilReady(
     master?.close();
     throw error;
   }
-}
-
-const F_SETFD = 2;
-const FD_CLOEXEC = 1;
-
-/** A copy of another process's descriptor. Source: pidfd_getfd(2); the copy is closed by execve. */
-function takeDescriptor(pidfd: FileDescriptor, fd: number): FileDescriptor {
-  const copy = new FileDescriptor(
-    check(kernel().syscall("pidfd_getfd", pidfd.fd, fd, 0), "take descriptor of container process", fd),
-  );
-  kernel().syscall("fcntl", copy.fd, F_SETFD, FD_CLOEXEC);
-  return copy;
 }
