@@ -3,10 +3,12 @@ import { GLOBAL_FLAGS, parseArguments } from "./arguments.ts";
 import { AZURE_COMMAND } from "./azure-command.ts";
 import { CHECK_COMMAND } from "./check-command.ts";
 import { COMMANDS } from "./commands.ts";
+import { CONTAINER_COMMANDS } from "./container-commands.ts";
 import { ENV_COMMAND } from "./env-command.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { VERSION_COMMAND, versionText } from "./version-command.ts";
 
+const EXEC_COMMAND = CONTAINER_COMMANDS.find(({ name }) => name === "exec");
 const [CHECK_SIZE, , PREFLIGHT] = AZURE_COMMAND.subcommands ?? [];
 
 describe("parseArguments()", () => {
@@ -61,6 +63,18 @@ describe("parseArguments()", () => {
       ["azure", "preflight", "-", "-v"],
       { do: "run", command: PREFLIGHT, flags: new Map([["verbose", true]]), operands: ["-"] },
     ],
+    [
+      ["exec", "-e", "A=1", "--env=B=2", "-u", "5", "web", "sh", "-c", "ls --env", "--", "-e"],
+      {
+        do: "run",
+        command: EXEC_COMMAND,
+        flags: new Map<string, unknown>([
+          ["env", ["A=1", "B=2"]],
+          ["user", "5"],
+        ]),
+        operands: ["web", "sh", "-c", "ls --env", "--", "-e"],
+      },
+    ],
   ])("reads %j", (words, expected) => {
     expect(parseArguments(words, COMMANDS)).toEqual(expected);
   });
@@ -84,6 +98,8 @@ describe("parseArguments()", () => {
     [["help", "azure", "x"], '"x" (no such command)'],
     [["help", "chekc"], '"chekc" (no such command; did you mean check?)'],
     [["help", "check", "env"], '"env" (help takes one command)'],
+    [["kill"], '"kill" (it needs ID [SIGNAL])'],
+    [["exec", "--envv", "web"], '"--envv" (no such flag; did you mean --env?)'],
   ])("refuses %j", (words, message) => {
     expect(() => parseArguments(words, COMMANDS)).toThrowError(
       expect.objectContaining({ code: "invalid-argument", message: `read command line: ${message}` }),

@@ -52,8 +52,9 @@ export function parseArguments(
 }
 
 function parseCommand(command: Command, words: readonly string[], before: FlagValues): Invocation {
-  const { subcommands } = command;
-  const own = readFlags(words, [...command.flags, HELP], subcommands === undefined ? "anywhere" : "first");
+  const { subcommands, flagsFirst = false } = command;
+  const where = subcommands !== undefined || flagsFirst ? "first" : "anywhere";
+  const own = readFlags(words, [...command.flags, HELP], where);
   if (own.flags.has("help")) return { do: "help", command };
   const flags = new Map([...before, ...own.flags]);
   if (subcommands !== undefined) {
@@ -95,7 +96,7 @@ interface ReadFlags {
 }
 
 function readFlags(words: readonly string[], known: readonly Flag[], where: "first" | "anywhere"): ReadFlags {
-  const flags = new Map<string, string | true>();
+  const flags = new Map<string, string | true | string[]>();
   const rest: string[] = [];
   let at = 0;
   for (; at < words.length; at++) {
@@ -117,6 +118,11 @@ function readFlags(words: readonly string[], known: readonly Flag[], where: "fir
     if (flag.value !== undefined) {
       const given = equals < 0 ? words[++at] : word.slice(equals + 1);
       if (given === undefined || given === "") throw invalid(name, `it needs a ${flag.value}`);
+      if (flag.repeats) {
+        const before = flags.get(flagKey(flag));
+        flags.set(flagKey(flag), [...(Array.isArray(before) ? before : []), given]);
+        continue;
+      }
       value = given;
     } else if (equals >= 0) {
       throw invalid(name, "it takes no value");

@@ -3,6 +3,7 @@ import { AZURE_COMMAND } from "./azure-command.ts";
 import { CHECK_COMMAND } from "./check-command.ts";
 import { COMPLETION_COMMAND } from "./completion-command.ts";
 import { CONFIG_COMMAND } from "./config-command.ts";
+import { CONTAINER_COMMANDS } from "./container-commands.ts";
 import { DIRECT_VOLUME_COMMAND } from "./direct-volume-command.ts";
 import { DOCTOR_COMMAND } from "./doctor-command.ts";
 import { ENV_COMMAND } from "./env-command.ts";
@@ -20,4 +21,5 @@ export const COMMANDS: readonly Command[] = [
   AZURE_COMMAND,
   COMPLETION_COMMAND,
   VERSION_COMMAND,
+  ...CONTAINER_COMMANDS,
 ];

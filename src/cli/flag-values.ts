@@ -9,6 +9,12 @@ export function textFlag(flags: FlagValues, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** All values of `name`, which may be repeated. */
+export function listFlag(flags: FlagValues, name: string): readonly string[] {
+  const value = flags.get(name);
+  return Array.isArray(value) ? value : [];
+}
+
 /** One of `words`. @throws KataError `invalid-argument` for another. */
 export function wordFlag<Word extends string>(
   flags: FlagValues,

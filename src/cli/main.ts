@@ -12,16 +12,17 @@ import {
 } from "../sys/program.ts";
 import { parseArguments } from "./arguments.ts";
 import { COMMANDS } from "./commands.ts";
+import { CONTAINER_FLAGS } from "./container-commands.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { KATA_CTL, KATA_CTL_COMMANDS, KATA_CTL_FLAGS } from "./kata-ctl/commands.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Output } from "./types.ts";
-import { versionText } from "./version-command.ts";
+import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type FlagValues, type Output } from "./types.ts";
+import { runtimeVersionText, versionText } from "./version-command.ts";
 
 /** By its other name, the program has the other's spelling. */
 const CALLED_KATA_CTL = programName.split("/").at(-1) === KATA_CTL;
 const [PROGRAM, PROGRAM_COMMANDS, MORE_FLAGS] = CALLED_KATA_CTL
   ? ([KATA_CTL, KATA_CTL_COMMANDS, KATA_CTL_FLAGS] as const)
-  : (["kata-runtime", COMMANDS, []] as const);
+  : (["kata-runtime", COMMANDS, CONTAINER_FLAGS] as const);
 
 const OUTPUT: Output = {
   data: (text) => writeSync(1, text),
@@ -49,7 +50,7 @@ async function main(): Promise<number> {
       return EXIT_OK;
     }
     case "version":
-      OUTPUT.data(versionText(PROGRAM));
+      OUTPUT.data(CALLED_KATA_CTL ? versionText(PROGRAM) : runtimeVersionText(PROGRAM));
       return EXIT_OK;
     case "show-paths":
       OUTPUT.data(`${configurationPaths({}).join("\n")}\n`);
@@ -65,7 +66,7 @@ async function run({
   operands,
 }: {
   command: Command;
-  flags: ReadonlyMap<string, string | true>;
+  flags: FlagValues;
   operands: readonly string[];
 }): Promise<number> {
   try {

@@ -6,11 +6,16 @@ export interface Flag {
   readonly names: readonly string[];
   /** What its value is called in the help; absent for a switch. */
   readonly value?: string;
+  /** It may be given several times, and each value counts. */
+  readonly repeats?: true;
   readonly doc: string;
 }
 
-/** The flags of a command line: each under its first name without dashes; `true` for a switch. */
-export type FlagValues = ReadonlyMap<string, string | true>;
+/**
+ * The flags of a command line: each under its first name without dashes; `true` for a switch, all values for a flag that may be
+ * repeated.
+ */
+export type FlagValues = ReadonlyMap<string, string | true | readonly string[]>;
 
 /** Where a command writes. Data goes to `data` (stdout), what is said about it to `progress` (stderr). */
 export interface Output {
@@ -48,6 +53,8 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** None if absent. */
   readonly operands?: Operands;
+  /** Its flags end at the first other word: what comes then is another program's. */
+  readonly flagsFirst?: true;
   /** If it has any, one of them has to be named. */
   readonly subcommands?: readonly Command[];
   /** Command lines with what they do. */

@@ -7,6 +7,11 @@ export function versionText(program: string): string {
   return `${program}  : ${VERSION}\n   commit   : ${COMMIT}\n   OCI specs: ${OCI_SPECS_VERSION}\n`;
 }
 
+/** As runc's `--version`, which engines ask an OCI runtime for and take apart. */
+export function runtimeVersionText(program: string): string {
+  return `${program} version ${VERSION}\ncommit: ${COMMIT}\nspec: ${OCI_SPECS_VERSION}\n`;
+}
+
 export const VERSION_COMMAND: Command = {
   name: "version",
   aliases: [],

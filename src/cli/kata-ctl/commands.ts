@@ -4,6 +4,7 @@
  */
 import { CHECK_COMMAND } from "../check-command.ts";
 import { COMMANDS } from "../commands.ts";
+import { CONTAINER_COMMANDS } from "../container-commands.ts";
 import { ENV_COMMAND } from "../env-command.ts";
 import type { Command, Flag, FlagValues } from "../types.ts";
 
@@ -54,10 +55,14 @@ const ENV: Command = {
 
 const SPELLED_OTHERWISE: readonly Command[] = [CHECK, ENV];
 
-export const KATA_CTL_COMMANDS: readonly Command[] = COMMANDS.map(
-  (command) => SPELLED_OTHERWISE.find(({ name }) => name === command.name) ?? command,
-);
+export const KATA_CTL_COMMANDS: readonly Command[] = COMMANDS.filter(
+  // It manages no containers.
+  (command) => !CONTAINER_COMMANDS.includes(command),
+).map((command) => SPELLED_OTHERWISE.find(({ name }) => name === command.name) ?? command);
 
 function withSwitches(flags: FlagValues, names: readonly string[]): FlagValues {
-  return new Map<string, string | true>([...flags, ...names.map((name): [string, true] => [name, true])]);
+  return new Map<string, string | true | readonly string[]>([
+    ...flags,
+    ...names.map((name): [string, true] => [name, true]),
+  ]);
 }

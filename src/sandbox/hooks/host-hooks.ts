@@ -36,6 +36,8 @@ export interface HostHookRequest {
   readonly subject: HookSubject;
   /** Of the machine monitor; absent once it is gone. */
   readonly pid: number | undefined;
+  /** Descriptor of the runtime's network namespace, if the calling process has left it. */
+  readonly network?: number | undefined;
   readonly clock: Clock;
   /** Fires when nobody waits any more: the hook under way is killed. */
   readonly signal?: CancelSignal | undefined;
@@ -56,7 +58,7 @@ export async function runHostHooks(request: HostHookRequest): Promise<void> {
 async function runHook(
   hook: Hook,
   state: string,
-  { point, pid, clock, signal }: HostHookRequest,
+  { point, pid, network, clock, signal }: HostHookRequest,
 ): Promise<void> {
   const what = { operation: `run ${point} hook`, object: hook.path };
   using namespaces = new JoinedNamespaces(point === "createContainer" ? pid : undefined);
@@ -70,7 +72,10 @@ async function runHook(
     workingDirectory: "/",
     parentDeathSignal: SIGKILL,
     newSession: true,
-    prepare: () => namespaces.join(),
+    prepare: () => {
+      if (network !== undefined) setns(network, CLONE_NEWNET);
+      namespaces.join();
+    },
   });
   // With all that it has started: it is a session of its own.
   const end = () => void kill(-child.pid, SIGKILL);
