@@ -11,6 +11,7 @@ const MODULES: Readonly<Record<string, string>> = {
   "containerd/api/events/sandbox.proto": "sandbox-events",
   "containerd/api/events/snapshot.proto": "snapshot-events",
   "containerd/api/events/task.proto": "task-events",
+  "containerd/api/types/transfer/streaming.proto": "transfer-data",
   "containerd/api/runtime/sandbox/v1/sandbox.proto": "sandbox-api",
   "containerd/api/runtime/task/v2/shim.proto": "task-v2",
   "containerd/api/runtime/task/v3/shim.proto": "task-v3",

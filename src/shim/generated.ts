@@ -39,6 +39,11 @@ export {
   sandboxClient,
   sandboxService,
 } from "../../build/generated/sandbox-api.ts";
+export {
+  decodeStreamInit,
+  type StreamingHandlers,
+  streamingService,
+} from "../../build/generated/streaming.ts";
 export { Status as TaskStatus } from "../../build/generated/task.ts";
 export {
   encodeTaskCreate,
@@ -66,3 +71,8 @@ export {
   taskService,
   type UpdateTaskRequest,
 } from "../../build/generated/task-v2.ts";
+export {
+  decodeData as decodeTransferData,
+  encodeData as encodeTransferData,
+  encodeWindowUpdate,
+} from "../../build/generated/transfer-data.ts";

@@ -32,12 +32,13 @@ import { Connections } from "./connections.ts";
 import { raiseDescriptorLimit } from "./descriptor-limit.ts";
 import { eventDelivery } from "./events/deliver-event.ts";
 import { EventQueue } from "./events/event-queue.ts";
-import { encodeMetricsV1, encodeMetricsV2, sandboxService } from "./generated.ts";
+import { encodeMetricsV1, encodeMetricsV2, sandboxService, streamingService } from "./generated.ts";
 import { CONFIGURATION_VARIABLE, LISTENING_FD } from "./launch-server.ts";
 import { serveManagement } from "./management/management-server.ts";
 import { hostCgroupVersion } from "./metrics/cgroup-mode.ts";
 import { METRICS_V1_TYPE, metricsV1 } from "./metrics/metrics-v1.ts";
 import { METRICS_V2_TYPE, metricsV2 } from "./metrics/metrics-v2.ts";
+import { NamedStreams } from "./named-streams.ts";
 import { Pod, type PodParts } from "./pod/pod.ts";
 import { readSpec } from "./read-spec.ts";
 import { configurationPathOf } from "./runtime-options.ts";
@@ -82,12 +83,14 @@ export async function serve(args: ShimArguments): Promise<void> {
     wallClock: wallClockMs,
     logger,
   });
-  const pod = new Pod(podParts(args.namespace, events, logger));
+  const streams = new NamedStreams();
+  const pod = new Pod(podParts(args.namespace, events, streams, logger));
   const sandbox = new ControlledSandbox(pod, { writePodFiles });
   const facts = serviceFacts();
   const services = [
     ...taskServices(taskHandlers(pod, facts)),
     sandboxService(sandboxHandlers(pod, sandbox, facts)),
+    streamingService(streams.handlers),
   ].map(withSingleLineErrors);
   const connections = new Connections(listeningSocket(), services, logger);
   using _signals = listenForSignals([SIGTERM, SIGINT, SIGUSR1], (signal) => {
@@ -135,7 +138,7 @@ function listeningSocket(): FileDescriptor {
   }
 }
 
-function podParts(namespace: string, events: EventQueue, logger: Logger): PodParts {
+function podParts(namespace: string, events: EventQueue, streams: NamedStreams, logger: Logger): PodParts {
   return {
     openSandbox: async (request) => {
       const sandbox = await openSandbox(request);
@@ -143,7 +146,7 @@ function podParts(namespace: string, events: EventQueue, logger: Logger): PodPar
       return sandbox;
     },
     openStreams: (sandbox, process, paths) =>
-      ProcessStdio.open(sandbox, process, paths, { namespace, clock: loop, logger }),
+      ProcessStdio.open(sandbox, process, paths, { namespace, streams, clock: loop, logger }),
     readSpec,
     loadConfiguration: (options, spec) => {
       const option = configurationPathOf(options) || environment[CONFIGURATION_VARIABLE] || "";

@@ -18,16 +18,19 @@ test.each([
     },
   ],
   [descriptorAddress(4000000, 12), { kind: "descriptor", pid: 4000000, fd: 12 }],
+  ["ttrpc+unix:///run/x?a=b&streaming_id=c-stdout", { kind: "stream", name: "c-stdout" }],
   ["binary-v2:///bin/l?x=1", { kind: "program", path: "/bin/l", args: ["x", "1"], tellsReady: true }],
 ] as const)("parseStdioAddress(%j)", (text, address) => {
   expect(parseStdioAddress(text)).toEqual(address);
 });
 
 test.each([
-  ["ttrpc+unix:///run/x?streaming_id=a", "unimplemented"],
   ["process-descriptor:///0/1", "invalid-argument"],
   ["process-descriptor:///1/../2", "invalid-argument"],
   ["process-descriptor:///1", "invalid-argument"],
+  ["ttrpc+unix:///run/x", "invalid-argument"],
+  ["ttrpc+unix:///run/x?streaming_id=", "invalid-argument"],
+  ["grpc+unix:///run/x?streaming_id=a", "unimplemented"],
   ["relative/path", "invalid-argument"],
   ["file://relative", "invalid-argument"],
   ["binary://logger", "invalid-argument"],

@@ -7,6 +7,8 @@ import { KataError } from "../kata-error.ts";
 export type StdioAddress =
   | { readonly kind: "none" }
   | { readonly kind: "fifo"; readonly path: string }
+  /** containerd opens it to the shim, and names it by this. */
+  | { readonly kind: "stream"; readonly name: string }
   /** Appended to, made if missing. */
   | { readonly kind: "file"; readonly path: string }
   /** Open in another process of this host, which waits for the call that names it: `process-descriptor:///PID/FD`. */
@@ -34,6 +36,7 @@ export function parseStdioAddress(text: string): StdioAddress {
   const scheme = /^([a-z][a-z0-9+-]*):\/\//.exec(text)?.[1] ?? "fifo";
   const rest = text.replace(/^[a-z][a-z0-9+-]*:\/\//, "");
   const [path = "", query = ""] = scheme.startsWith("binary") ? splitOnce(rest, "?") : [rest];
+  if (scheme === "ttrpc+unix") return { kind: "stream", name: streamName(rest, text) };
   if (!path.startsWith("/")) throw invalid(text, "the path is absolute");
   switch (scheme) {
     case "fifo":
@@ -53,7 +56,7 @@ export function parseStdioAddress(text: string): StdioAddress {
       throw new KataError("unimplemented", {
         operation: "open stdio",
         object: text,
-        hint: "the shim writes to a FIFO (a plain path or fifo://), a file (file://) or a program (binary://)",
+        hint: "the shim writes to a FIFO (a plain path or fifo://), a file (file://), a program (binary://) or a stream (ttrpc+unix://)",
       });
   }
 }
@@ -67,6 +70,15 @@ function descriptorOf(path: string, text: string): StdioAddress {
   const [, pid, fd] = /^\/([1-9]\d{0,9})\/(\d{1,9})$/.exec(path) ?? [];
   if (pid === undefined || fd === undefined) throw invalid(text, "it is process-descriptor:///PID/FD");
   return { kind: "descriptor", pid: Number(pid), fd: Number(fd) };
+}
+
+/** The socket is the shim's own: only the name in the query counts. */
+function streamName(rest: string, text: string): string {
+  const [, query = ""] = splitOnce(rest, "?");
+  const parameters = parseQuery(query, text);
+  const name = parameters[parameters.indexOf("streaming_id") + 1] ?? "";
+  if (!parameters.includes("streaming_id") || name === "") throw invalid(text, "it names a streaming_id");
+  return name;
 }
 
 function parseQuery(query: string, text: string): string[] {

@@ -21,6 +21,7 @@ import { pipe } from "../sys/pipe.ts";
 import { getpid } from "../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../sys/testing/native-test.ts";
 import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
+import { NamedStreams } from "./named-streams.ts";
 import { ProcessStdio, type StdioPaths, type StdioSandbox } from "./stdio.ts";
 import { descriptorAddress } from "./stdio-address.ts";
 
@@ -31,7 +32,7 @@ const LOGGER = {
   warn: () => undefined,
   error: () => undefined,
 };
-const CONTEXT = { namespace: "ns", clock: loop, logger: LOGGER };
+const CONTEXT = { namespace: "ns", streams: new NamedStreams(), clock: loop, logger: LOGGER };
 const NO_STREAMS: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
 /** A process in the guest: what it writes, and what it was sent. */

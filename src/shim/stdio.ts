@@ -1,5 +1,5 @@
 /**
- * Carries the stdio of one process between containerd's FIFOs and the guest.
+ * Carries the stdio of one process between containerd's FIFOs, or its streams, and the guest.
  *
  * Output: a FIFO is held open for reading too, so that a reader who goes away costs nothing and a late one still finds
  * the data. Input: it is held open for writing until CloseIO or the end, so that a client who detaches does not end it.
@@ -23,6 +23,7 @@ import {
   stat,
 } from "../sys/files.ts";
 import { LoggingProgram } from "./logging-program.ts";
+import type { InputSource, NamedStreams, OutputSink } from "./named-streams.ts";
 import { parseStdioAddress, type StdioAddress } from "./stdio-address.ts";
 import { takeDescriptor } from "./take-descriptor.ts";
 
@@ -45,6 +46,7 @@ export type StdioSandbox = Pick<Sandbox, "writeStdin" | "closeStdin" | "readOutp
 export interface StdioContext {
   /** Of containerd, for a program that takes the outputs. */
   readonly namespace: string;
+  readonly streams: NamedStreams;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -54,17 +56,20 @@ export class ProcessStdio implements Disposable {
   readonly #process: ProcessAddress;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #streams: NamedStreams;
   readonly #held: FileDescriptor[] = [];
-  readonly #outputs: { readonly stream: OutputStream; readonly sink: FdStream }[] = [];
+  readonly #outputs: { readonly stream: OutputStream; readonly sink: OutputSink }[] = [];
   #program: LoggingProgram | undefined;
-  #stdin: FdStream | undefined;
+  #stdin: InputSource | undefined;
   #stdinHolder: FileDescriptor | undefined;
   /** Who has the other side of a terminal sees its end only when nobody has this one open any more. */
   #stdinEndsWithProcess = false;
   #running: Promise<void>[] = [];
   #progress = 0;
 
-  private constructor(sandbox: StdioSandbox, process: ProcessAddress, { clock, logger }: StdioContext) {
+  private constructor(sandbox: StdioSandbox, process: ProcessAddress, context: StdioContext) {
+    const { clock, logger, streams } = context;
+    this.#streams = streams;
     this.#sandbox = sandbox;
     this.#process = process;
     this.#clock = clock;
@@ -161,6 +166,10 @@ export class ProcessStdio implements Disposable {
       this.#outputs.push({ stream, sink: new FdStream(takeDescriptor(address, O_WRONLY)) });
       return;
     }
+    if (address.kind === "stream") {
+      this.#outputs.push({ stream, sink: this.#streams.output(address.name) });
+      return;
+    }
     if (address.kind === "file") {
       mkdirAll(address.path.replace(/\/[^/]*$/, "") || "/");
       const file = open(address.path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
@@ -183,11 +192,15 @@ export class ProcessStdio implements Disposable {
       this.#stdinEndsWithProcess = true;
       return;
     }
+    if (address.kind === "stream") {
+      this.#stdin = this.#streams.input(address.name);
+      return;
+    }
     this.#stdin = new FdStream(open(address.path, O_RDONLY | O_NONBLOCK));
     if (isFifo(address.path)) this.#stdinHolder = open(address.path, O_WRONLY | O_NONBLOCK);
   }
 
-  async #carryOutput(stream: OutputStream, sink: FdStream): Promise<void> {
+  async #carryOutput(stream: OutputStream, sink: OutputSink): Promise<void> {
     try {
       for (;;) {
         const bytes = await this.#sandbox.readOutput(this.#process, stream, CHUNK_BYTES);
@@ -203,7 +216,7 @@ export class ProcessStdio implements Disposable {
     }
   }
 
-  async #carryInput(source: FdStream): Promise<void> {
+  async #carryInput(source: InputSource): Promise<void> {
     const buffer = new Uint8Array(CHUNK_BYTES);
     try {
       for (;;) {

@@ -101,6 +101,32 @@ describe.each(["paused", "sandboxed"] as const)("a pod, %s", (handler) => {
   });
 });
 
+describe.skipIf(isVersion1())("a container whose output goes over streams", () => {
+  test("loses none of it, also when containerd is restarted and connects anew", async () => {
+    await using instance = await startContainerdOfSuite();
+    await using bench = await Workbench.on(instance.containerd.address, instance.image);
+    await using kubelet = new Kubelet(bench);
+    const pod = await kubelet.runPod("streamed");
+    const zeros = "0".repeat(100);
+    const many = `seq 0 2999 | sed 's/^/line-/; s/$/-${zeros}/'`;
+    const script = `${many}; echo err >&2; until [ -e /tmp/go ]; do sleep 0.1; done; echo last; exit 8`;
+    const id = await kubelet.runContainer(pod, script, "c");
+    expect(await kubelet.cri.exec(id, "echo out; echo err >&2; exit 3")).toEqual({
+      stdout: "out\n",
+      stderr: "err\n",
+      status: 3,
+    });
+    await expect.poll(() => kubelet.logOf(pod, "c", "stderr"), { timeout: 60_000 }).toEqual(["err"]);
+    await instance.containerd.restart();
+    await kubelet.reconnect(pod);
+    expect(await kubelet.cri.exec(id, "touch /tmp/go")).toMatchObject({ status: 0 });
+    expect(await kubelet.exitOf(id)).toBe(8);
+    await expect.poll(() => kubelet.logOf(pod, "c", "stdout").at(-1), { timeout: 20_000 }).toBe("last");
+    const lines = kubelet.logOf(pod, "c", "stdout");
+    expect(lines).toEqual([...Array.from({ length: 3000 }, (_, i) => `line-${i}-${zeros}`), "last"]);
+  });
+});
+
 describe.skipIf(isVersion1())("ctr run --sandbox", () => {
   test("puts a container into a pod, which outlives it", async ({ kubelet }) => {
     const pod = await kubelet.runPod("sandboxed");
