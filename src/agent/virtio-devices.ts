@@ -10,7 +10,9 @@ const DEVICES = "/sys/bus/virtio/devices";
 
 export const VIRTIO_BLOCK = 2;
 export const VIRTIO_CONSOLE = 3;
+export const VIRTIO_BALLOON = 5;
 export const VIRTIO_VSOCK = 19;
+export const VIRTIO_MEM = 24;
 
 /** Whether the machine has a device of this type, with or without a driver. */
 export function hasVirtioDevice(type: number, devices = DEVICES): boolean {

@@ -62,7 +62,7 @@ export const HYPERVISOR_KEYS = {
   default_maxvcpus: integer(0, "Most CPUs after hot-plugging; 0 is as many as the host has.", { annotation: "default_max_vcpus", otherAnnotations: ["default_maxvcpus"] }),
   disable_nested_virtualization: flag(false, "Offer no virtualization to the guest.", { drivers: "C", dialect: "rs" }),
   default_bridges: integer(1, "PCI bridges for hot-plugging.", { drivers: "QFRSC", max: 5 }),
-  default_memory: integer(2048, "Memory of the machine at boot.", { annotation: true, min: 1, shown: true }),
+  default_memory: integer(2048, "Memory of the machine at boot.", { annotation: true, shown: true }),
   memory_slots: integer(10, "Memory modules that can be hot-plugged.", { annotation: true, max: 255 }),
   default_maxmemory: integer(0, "Most memory after hot-plugging; 0 is as much as the host has.", { max: MAX_I64 }),
   memory_offset: integer(0, "Address space beside the memory, for NVDIMMs.", { drivers: "QFS", annotation: true, max: MAX_I64 }),

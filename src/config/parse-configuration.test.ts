@@ -280,7 +280,7 @@ describe("drop-ins", () => {
   test("are named in an error about their values", () => {
     const dropIns = [{ name: `${directory}/a.toml`, text: "\n[hypervisor.qemu]\ndefault_memory = -1\n" }];
     expect(refusal(`${MINIMAL}default_memory = 512\n`, { dropIns })).toContain(
-      `${directory}/a.toml:3:1: default_memory: -1 is below 1`,
+      `${directory}/a.toml:3:1: default_memory: -1 is below 0`,
     );
   });
 

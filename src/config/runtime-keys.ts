@@ -1,5 +1,5 @@
 /** Keys of `[factory]`, `[agent.kata]`, `[agent.kata.mem_agent]` and `[runtime]`. */
-import { choice, flag, integer, path, tables, text, texts } from "./key.ts";
+import { choice, flag, integer, number, path, tables, text, texts } from "./key.ts";
 
 // biome-ignore format: a table
 export const FACTORY_KEYS = {
@@ -66,6 +66,9 @@ export const RUNTIME_KEYS = {
   disable_new_netns: flag(false, "The monitor stays in the host's network; only with model `none`.", { annotation: true, guarded: true, driverDefaults: { remote: true } }),
   sandbox_cgroup_only: flag(false, "All of a pod's host processes are in the pod's cgroup.", { annotation: true, shown: true }),
   static_sandbox_resource_mgmt: flag(false, "Size the machine when it boots and never again.", { driverDefaults: { firecracker: true, stratovirt: true, remote: true, dragonball: true, openvmm: true } }),
+  static_sandbox_default_workload_mem: integer(0, "MiB that a pod without a limit is taken to need, with `static_sandbox_resource_mgmt`; then `default_memory` may be 0. Of AKS.", { dialect: "go" }),
+  static_sandbox_default_workload_vcpus: number(0, "CPUs that a pod without a limit is taken to need, with `static_sandbox_resource_mgmt`; then a `default_vcpus` of 0 is none. Of AKS.", { dialect: "go", min: 0, max: 1024 }),
+  sandbox_workload_mem_min: integer(0, "MiB that a pod's limit on memory counts for at least, with `static_sandbox_resource_mgmt`. Of AKS.", { dialect: "go" }),
   sandbox_bind_mounts: texts([], "Host paths that every pod sees, read-only unless `:rw` follows.", { annotation: true, guarded: true, separator: " " }),
   vfio_mode: choice(["guest-kernel", "vfio"], "Who drives VFIO devices: the guest's kernel or the container.", { annotation: true }),
   disable_guest_empty_dir: flag(true, "Empty volumes are on the host instead of the guest's memory."),

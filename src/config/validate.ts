@@ -37,9 +37,11 @@ function* assetRules({ driver, hypervisor }: Configuration): Generator<Contradic
     yield hypervisorRule("path", "it has to be set for this driver");
 }
 
-function* sizeRules({ driver, hypervisor }: Configuration): Generator<Contradiction> {
+function* sizeRules({ driver, hypervisor, runtime }: Configuration): Generator<Contradiction> {
   const least = driver === "firecracker" ? LEAST_MEMORY_FIRECRACKER : LEAST_MEMORY;
-  if (hypervisor.default_memory < least)
+  // AKS sizes a machine by its pod alone.
+  const workload = runtime.static_sandbox_resource_mgmt ? runtime.static_sandbox_default_workload_mem : 0;
+  if (hypervisor.default_memory + workload < least)
     yield hypervisorRule("default_memory", `${driver} needs at least ${least} MiB`);
   const { default_maxmemory: maxMemory, default_maxvcpus: maxCpus, default_vcpus: cpus } = hypervisor;
   if (maxMemory !== 0 && maxMemory < hypervisor.default_memory) {

@@ -29,6 +29,7 @@ const OWN_MESSAGES = new Set([
   "grpc.LinuxIOPriority",
   "grpc.LinuxPersonality",
   "grpc.MachineIdentity",
+  "grpc.ContainerProcess",
 ]);
 
 /** The rows of a table without its head, as `a|b|c` in the order of its columns. */

@@ -42,7 +42,10 @@ export interface AgentClient {
   }>;
   readonly getGuestDetails: Call<
     { readonly memBlockSize: boolean; readonly memHotplugProbe: boolean },
-    { readonly agentDetails?: { readonly extraFeatures: readonly string[] } | undefined }
+    {
+      readonly agentDetails?: { readonly extraFeatures: readonly string[] } | undefined;
+      readonly memBlockSizeBytes: bigint;
+    }
   >;
   readonly destroySandbox: Call<Record<string, never>>;
   readonly updateInterface: Call<{ readonly interface: GuestInterface }>;
@@ -50,6 +53,7 @@ export interface AgentClient {
   readonly addARPNeighbors: Call<{
     readonly neighbors: { readonly ARPNeighbors: readonly GuestNeighbour[] };
   }>;
+  readonly onlineCPUMem: Call<{ readonly wait: boolean; readonly nbCpus: number; readonly cpuOnly: boolean }>;
   readonly createContainer: Call<
     ContainerName & {
       readonly OCI: WireMessage;
@@ -71,8 +75,8 @@ export interface AgentClient {
   readonly pauseContainer: Call<ContainerName>;
   readonly resumeContainer: Call<ContainerName>;
   readonly updateContainer: Call<ContainerName & { readonly resources: WireMessage }>;
-  readonly statsContainer: Call<ContainerName, StatsContainerResponse>;
   readonly setPolicy: Call<{ readonly policy: string }>;
+  readonly statsContainer: Call<ContainerName & { readonly onlyProcesses?: boolean }, StatsContainerResponse>;
   readonly getVolumeStats: Call<{ readonly volumeGuestPath: string }, VolumeStatsResponse>;
   readonly resizeVolume: Call<{ readonly volumeGuestPath: string; readonly size: bigint }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;

@@ -18,7 +18,9 @@ import {
   removeHostCgroup,
 } from "./resources/host-cgroup.ts";
 import { hostSize } from "./resources/host-size.ts";
-import { machineSize } from "./resources/sizing.ts";
+import { guestResources } from "./resources/machine-growth.ts";
+import { MachineSizing } from "./resources/machine-sizing.ts";
+import { sizeRange } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
@@ -40,7 +42,8 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
   throwIfCancelled(signal);
   const settings = sandboxSettings(request.configuration);
   const paths = sandboxPaths(id);
-  const size = machineSize(settings.size, hostSize(), spec);
+  const host = hostSize();
+  const range = sizeRange(settings.size, host, spec, settings.template.enabled);
   const choice = chooseNetwork(spec, {
     disableNewNamespace: settings.disableNewNetworkNamespace || settings.network.model === "none",
     isHostNamespace: isHostNetwork,
@@ -59,8 +62,8 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     const cgroups = createHostCgroup(directories, logger);
     undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
 
-    const network = await connectNetwork(choice, settings, size, record, undo);
-    const started = await startMachine({ request, settings, paths, size, network, record, cgroups }, undo);
+    const network = await connectNetwork(choice, settings, range.boot, record, undo);
+    const started = await startMachine({ request, settings, paths, range, network, record, cgroups }, undo);
     const { machine, agent, share, fileServerEnded, kind } = started;
     const liveNetwork =
       network.pod === undefined
@@ -80,6 +83,14 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       id,
       machine,
       agent,
+      sizing: new MachineSizing({
+        machine,
+        guest: guestResources(agent.calls),
+        defaults: settings.size,
+        host,
+        ...range,
+        logger,
+      }),
       storage: {
         share,
         disks: new SandboxDisks(machine, settings.disks, logger),

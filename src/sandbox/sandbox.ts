@@ -17,6 +17,7 @@ import type { Clock } from "../sys/clock.ts";
 import type { Rollback } from "../sys/rollback.ts";
 import type { AgentClient, AgentConnection, CallOptions } from "./agent-client.ts";
 import type { VirtualMachine } from "./hypervisor/types.ts";
+import type { MachineSizing } from "./resources/machine-sizing.ts";
 import { firstEnd } from "./sandbox-end.ts";
 import { checkId } from "./sandbox-paths.ts";
 import { containerStatistics } from "./statistics.ts";
@@ -27,6 +28,7 @@ import type {
   ContainerRequest,
   ContainerStatistics,
   ExecRequest,
+  GuestProcess,
   Logger,
   OutputStream,
   ProcessAddress,
@@ -41,6 +43,7 @@ export interface SandboxParts {
   readonly agent: AgentConnection;
   /** What containers get their storage from. */
   readonly storage: PodStorage;
+  readonly sizing: MachineSizing;
   /** Settles with a sentence when the file server ends. */
   readonly fileServerEnded: Promise<string>;
   /** Gives everything back, the machine included. */
@@ -116,15 +119,17 @@ export class PodSandbox implements Sandbox {
     this.#containers.set(request.id, making);
     try {
       const mounts = await making;
-      await this.#calls.createContainer(
-        {
-          containerId: request.id,
-          OCI: specToMessage(constrainSpec(mounts.spec, this.#parts.constraints)),
-          storages: mounts.storages,
-          devices: mounts.devices,
-          sandboxPidns: joinsPidNamespace(request.spec),
-        },
-        { timeoutMs: this.#parts.createContainerTimeoutMs },
+      await this.#parts.sizing.withRoomFor(request.id, request.spec.linux?.resources ?? {}, () =>
+        this.#calls.createContainer(
+          {
+            containerId: request.id,
+            OCI: specToMessage(constrainSpec(mounts.spec, this.#parts.constraints)),
+            storages: mounts.storages,
+            devices: mounts.devices,
+            sandboxPidns: joinsPidNamespace(request.spec),
+          },
+          { timeoutMs: this.#parts.createContainerTimeoutMs },
+        ),
       );
     } catch (error) {
       const mounts = await making.catch(() => undefined);
@@ -149,6 +154,8 @@ export class PodSandbox implements Sandbox {
       if (this.#end === undefined && !hasCode(error, "not-found", "unavailable", "closed")) throw error;
     }
     await this.#takeBack(id, await mounts.catch(() => undefined));
+    // Without containers the machine is about to end.
+    if (this.#containers.size > 0) this.#parts.sizing.release(id);
   }
 
   /** Takes a container's storage back. With the machine it is gone anyway. */
@@ -242,7 +249,11 @@ export class PodSandbox implements Sandbox {
     resources: NonNullable<NonNullable<Spec["linux"]>["resources"]>,
   ): Promise<void> {
     const request = { containerId, resources: resourcesToMessage(constrainResources(resources)) };
-    await this.#call("update container", () => this.#calls.updateContainer(request, CALL));
+    await this.#call("update container", () =>
+      this.#parts.sizing.withRoomFor(containerId, resources, () =>
+        this.#calls.updateContainer(request, CALL),
+      ),
+    );
   }
 
   async stats(containerId: string): Promise<ContainerStatistics> {
@@ -272,6 +283,12 @@ export class PodSandbox implements Sandbox {
       await disks.resize(volume.diskId, size);
       await this.#calls.resizeVolume({ volumeGuestPath: volume.guestPath, size: bytes }, CALL);
     });
+  }
+
+  async processes(containerId: string): Promise<readonly GuestProcess[]> {
+    const request = { containerId, onlyProcesses: true };
+    const { processes } = await this.#call("list processes", () => this.#calls.statsContainer(request, CALL));
+    return processes.map(({ pid, execId }) => ({ pid, execId }));
   }
 
   async nextOutOfMemory(): Promise<string> {

@@ -8,6 +8,7 @@ import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
+import type { GrowthSettings } from "./resources/machine-growth.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
 
@@ -30,6 +31,8 @@ export interface SandboxSettings {
     readonly entropySource: string;
   };
   readonly size: SizeDefaults;
+  /** How memory comes to a machine that grows. */
+  readonly memoryGrowth: GrowthSettings;
   readonly fileServer: {
     readonly program: string;
     readonly cache: string;
@@ -108,7 +111,15 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       maxVcpus: hypervisor.default_maxvcpus,
       memoryMib: hypervisor.default_memory,
       maxMemoryMib: hypervisor.default_maxmemory,
+      // QEMU's microvm has no hot-plugging at all.
+      isStatic: runtime.static_sandbox_resource_mgmt || hypervisor.machine_type === "microvm",
+      overheadVcpus: hypervisor.overhead_vcpus,
+      overheadMemoryMib: hypervisor.overhead_memory,
+      workloadVcpus: runtime.static_sandbox_default_workload_vcpus,
+      workloadMemoryMib: runtime.static_sandbox_default_workload_mem,
+      workloadMinimumMib: runtime.sandbox_workload_mem_min,
     },
+    memoryGrowth: { slots: hypervisor.memory_slots, virtioMem: hypervisor.enable_virtio_mem },
     fileServer: {
       program: fileServerProgram(hypervisor.virtio_fs_daemon, hypervisor.valid_virtio_fs_daemon_paths),
       cache: hypervisor.virtio_fs_cache,

@@ -55,6 +55,13 @@ export interface ProcessAddress {
   readonly execId: string;
 }
 
+/** A process of a container by its number in the guest. */
+export interface GuestProcess {
+  readonly pid: number;
+  /** Empty for the first process and for what processes have started themselves. */
+  readonly execId: string;
+}
+
 export type OutputStream = "stdout" | "stderr";
 
 /** Why the virtual machine is no more; `expected` if {@link Sandbox.stop} asked for it. */
@@ -100,6 +107,8 @@ export interface Sandbox {
   /** Limits of a running container, as in `linux.resources` of the spec. */
   update(containerId: string, resources: NonNullable<NonNullable<Spec["linux"]>["resources"]>): Promise<void>;
   stats(containerId: string): Promise<ContainerStatistics>;
+  /** The container's processes in the guest, the first one first; empty if the guest's agent does not tell. */
+  processes(containerId: string): Promise<readonly GuestProcess[]>;
 
   /** Gives the agent another policy, if the one in force lets it. @param policy Rego. */
   setPolicy(policy: string): Promise<void>;

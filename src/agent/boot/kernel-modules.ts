@@ -14,6 +14,7 @@ import { exists, O_RDONLY, openat, readToEnd } from "../../sys/files.ts";
 import { check, kernel, systemCallError } from "../../sys/kernel.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { splitParameters } from "../kernel-parameters.ts";
+import { hasVirtioDevice, VIRTIO_BALLOON, VIRTIO_MEM } from "../virtio-devices.ts";
 
 const DIRECTORY = "lib/modules";
 const DEPENDENCIES = `${DIRECTORY}/modules.dep`;
@@ -27,6 +28,12 @@ const ACPI_VIRTIO_MMIO = "/sys/bus/acpi/devices/LNRO0005:00";
 const MAX_LIST_BYTES = 1 << 20;
 /** Longest text of a module's parameters, characters. */
 const MAX_PARAMETERS = 4096;
+
+/** Devices by which the host gives and takes memory: no container asks for them. */
+const MEMORY_DEVICES = [
+  { type: VIRTIO_BALLOON, module: "virtio_balloon" },
+  { type: VIRTIO_MEM, module: "virtio_mem" },
+];
 
 interface Module {
   readonly path: string;
@@ -72,9 +79,10 @@ export class KernelModules {
     return this.#modules.has(name);
   }
 
-  /** Loads what containers need; the agent answers between one module and the next. */
+  /** Loads what containers and the machine's devices need; the agent answers between one module and the next. */
   async loadLate(): Promise<void> {
-    for (const name of listed(this.#readList(LATE))) {
+    const forDevices = MEMORY_DEVICES.filter(({ type, module }) => this.has(module) && hasVirtioDevice(type));
+    for (const name of [...listed(this.#readList(LATE)), ...forDevices.map(({ module }) => module)]) {
       await new Promise<void>((resolve) => loop.soon(resolve));
       this.load(name);
     }

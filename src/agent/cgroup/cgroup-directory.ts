@@ -94,6 +94,14 @@ export function treeOf(directory: string, depth = 0): string[] {
   return [...children.flatMap(({ name }) => treeOf(`${directory}/${name}`, depth + 1)), directory];
 }
 
+/** Most processes that are told of: a container can make any number. */
+const MAX_LISTED = 10_000;
+
+/** The pids in `directory` and below. */
+export function processesBelow(directory: string): number[] {
+  return treeOf(directory).flatMap(processesIn).slice(0, MAX_LISTED);
+}
+
 /** Sends SIGKILL to all processes of `directory` and below. @returns how many there were. */
 export function killProcesses(directory: string): number {
   const pids = treeOf(directory).flatMap(processesIn);

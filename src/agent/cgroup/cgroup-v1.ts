@@ -20,6 +20,7 @@ import {
   killProcesses,
   makeDirectories,
   missing,
+  processesBelow,
   readValue,
   readValueIfExists,
   removeIfUnused,
@@ -172,6 +173,12 @@ export class CgroupV1 implements ContainerCgroup {
 
   async thaw(): Promise<void> {
     writeExisting(`${this.#freezer()}/freezer.state`, "THAWED");
+  }
+
+  pids(): number[] {
+    const [first] = this.#hierarchies;
+    const directory = this.#directory("pids") ?? first?.directory;
+    return directory === undefined ? [] : processesBelow(directory);
   }
 
   async killAll(): Promise<void> {

@@ -28,6 +28,7 @@ import {
   directoriesOf,
   killProcesses,
   makeDirectories,
+  processesBelow,
   readValueIfExists,
   removeIfUnused,
   removeTree,
@@ -160,6 +161,10 @@ export class CgroupV2 implements ContainerCgroup {
       timer.cancel();
       loop.forget(events.fd);
     }
+  }
+
+  pids(): number[] {
+    return processesBelow(this.#directory);
   }
 
   async killAll(): Promise<void> {

@@ -32,6 +32,8 @@ export interface ContainerCgroup {
   /** Sets what devices may be used: the container's own, those that every container has, and those of `resources`. */
   restrictDevices(resources: LinuxResources): void;
   statistics(): CgroupStatistics;
+  /** The processes in it and below, by their numbers for the agent. */
+  pids(): number[];
   /** Stops all processes. @throws KataError `deadline-exceeded` if one does not stop; all run on then. */
   freeze(): Promise<void>;
   thaw(): Promise<void>;

@@ -79,6 +79,18 @@ export class Container {
     });
   }
 
+  /** Its processes, the first one first; those that the host has started with the names that it gave them. */
+  processes(): { readonly pid: number; readonly execId: string }[] {
+    const names = new Map(
+      [...this.#execs.values()]
+        .filter(({ status }) => status === undefined)
+        .map(({ pid, execId }) => [pid, execId]),
+    );
+    const pids = this.cgroup.pids().filter((pid) => pid !== this.init.pid);
+    const first = this.init.status === undefined ? [this.init.pid] : [];
+    return [...first, ...pids].map((pid) => ({ pid, execId: names.get(pid) ?? "" }));
+  }
+
   /** @throws KataError `failed-precondition` unless it is in one of `states`. */
   require(verb: string, ...states: ContainerState[]): void {
     if (states.includes(this.state)) return;

@@ -58,8 +58,9 @@ export function containerCalls(sandbox: Sandbox): ContainerCalls {
     },
 
     async statsContainer(request) {
-      const { cgroup } = sandbox.container(request.containerId);
-      return statisticsMessage(cgroup.statistics(), readInterfaceCounters());
+      const container = sandbox.container(request.containerId);
+      if (request.onlyProcesses) return { processes: container.processes() };
+      return statisticsMessage(container.cgroup.statistics(), readInterfaceCounters());
     },
 
     async pauseContainer(request) {

@@ -7,6 +7,7 @@ const REQUEST: KernelParametersRequest = {
   root: { kind: "initrd", path: "/i" },
   console: "ttyS0",
   debug: false,
+  memoryGrows: false,
   maxVcpus: 4,
   additional: "",
 };

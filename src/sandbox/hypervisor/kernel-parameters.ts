@@ -17,6 +17,8 @@ export interface KernelParametersRequest {
   readonly console: string;
   readonly debug: boolean;
   readonly maxVcpus: number;
+  /** Memory may come and go while the guest runs. */
+  readonly memoryGrows: boolean;
   /** From configuration and annotations. */
   readonly additional: string;
 }
@@ -63,6 +65,19 @@ function emulationParameters({ accelerator, machineType, maxVcpus }: KernelParam
 }
 
 /**
+ * Memory that comes is used at once, and where the ratio allows for nothing that cannot be moved, so that it can go again. Its
+ * own table of pages lies in it: a small guest has no room for one of a large piece. A kernel that knows of memory above 4 GiB sets
+ * 64 MiB aside to copy for devices that cannot reach there; virtio's can.
+ * Source: Linux Documentation/admin-guide/mm/memory-hotplug.rst, arch/x86/kernel/pci-dma.c.
+ */
+const GROWING_MEMORY = [
+  "memhp_default_state=online",
+  "memory_hotplug.online_policy=auto-movable",
+  "memory_hotplug.memmap_on_memory=1",
+  "swiotlb=noforce",
+];
+
+/**
  * The command line as one string.
  *
  * @throws KataError `invalid-configuration` if it is longer than the kernel reads, or holds a line break or NUL.
@@ -78,6 +93,7 @@ export function kernelCommandLine(request: KernelParametersRequest): string {
     ...clock,
     ...FAST_BOOT,
     ...emulationParameters(request),
+    ...(request.memoryGrows ? GROWING_MEMORY : []),
     ...root,
     `console=${request.console}`,
     request.debug ? "debug" : "quiet",

@@ -6,9 +6,13 @@
 import type { ByteStream } from "../../sys/byte-stream.ts";
 import type { CancelSignal } from "../../sys/cancellation.ts";
 import type { Clock } from "../../sys/clock.ts";
+import type { MachineSize } from "../resources/sizing.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
 import type { NetworkDevice } from "./network-device.ts";
+
+/** What may become of a running machine's CPUs or memory. */
+export type Resizing = "fixed" | "grows" | "grows and shrinks";
 
 export interface MachineCapabilities {
   readonly hotPlug: { readonly disk: boolean; readonly network: boolean };
@@ -16,6 +20,7 @@ export interface MachineCapabilities {
   readonly sharedDirectory: boolean;
   /** Whether the machine can be saved and cloned. */
   readonly template: boolean;
+  readonly resize: { readonly vcpus: Resizing; readonly memory: Resizing };
 }
 
 /** A block device in the guest, over a file or block device of the host. */
@@ -74,6 +79,13 @@ export type GuestRoot =
   | { readonly kind: "initrd"; readonly path: string }
   | { readonly kind: "image"; readonly path: string; readonly filesystem: string };
 
+/** How memory comes to a running machine. */
+export type MemoryGrowth =
+  /** In modules: as many as there are slots. */
+  | { readonly kind: "modules"; readonly slots: number; readonly maxMemoryMib: number }
+  /** By a virtio-mem device, which gives and takes it in small pieces. */
+  | { readonly kind: "virtio-mem"; readonly maxMemoryMib: number };
+
 /** A machine to be booted. All paths are absolute. */
 export interface MachineSpec {
   /** The sandbox's id. */
@@ -96,8 +108,11 @@ export interface MachineSpec {
   /** Debug output of guest and monitor. */
   readonly debug: boolean;
   readonly vcpus: number;
+  /** More than `vcpus`: the others can be plugged in. */
   readonly maxVcpus: number;
   readonly memoryMib: number;
+  /** Absent: the machine keeps the memory that it boots with. */
+  readonly memoryGrowth?: MemoryGrowth | undefined;
   readonly hugePages: boolean;
   readonly preallocateMemory: boolean;
   /** Gives memory that the guest has freed back to the host. */
@@ -173,6 +188,18 @@ export interface VirtualMachine {
    * @throws KataError `unsupported` unless the machine's origin is `template`.
    */
   save(state: number): Promise<void>;
+  /** The size that it has now. */
+  readonly size: MachineSize;
+  /**
+   * Makes the machine larger or smaller, as far as its capabilities go; one call at a time. The guest has taken note of what
+   * is new, but may have to set it online.
+   *
+   * @param target neither more than the machine's maximum, nor less than what it booted with.
+   * @param memoryBlockMib piece in which the guest takes memory; what is asked for is rounded up to it.
+   * @returns the size that it has then: what the guest does not let go of stays.
+   * @throws KataError `resource-exhausted`, `hypervisor-error` or `deadline-exceeded` if it cannot grow; it is as it was then.
+   */
+  resize(target: MachineSize, memoryBlockMib: number): Promise<MachineSize>;
   /** Ends the monitor, gently for a moment, then by force. Any number of calls. */
   stop(): Promise<void>;
 }

@@ -11,7 +11,8 @@ import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
 import type { NetworkChoice } from "../network/network-choice.ts";
 import { joinNetwork, type SandboxNetwork } from "../network/sandbox-network.ts";
-import type { MachineSize } from "../resources/sizing.ts";
+import { memoryGrowth } from "../resources/machine-growth.ts";
+import type { MachineSize, SizeRange } from "../resources/sizing.ts";
 import { firstEnd } from "../sandbox-end.ts";
 import { type SandboxPaths, SHARE_TAG } from "../sandbox-paths.ts";
 import type { SandboxSettings } from "../settings.ts";
@@ -25,7 +26,7 @@ export interface StartRequest {
   readonly request: SandboxRequest;
   readonly settings: SandboxSettings;
   readonly paths: SandboxPaths;
-  readonly size: MachineSize;
+  readonly range: SizeRange;
   readonly network: SandboxNetwork;
   readonly record: CrashRecorder;
   readonly cgroups: readonly string[];
@@ -45,13 +46,15 @@ const FILE_SERVER_END_MS = 500;
 
 /** The machine without devices. */
 export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
-  const { request, settings, size, network, cgroups } = start;
+  const { request, settings, range, network, cgroups } = start;
   const choice = await chooseAccelerator();
   warnOfEmulation(choice, request.logger);
   checkBoard(choice, settings.machine.machineType);
   return {
     ...settings.machine,
-    ...size,
+    ...range.boot,
+    maxVcpus: range.most.vcpus,
+    memoryGrowth: memoryGrowth(settings.memoryGrowth, range),
     id: request.id,
     accelerator: choice.accelerator,
     devices: [],

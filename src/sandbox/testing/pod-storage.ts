@@ -28,7 +28,8 @@ export class FakeDiskMachine implements DiskMachine {
 
   constructor(refuses = "", disk = true) {
     this.#refuses = refuses;
-    this.capabilities = { hotPlug: { disk, network: false }, sharedDirectory: true, template: false };
+    const resize = { vcpus: "fixed", memory: "fixed" } as const;
+    this.capabilities = { hotPlug: { disk, network: false }, sharedDirectory: true, template: false, resize };
   }
 
   async attach(device: Parameters<DiskMachine["attach"]>[0]): Promise<{ readonly pciPath: string }> {

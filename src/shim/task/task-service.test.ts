@@ -200,7 +200,23 @@ test("stats are metrics of the host's kind", async () => {
   });
 });
 
-test("pids lists the machine's process for the container and each exec that runs", async () => {
+test("pids are the guest's, with the names of execs", async () => {
+  const shim = new ShimBench();
+  await shim.run("c");
+  shim.sandbox.guestProcesses = [
+    { pid: 80, execId: "" },
+    { pid: 92, execId: "e" },
+    { pid: 95, execId: "" },
+  ];
+  const { processes } = await shim.task.pids({ id: "c" }, CALL);
+  expect(processes).toEqual([
+    { pid: 80 },
+    { pid: 92, info: { typeUrl: "containerd.runc.v1.ProcessDetails", value: Uint8Array.of(10, 1, 101) } },
+    { pid: 95 },
+  ]);
+});
+
+test("pids of a guest that does not tell are the machine's process for the container and each exec that runs", async () => {
   const shim = new ShimBench();
   await shim.run("c");
   await shim.exec("c", "idle");

@@ -7,14 +7,14 @@ import type { Service } from "../../rpc/types.ts";
 import type { ContainerStatistics } from "../../sandbox/types.ts";
 import { orCancelled } from "../../sys/cancellation.ts";
 import type { PackedMessage } from "../any-type.ts";
-import { encodeProcessDetails, type TaskHandlers, taskService } from "../generated.ts";
-import type { Container } from "../pod/container.ts";
+import { type TaskHandlers, taskService } from "../generated.ts";
 import type { Pod } from "../pod/pod.ts";
 import { timestampOf } from "../timestamp.ts";
 import { createTask } from "./create-task.ts";
 import { deleteTask } from "./delete-task.ts";
 import { execTask } from "./exec-task.ts";
 import { killTask } from "./kill-task.ts";
+import { listProcesses } from "./list-processes.ts";
 import { pauseTask, resumeTask } from "./pause-task.ts";
 import { startTask } from "./start-task.ts";
 import { taskState } from "./task-state.ts";
@@ -27,8 +27,6 @@ export interface ServiceFacts {
   /** Statistics in the form of the host's cgroups. */
   readonly packMetrics: (statistics: ContainerStatistics) => PackedMessage;
 }
-
-const PROCESS_DETAILS_TYPE = "containerd.runc.v1.ProcessDetails";
 
 export function taskHandlers(pod: Pod, facts: ServiceFacts): TaskHandlers {
   return {
@@ -68,7 +66,7 @@ export function taskHandlers(pod: Pod, facts: ServiceFacts): TaskHandlers {
     },
 
     async pids({ id }) {
-      return { processes: processList(pod.container(id)) };
+      return { processes: await listProcesses(pod, id) };
     },
 
     async pause({ id }) {
@@ -137,16 +135,4 @@ export function taskHandlers(pod: Pod, facts: ServiceFacts): TaskHandlers {
 export function taskServices(handlers: TaskHandlers): readonly Service[] {
   const version2 = taskService(handlers);
   return [version2, { ...version2, name: "containerd.task.v3.Task" }];
-}
-
-/** The host sees one process of all of them; a container that is there has at least one. */
-function processList({ facts, execs }: Container) {
-  const running = execs.filter(({ state }) => state.name === "running");
-  return [
-    { pid: facts.pid },
-    ...running.map(({ address }) => ({
-      pid: facts.pid,
-      info: { typeUrl: PROCESS_DETAILS_TYPE, value: encodeProcessDetails({ execId: address.execId }) },
-    })),
-  ];
 }

@@ -4,6 +4,7 @@ import type {
   ContainerRequest,
   ContainerStatistics,
   ExecRequest,
+  GuestProcess,
   ProcessAddress,
   Sandbox,
   SandboxExit,
@@ -58,6 +59,8 @@ export class FakeSandbox implements Sandbox {
   readonly failures = new Map<string, KataError>();
   readonly execs: ExecRequest[] = [];
   readonly containers: ContainerRequest[] = [];
+  /** What the guest says of any container. */
+  guestProcesses: readonly GuestProcess[] = [];
   /** What a start of a container waits for. */
   startGate: Promise<void> = Promise.resolve();
   /** Set: a signal ends the process, with 128 more than its number. */
@@ -170,6 +173,10 @@ export class FakeSandbox implements Sandbox {
 
   async resizeVolume(path: string, bytes: bigint): Promise<void> {
     this.#ask("resize-volume", `${path} ${bytes}`);
+  }
+
+  async processes(): Promise<readonly GuestProcess[]> {
+    return this.guestProcesses;
   }
 
   nextOutOfMemory(): Promise<string> {

@@ -155,6 +155,35 @@ describe("qemuArguments()", () => {
     expect(args.at(-1)).toContain("root=/dev/vda1 rootflags=ro ro rootfstype=ext4");
   });
 
+  test("leaves room for modules that come later, and tells the guest to use them at once", () => {
+    const args = qemuArguments(
+      { ...SPEC, maxVcpus: 8, memoryGrowth: { kind: "modules", slots: 10, maxMemoryMib: 16_384 } },
+      SERIAL,
+    );
+    expect(valuesOf("-smp", args)).toEqual(["2,maxcpus=8"]);
+    expect(valuesOf("-m", args)).toEqual(["512M,slots=10,maxmem=16384M"]);
+    expect(args.at(-1)).toMatch(/ memhp_default_state=online .* swiotlb=noforce .* nr_cpus=8 /);
+  });
+
+  test("gives virtio-mem all that may come, and nothing yet", () => {
+    const args = qemuArguments(
+      {
+        ...SPEC,
+        hugePages: true,
+        preallocateMemory: true,
+        memoryGrowth: { kind: "virtio-mem", maxMemoryMib: 1536 },
+      },
+      SERIAL,
+    );
+    expect(valuesOf("-m", args)).toEqual(["512M,slots=1,maxmem=1536M"]);
+    expect(valuesOf("-object", args)).toContain(
+      "memory-backend-memfd,id=memory1,size=1024M,share=on,reserve=off,hugetlb=on",
+    );
+    expect(valuesOf("-device", args)).toContain(
+      "virtio-mem-pci,id=virtiomem0,memdev=memory1,requested-size=0,prealloc=on,bus=pcie.0",
+    );
+  });
+
   test("reserves huge pages at once, and gives freed memory back if it is told to", () => {
     const args = qemuArguments({ ...SPEC, hugePages: true, reclaimMemory: true }, SERIAL);
     expect(valuesOf("-object", args)[0]).toBe(

@@ -18,6 +18,10 @@ const ROOT_BUS = "pcie.0";
 /** The name of the port that carries the agent's protocol; the guest's agent looks for it. */
 export const AGENT_PORT_NAME = "org.katacontainers.agent.0";
 
+/** Names of devices that memory is given and taken by. */
+export const VIRTIO_MEMORY = "virtiomem0";
+export const BALLOON = "balloon0";
+
 /** Descriptors that QEMU inherits, as numbers in QEMU. */
 export interface InheritedDescriptors {
   readonly monitor: number;
@@ -46,8 +50,9 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...flag("-machine", [spec.machineType, ...boardOptions(spec)]),
     ...flag("-cpu", [spec.accelerator === "tcg" ? "max" : "host", ...cpuOptions(spec)]),
     ...flag("-smp", [`${spec.vcpus}`, `maxcpus=${spec.maxVcpus}`]),
-    ...flag("-m", [`${spec.memoryMib}M`]),
+    ...flag("-m", memorySize(spec)),
     ...flag("-object", memoryBackend(spec, inherited.memory)),
+    ...virtioMemory(spec),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
     ...flag("-rtc", ["base=utc", "driftfix=slew", "clock=host"]),
     // No new processes or privileges for a monitor that the guest has taken over.
@@ -68,7 +73,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...(spec.reclaimMemory
       ? flag("-device", [
           virtio(spec, "virtio-balloon"),
-          "id=balloon0",
+          `id=${BALLOON}`,
           "deflate-on-oom=on",
           "free-page-reporting=on",
         ])
@@ -86,8 +91,13 @@ function bootedFiles(spec: MachineSpec): string[] {
   return [
     ...["-kernel", spec.kernel],
     ...(spec.root.kind === "initrd" ? ["-initrd", spec.root.path] : []),
-    ...["-append", kernelCommandLine({ ...spec, console: "ttyS0", additional: spec.kernelParameters })],
+    ...["-append", guestCommandLine(spec)],
   ];
+}
+
+function guestCommandLine(spec: MachineSpec): string {
+  const memoryGrows = spec.memoryGrowth !== undefined;
+  return kernelCommandLine({ ...spec, memoryGrows, console: "ttyS0", additional: spec.kernelParameters });
 }
 
 /** QEMU's name of a virtio device: microvm has no PCI. */
@@ -122,6 +132,13 @@ function cpuOptions(spec: MachineSpec): string[] {
   return spec.cpuFeatures.split(",").filter((option) => option !== "");
 }
 
+function memorySize({ memoryMib, memoryGrowth }: MachineSpec): string[] {
+  if (memoryGrowth === undefined) return [`${memoryMib}M`];
+  // QEMU wants a slot for the address space even if no module comes.
+  const slots = memoryGrowth.kind === "modules" ? memoryGrowth.slots : 1;
+  return [`${memoryMib}M`, `slots=${slots}`, `maxmem=${memoryGrowth.maxMemoryMib}M`];
+}
+
 /** Shared, so that a file server maps the guest's memory. */
 function memoryBackend(spec: MachineSpec, file: number | undefined): string[] {
   const size = `size=${spec.memoryMib}M`;
@@ -131,6 +148,25 @@ function memoryBackend(spec: MachineSpec, file: number | undefined): string[] {
   const preallocate = spec.preallocateMemory || spec.hugePages ? ["prealloc=on"] : [];
   const pages = spec.hugePages ? ["hugetlb=on"] : [];
   return ["memory-backend-memfd", "id=memory0", size, "share=on", ...pages, ...preallocate];
+}
+
+/** A device that has all memory that may come, and none of it yet. */
+function virtioMemory(spec: MachineSpec): string[] {
+  if (spec.memoryGrowth?.kind !== "virtio-mem") return [];
+  const size = `size=${spec.memoryGrowth.maxMemoryMib - spec.memoryMib}M`;
+  const pages = spec.hugePages ? ["hugetlb=on"] : [];
+  return [
+    // Not reserved: it may be far more than will ever be used.
+    ...flag("-object", ["memory-backend-memfd", "id=memory1", size, "share=on", "reserve=off", ...pages]),
+    ...flag("-device", [
+      "virtio-mem-pci",
+      `id=${VIRTIO_MEMORY}`,
+      "memdev=memory1",
+      "requested-size=0",
+      ...(spec.preallocateMemory ? ["prealloc=on"] : []),
+      ...onRootBus(spec),
+    ]),
+  ];
 }
 
 function agentChannel(spec: MachineSpec, inherited: InheritedDescriptors): string[] {

@@ -121,6 +121,7 @@ async function boot(
       guestConsole,
       agentChannel: agentChannel(agent?.ours, vsock?.cid),
       isTemplate: origin.kind === "template",
+      clock,
     });
   } catch (error) {
     await undo.run();

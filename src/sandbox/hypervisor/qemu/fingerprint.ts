@@ -13,6 +13,9 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
   const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
   // Its pages cannot be copied one by one, and are the host's scarcest.
   if (spec.hugePages) return { kind: "unsupported", reason: "enable_hugepages is set" };
+  // Its memory is not in the one file that is kept.
+  if (spec.memoryGrowth?.kind === "virtio-mem")
+    return { kind: "unsupported", reason: "enable_virtio_mem is set" };
   if (spec.machineType === "microvm") return { kind: "unsupported", reason: "machine_type is microvm" };
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };

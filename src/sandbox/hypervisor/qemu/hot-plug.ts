@@ -13,7 +13,7 @@ import { blockDeviceProperties, blockNode, DEFAULT_TUNING, diskNode } from "./di
 import type { HotPlugSlot, HotPlugSlots } from "./hot-plug-slots.ts";
 import { type NetworkMonitor, plugNetworkCard, startedNetworkCard } from "./network-card.ts";
 import type { QmpClient } from "./qmp-client.ts";
-import { isRecord, type SocketBackend } from "./qmp-messages.ts";
+import { asRecords, type SocketBackend } from "./qmp-messages.ts";
 
 /** The guest has to let go of the device; under emulation and load that takes seconds. */
 const UNPLUG_DEADLINE_MS = 10_000;
@@ -184,8 +184,8 @@ export class HotPlug {
 
   async #findOnRootBus(name: string): Promise<number> {
     const buses = await this.#monitor.execute("query-pci", {});
-    for (const bus of asList(buses)) {
-      for (const device of asList(bus.devices)) {
+    for (const bus of asRecords(buses)) {
+      for (const device of asRecords(bus.devices)) {
         if (device.qdev_id === name && typeof device.slot === "number") return device.slot;
       }
     }
@@ -200,8 +200,4 @@ function hexadecimal(slot: number): string {
 /** A connected socket, which QEMU has under the name `str`. */
 function socketBackend(str: string): SocketBackend {
   return { type: "socket", data: { addr: { type: "fd", data: { str } }, server: false } };
-}
-
-function asList(value: unknown): Readonly<Record<string, unknown>>[] {
-  return Array.isArray(value) ? value.filter(isRecord) : [];
 }

@@ -30,10 +30,21 @@ export interface QmpCommands {
   netdev_del: { readonly id: string };
   "chardev-add": { readonly id: string; readonly backend: SocketBackend };
   "chardev-remove": { readonly id: string };
-  device_add: { readonly driver: string; readonly id: string; readonly bus: string } & Readonly<
+  device_add: { readonly driver: string; readonly id: string } & Readonly<
     Record<string, string | number | boolean>
   >;
   device_del: { readonly id: string };
+  "query-hotpluggable-cpus": Record<string, never>;
+  "object-add": { readonly "qom-type": string; readonly id: string } & Readonly<
+    Record<string, string | number | boolean>
+  >;
+  "object-del": { readonly id: string };
+  "qom-get": { readonly path: string; readonly property: string };
+  "qom-set": { readonly path: string; readonly property: string; readonly value: number };
+  "query-cpus-fast": Record<string, never>;
+  /** `value`: the bytes that the guest shall have. */
+  balloon: { readonly value: number };
+  "query-balloon": Record<string, never>;
   "migrate-set-capabilities": { readonly capabilities: readonly MigrationCapability[] };
   migrate: { readonly uri: string };
   "migrate-incoming": { readonly uri: string };
@@ -127,4 +138,9 @@ function malformed(line: string, cause?: unknown): KataError {
     object: JSON.stringify(line.slice(0, 120)),
     cause,
   });
+}
+
+/** The records of a list; nothing of what is none. */
+export function asRecords(value: unknown): Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.filter(isRecord) : [];
 }

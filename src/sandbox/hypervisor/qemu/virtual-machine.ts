@@ -1,5 +1,7 @@
 /** A running QEMU. */
 import { KataError } from "../../../kata-error.ts";
+import type { Clock } from "../../../sys/clock.ts";
+import type { MachineSize } from "../../resources/sizing.ts";
 import type { ConsoleLog } from "../console-log.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
 import type {
@@ -15,6 +17,7 @@ import { hasHotPlugBridge, hasPci } from "./command-line.ts";
 import { HotPlug } from "./hot-plug.ts";
 import { HotPlugSlots } from "./hot-plug-slots.ts";
 import type { QmpClient } from "./qmp-client.ts";
+import { Resize, resizing } from "./resize.ts";
 import { saveState } from "./saved-state.ts";
 
 /** Ending by itself takes QEMU a few milliseconds; after this it is killed. */
@@ -30,6 +33,7 @@ export interface QemuParts {
   readonly agentChannel: AgentChannel;
   /** Whether its memory lasts, so that it can be saved. */
   readonly isTemplate: boolean;
+  readonly clock: Clock;
 }
 
 export class QemuMachine implements VirtualMachine {
@@ -41,6 +45,7 @@ export class QemuMachine implements VirtualMachine {
   readonly #client: QmpClient;
   readonly #console: ConsoleLog;
   readonly #hotPlug: HotPlug;
+  readonly #resize: Resize;
   #ended = false;
 
   constructor(parts: QemuParts) {
@@ -52,6 +57,7 @@ export class QemuMachine implements VirtualMachine {
       hotPlug: { disk: hotPlug, network: hotPlug },
       sharedDirectory: true,
       template: isTemplate,
+      resize: resizing(spec),
     };
     this.agentChannel = agentChannel;
     this.#program = program;
@@ -62,6 +68,7 @@ export class QemuMachine implements VirtualMachine {
       slots,
       spec.devices.filter((device) => device.kind === "network"),
     );
+    this.#resize = new Resize(spec, client, parts.clock);
     this.exited = program.exited.then((how) => {
       this.#ended = true;
       client.close();
@@ -114,6 +121,15 @@ export class QemuMachine implements VirtualMachine {
       });
     }
     await this.#program.whileRunning("save machine", saveState(this.#client, state));
+  }
+
+  get size(): MachineSize {
+    return this.#resize.size;
+  }
+
+  async resize(target: MachineSize, memoryBlockMib: number): Promise<MachineSize> {
+    this.#mustRun("resize");
+    return await this.#resize.resize(target, memoryBlockMib);
   }
 
   async stop(): Promise<void> {
