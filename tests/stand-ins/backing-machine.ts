@@ -6,6 +6,8 @@
 import { AGENT_PORT_NAME } from "../../src/sandbox/hypervisor/qemu/command-line.ts";
 import { blockNode, diskNode } from "../../src/sandbox/hypervisor/qemu/disk-options.ts";
 import { SLOW_TO_EMULATE } from "../../src/sandbox/hypervisor/qemu/fast-emulation.ts";
+import { HotPlugCpus } from "../../src/sandbox/hypervisor/qemu/hot-plug-cpus.ts";
+import { MemoryModules } from "../../src/sandbox/hypervisor/qemu/memory-modules.ts";
 import { QmpClient } from "../../src/sandbox/hypervisor/qemu/qmp-client.ts";
 import type { FileDescriptor } from "../../src/sys/descriptor.ts";
 import { loop } from "../../src/sys/event-loop.ts";
@@ -21,9 +23,15 @@ const FIRST_SLOT = 4;
 const LAST_SLOT = 31;
 const FIRST_INHERITED = 3;
 const AGENT_PORT = 1024;
+const MIB = 1 << 20;
+const MEMORY_SLOTS = 8;
+/** In which Linux on x86 takes memory. */
+const MEMORY_BLOCK_MIB = 128;
 
 export interface BackingSpec {
   readonly memoryBytes: number;
+  /** What may come while it runs. */
+  readonly hotPlugBytes: number;
   readonly vcpus: number;
   readonly maxVcpus: number;
   readonly kernel: string;
@@ -52,11 +60,24 @@ export class BackingMachine {
   readonly #child: ChildProcess;
   readonly #monitor: QmpClient;
   readonly #freeSlots: number[];
+  readonly #cpus: HotPlugCpus;
+  readonly #memory: MemoryModules;
 
-  private constructor(child: ChildProcess, monitor: QmpClient, freeSlots: number[]) {
+  private constructor(spec: BackingSpec, child: ChildProcess, monitor: QmpClient, freeSlots: number[]) {
     this.#child = child;
     this.#monitor = monitor;
     this.#freeSlots = freeSlots;
+    // QEMU cannot take an emulated processor out.
+    this.#cpus = new HotPlugCpus(monitor, spec.vcpus, false);
+    this.#memory = new MemoryModules({
+      monitor,
+      bootMib: spec.memoryBytes / MIB,
+      slots: MEMORY_SLOTS,
+      maxMemoryMib: (spec.memoryBytes + spec.hotPlugBytes) / MIB,
+      hugePages: false,
+      preallocate: false,
+      balloon: false,
+    });
   }
 
   /** Boots it. Its console is this process's stdout. */
@@ -84,7 +105,7 @@ export class BackingMachine {
       loop,
     );
     void serveVsock(spec.vsock, new FdStream(agent.ours));
-    return new BackingMachine(child, client, slots);
+    return new BackingMachine(spec, child, client, slots);
   }
 
   /** Settles when the guest has ended. */
@@ -107,6 +128,12 @@ export class BackingMachine {
 
   async remove(id: string): Promise<void> {
     await this.#monitor.execute("device_del", { id });
+  }
+
+  /** Makes it as large as that, as far as it grows. */
+  async grow(vcpus: number, memoryBytes: number): Promise<void> {
+    await this.#cpus.growTo(vcpus);
+    await this.#memory.growTo(memoryBytes / MIB, MEMORY_BLOCK_MIB);
   }
 
   async pause(): Promise<void> {
@@ -138,11 +165,13 @@ export class BackingMachine {
 
 function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
   const at = () => `bus=pci.0,addr=0x${nextSlot().toString(16)}`;
-  const memory = Math.floor(spec.memoryBytes / (1 << 20));
+  const memory = spec.memoryBytes / MIB;
+  const growth =
+    spec.hotPlugBytes === 0 ? "" : `,slots=${MEMORY_SLOTS},maxmem=${memory + spec.hotPlugBytes / MIB}M`;
   return [
     ...["-machine", "pc,accel=tcg,memory-backend=memory0"],
     ...["-cpu", ["max", ...SLOW_TO_EMULATE.map((name) => `${name}=off`)].join(",")],
-    ...["-smp", `${spec.vcpus},maxcpus=${spec.maxVcpus}`, "-m", `${memory}M`],
+    ...["-smp", `${spec.vcpus},maxcpus=${spec.maxVcpus}`, "-m", `${memory}M${growth}`],
     ...["-object", `memory-backend-memfd,id=memory0,size=${memory}M,share=on`],
     ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"],
     ...["-chardev", `socket,id=monitor,fd=${FIRST_INHERITED}`, "-mon", "chardev=monitor,mode=control"],

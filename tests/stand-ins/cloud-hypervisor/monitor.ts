@@ -14,7 +14,7 @@ const QUEUES_OF_A_PAIR = 2;
 interface Config {
   readonly payload: { readonly kernel?: string; readonly cmdline?: string; readonly initramfs?: string };
   readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
-  readonly memory: { readonly size: number; readonly shared?: boolean };
+  readonly memory: { readonly size: number; readonly shared?: boolean; readonly hotplug_size?: number };
   readonly disks?: readonly { readonly id?: string; readonly path: string; readonly readonly?: boolean }[];
   readonly fs?: readonly { readonly tag: string; readonly socket: string; readonly queue_size: number }[];
   readonly vsock?: { readonly cid: number; readonly socket: string };
@@ -59,6 +59,7 @@ const ENDPOINTS: Readonly<
   "vm.resume": ["PUT", undefined, (monitor) => monitor.resume()],
   "vm.add-net": ["PUT", "NetConfig", (monitor, body, { descriptors }) => monitor.addNet(body, descriptors)],
   "vm.add-disk": ["PUT", "DiskConfig", (monitor, body) => monitor.addDisk(body)],
+  "vm.resize": ["PUT", "VmResize", (monitor, body) => monitor.resize(body)],
   "vm.remove-device": ["PUT", "VmRemoveDevice", (monitor, body) => monitor.removeDevice(body)],
 };
 
@@ -119,6 +120,7 @@ export class Monitor {
     const { config, cards } = state;
     const machine = await BackingMachine.start({
       memoryBytes: config.memory.size,
+      hotPlugBytes: config.memory.hotplug_size ?? 0,
       vcpus: config.cpus.boot_vcpus,
       maxVcpus: config.cpus.max_vcpus,
       kernel: config.payload.kernel ?? "",
@@ -191,6 +193,19 @@ export class Monitor {
     const state = this.#booted();
     this.#claimId(state, id);
     return { id, bdf: addressOf(await state.machine.addDisk({ id, path, readOnly: readonly })) };
+  }
+
+  async resize(body: unknown): Promise<undefined> {
+    const state = this.#booted();
+    const { cpus, memory } = state.config;
+    const { desired_vcpus: vcpus = 1, desired_ram: bytes = 0 } = body as {
+      desired_vcpus?: number;
+      desired_ram?: number;
+    };
+    if (vcpus < 1 || vcpus > cpus.max_vcpus) throw new Refused(500, "DesiredVCpuCountExceedsMax");
+    if (bytes > memory.size + (memory.hotplug_size ?? 0)) throw new Refused(500, "InsufficientHotplugRam");
+    await state.machine.grow(vcpus, bytes);
+    return undefined;
   }
 
   async removeDevice(body: unknown): Promise<undefined> {

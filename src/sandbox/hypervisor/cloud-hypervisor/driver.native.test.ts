@@ -49,8 +49,9 @@ function machineSpec(changes: Partial<MachineSpec> = {}): MachineSpec {
     kernelParameters: "",
     debug: false,
     vcpus: 1,
-    maxVcpus: 1,
+    maxVcpus: 2,
     memoryMib: hypervisor.default_memory,
+    memoryGrowth: { kind: "modules", slots: 4, maxMemoryMib: hypervisor.default_memory + 256 },
     hugePages: false,
     preallocateMemory: false,
     reclaimMemory: false,
@@ -127,6 +128,16 @@ vmTest("a guest boots, answers over the hybrid vsock, and devices come and go wh
         (error) => hasCode(error, "not-found"),
         "not-found",
       );
+      const size = { vcpus: 2, memoryMib: spec.memoryMib + 128 };
+      assertEqual(await machine.resize(size, 128), size);
+      await agent.calls.onlineCPUMem({ wait: true, nbCpus: 1, cpuOnly: false });
+      await assertThrows(
+        () => machine.resize({ vcpus: 3, memoryMib: spec.memoryMib }, 128),
+        (error) => hasCode(error, "hypervisor-error"),
+        "more than it was started for",
+      );
+      assertEqual(machine.size, size);
+
       await machine.pause();
       await assertThrows(
         () => machine.pause(),

@@ -1,6 +1,7 @@
 /** A running Cloud Hypervisor. */
 import { KataError } from "../../../kata-error.ts";
 import { unlinkIfExists } from "../../../sys/files.ts";
+import type { MachineSize } from "../../resources/sizing.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
 import type {
   AgentChannel,
@@ -9,6 +10,7 @@ import type {
   MachineCapabilities,
   MachineExit,
   MachineSpec,
+  Resizing,
   VirtualMachine,
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
@@ -16,6 +18,7 @@ import { diskConfig, networkRequest } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
+const MIB = 1 << 20;
 /** The agent's port on vsock. */
 const AGENT_VSOCK_PORT = 1024;
 
@@ -29,22 +32,29 @@ export interface CloudHypervisorParts {
 
 export class CloudHypervisorMachine implements VirtualMachine {
   readonly pid: number;
-  readonly capabilities: MachineCapabilities = {
-    hotPlug: { disk: true, network: true },
-    sharedDirectory: true,
-    template: false,
-  };
+  readonly capabilities: MachineCapabilities;
   readonly agentChannel: AgentChannel;
   readonly exited: Promise<MachineExit>;
   readonly #spec: MachineSpec;
   readonly #program: SupervisedProgram;
   readonly #client: CloudHypervisorApi;
   readonly #plugged = new Set<string>();
+  #size: MachineSize;
   #ended = false;
 
   constructor({ spec, program, client, vsock }: CloudHypervisorParts) {
     this.pid = program.pid;
     this.agentChannel = { kind: "hybrid-vsock", path: vsock, port: AGENT_VSOCK_PORT };
+    this.capabilities = {
+      hotPlug: { disk: true, network: true },
+      sharedDirectory: true,
+      template: false,
+      resize: {
+        vcpus: spec.maxVcpus > spec.vcpus ? "grows and shrinks" : "fixed",
+        memory: memoryResizing(spec),
+      },
+    };
+    this.#size = { vcpus: spec.vcpus, memoryMib: spec.memoryMib };
     this.#spec = spec;
     this.#program = program;
     this.#client = client;
@@ -109,6 +119,34 @@ export class CloudHypervisorMachine implements VirtualMachine {
     await this.#client.resizeDisk(id, Number(bytes));
   }
 
+  get size(): MachineSize {
+    return this.#size;
+  }
+
+  async resize(target: MachineSize, memoryBlockMib: number): Promise<MachineSize> {
+    this.#mustRun("resize");
+    const before = this.#size;
+    const memoryMib = this.#memoryFor(target.memoryMib, memoryBlockMib);
+    if (target.vcpus !== before.vcpus) await this.#client.resize({ desired_vcpus: target.vcpus });
+    try {
+      if (memoryMib !== before.memoryMib) await this.#client.resize({ desired_ram: memoryMib * MIB });
+    } catch (error) {
+      if (target.vcpus !== before.vcpus) await this.#client.resize({ desired_vcpus: before.vcpus });
+      throw error;
+    }
+    this.#size = { vcpus: target.vcpus, memoryMib };
+    return this.#size;
+  }
+
+  /** Memory in modules stays; that of virtio-mem comes and goes. */
+  #memoryFor(targetMib: number, blockMib: number): number {
+    const { memoryMib: bootMib } = this.#spec;
+    const rounded = bootMib + Math.ceil(Math.max(0, targetMib - bootMib) / blockMib) * blockMib;
+    return this.capabilities.resize.memory === "grows and shrinks"
+      ? rounded
+      : Math.max(rounded, this.#size.memoryMib);
+  }
+
   async pause(): Promise<void> {
     this.#mustRun("pause");
     await this.#client.pause();
@@ -136,4 +174,9 @@ export class CloudHypervisorMachine implements VirtualMachine {
     if (!this.#ended) return;
     throw new KataError("unavailable", { operation, object: "the virtual machine has ended" });
   }
+}
+
+function memoryResizing({ memoryGrowth }: MachineSpec): Resizing {
+  if (memoryGrowth === undefined) return "fixed";
+  return memoryGrowth.kind === "virtio-mem" ? "grows and shrinks" : "grows";
 }

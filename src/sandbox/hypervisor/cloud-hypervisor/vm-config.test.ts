@@ -98,6 +98,7 @@ describe("vmConfig()", () => {
         reclaimMemory: true,
       },
     ],
+    ["one whose memory grows", { memoryGrowth: { kind: "virtio-mem", maxMemoryMib: 1024 } }],
     ["one from a firmware, without devices", { kernel: "", firmware: "/f", devices: [], entropySource: "" }],
   ])("for %s keeps to the published schema", (_what, changes) => {
     expect(faults(vmConfig({ ...SPEC, ...changes }, "/v"), "VmConfig")).toEqual([]);

@@ -33,7 +33,7 @@ export interface VmConfig {
     readonly shared: boolean;
     readonly hugepages: boolean;
     readonly prefault: boolean;
-    readonly hotplug_method: "Acpi";
+    readonly hotplug_method: "Acpi" | "VirtioMem";
     readonly hotplug_size?: number;
   };
   readonly disks?: readonly DiskConfig[];
@@ -113,6 +113,7 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
         console: "ttyS0",
         debug: spec.debug,
         maxVcpus: spec.maxVcpus,
+        memoryGrows: spec.memoryGrowth !== undefined,
         additional: spec.kernelParameters,
       }),
       ...(spec.root.kind === "initrd" ? { initramfs: spec.root.path } : {}),
@@ -130,7 +131,7 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
       shared: shares.length > 0 || spec.hugePages,
       hugepages: spec.hugePages,
       prefault: spec.preallocateMemory,
-      hotplug_method: "Acpi",
+      ...growingMemory(spec),
     },
     ...listed("disks", [...root, ...disks.map((disk) => diskConfig(disk, spec.vcpus))]),
     ...listed(
@@ -152,6 +153,17 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
     console: { mode: "Off" },
     vsock: { cid: GUEST_CID, socket: vsock },
     platform: { num_pci_segments: PCI_SEGMENTS },
+  };
+}
+
+function growingMemory({
+  memoryGrowth,
+  memoryMib,
+}: MachineSpec): Pick<VmConfig["memory"], "hotplug_method" | "hotplug_size"> {
+  if (memoryGrowth === undefined) return { hotplug_method: "Acpi" };
+  return {
+    hotplug_method: memoryGrowth.kind === "virtio-mem" ? "VirtioMem" : "Acpi",
+    hotplug_size: (memoryGrowth.maxMemoryMib - memoryMib) * MIB,
   };
 }
 

@@ -29,6 +29,7 @@ const SPEC: MachineSpec = {
   entropySource: "",
   devices: [],
   networkNamespace: undefined,
+  runDirectory: "/run/kata/pod1",
   cgroups: [],
 };
 
