@@ -38,10 +38,12 @@ export interface CriInstanceOptions {
 
 /** A running instance; the end of its scope removes its pods, stops it and removes all it made. */
 export class CriInstance implements AsyncDisposable {
+  readonly runtime: RuntimeName;
   readonly containerd: PrivateContainerd;
   readonly #crictl: string;
 
-  private constructor(containerd: PrivateContainerd, crictl: string) {
+  private constructor(runtime: RuntimeName, containerd: PrivateContainerd, crictl: string) {
+    this.runtime = runtime;
     this.containerd = containerd;
     this.#crictl = crictl;
   }
@@ -59,7 +61,7 @@ export class CriInstance implements AsyncDisposable {
         return criConfiguration(directory, options);
       },
     });
-    return new CriInstance(containerd, options.crictl);
+    return new CriInstance(options.runtime, containerd, options.crictl);
   }
 
   /** Where CRI's clients connect. */

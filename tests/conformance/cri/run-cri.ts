@@ -2,9 +2,11 @@
  * Kubernetes' own tests of a container runtime, critest, with runc and with Kata Containers.
  *
  *   npm run test:cri -- [--containerd system|trixie|sid] [--focus REGEXP] [--only runc|kata] [--nodes N]
+ *     [--application]
  *
  * `--containerd` names the Debian suite that containerd is from: sid, as its specs are the most, without it. `--focus` chooses
  * specs by their names, `--only` runs one of the two runtimes and compares nothing, `--nodes` is how many specs run at a time (2).
+ * After the specs comes a real application (application.ts); `--application` runs nothing else, with `--focus` it is left out.
  *
  * It exits with 1 if a spec that runc passes fails with Kata Containers and is not in skip-list.txt. Without `go`, which builds
  * critest, it says so and exits with 0.
@@ -24,15 +26,18 @@ import { INSTANCE_PREFIX } from "../../harness/private-containerd.ts";
 import { runApplication } from "./application.ts";
 import { type Comparison, compareResults } from "./compare-results.ts";
 import { CriInstance, type RuntimeName } from "./cri-instance.ts";
-import { critestPrograms } from "./critest-programs.ts";
+import { type CritestPrograms, critestPrograms } from "./critest-programs.ts";
 import { withRegistry } from "./filled-registry.ts";
 import { machineSuite, unpackedPackages } from "./packages.ts";
 import { runCritest } from "./run-critest.ts";
 import { parseSkipList, skipPattern } from "./skip-list.ts";
-import type { SpecResults } from "./spec-report.ts";
+import type { SpecResult, SpecResults } from "./spec-report.ts";
 
 /** In the environment of the second half, which runs in a network namespace of its own. */
 const INSIDE = "KATA_TEST_CRI_INSIDE";
+
+/** Named as critest's specs are. */
+const APPLICATION = "An application keeps every visit when its database is killed and started again";
 
 const RUNTIMES: readonly RuntimeName[] = ["runc", "kata"];
 
@@ -56,7 +61,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const comparison = compareResults(reference, subject, skipped);
-  return report(comparison, skipped, choice.focus === undefined);
+  return report(comparison, skipped, choice.focus === undefined && !choice.application);
 }
 
 function parseChoice(args: readonly string[]): Choice {
@@ -120,20 +125,32 @@ async function runAll(
         plugins: join(plugins, "usr/lib/cni"),
         crictl: programs.crictl,
       });
-      if (choice.application) {
-        await runApplication(instance, (text) => progress(`${runtime} ${text}`));
-        console.log(`${runtime}: the application passes`);
-        continue;
-      }
-      const skip = runtime === "kata" ? skipPattern(skipped.keys()) : undefined;
-      const { nodes, focus } = choice;
-      results.set(
-        runtime,
-        await runCritest(programs, { runtime, endpoint: instance.endpoint, nodes, focus, skip }),
-      );
+      const specs = choice.application ? new Map() : await runSpecs(programs, instance, choice, skipped);
+      const application = choice.focus === undefined ? [await resultOfApplication(instance)] : [];
+      results.set(instance.runtime, new Map([...specs, ...application]));
     }
   });
   return results;
+}
+
+function runSpecs(
+  programs: CritestPrograms,
+  { runtime, endpoint }: CriInstance,
+  { nodes, focus }: Choice,
+  skipped: ReadonlyMap<string, string>,
+): Promise<SpecResults> {
+  const skip = runtime === "kata" ? skipPattern(skipped.keys()) : undefined;
+  return runCritest(programs, { runtime, endpoint, nodes, focus, skip });
+}
+
+/** The application's outcome as if it were one more spec. */
+async function resultOfApplication(instance: CriInstance): Promise<[string, SpecResult]> {
+  const started = performance.now();
+  const result = await runApplication(instance, (text) => progress(`${instance.runtime} ${text}`)).then(
+    () => ({ outcome: "passed" as const, message: "" }),
+    (error: unknown) => ({ outcome: "failed" as const, message: String(error) }),
+  );
+  return [APPLICATION, { ...result, seconds: (performance.now() - started) / 1000 }];
 }
 
 /** One runtime's results, when there is nothing to compare them with. */
