@@ -13,6 +13,7 @@ export interface PackedMessage {
 const SPECIFICATION = "types.containerd.io/opencontainers/runtime-spec/1/";
 export const PROCESS_TYPE = `${SPECIFICATION}Process`;
 export const LINUX_RESOURCES_TYPE = `${SPECIFICATION}LinuxResources`;
+export const FEATURES_TYPE = `${SPECIFICATION}features/Features`;
 
 /** The full name of a protobuf message: writers may put a host in front of it. */
 export function messageName(typeUrl: string): string {

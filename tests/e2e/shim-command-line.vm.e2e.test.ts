@@ -169,6 +169,15 @@ describe("what the shim says of itself", () => {
       name: "io.containerd.kata.v2",
       version: { version: expect.stringMatching(/^\d+\.\d+/) },
       options,
+      features: { typeUrl: "types.containerd.io/opencontainers/runtime-spec/1/features/Features" },
+    });
+    const features = decodeRuntimeInfo(result.bytes).features?.value ?? new Uint8Array();
+    expect(JSON.parse(Buffer.from(features).toString())).toMatchObject({
+      mountOptions: expect.arrayContaining(["rbind", "ro", "rro"]),
+      linux: {
+        namespaces: expect.arrayContaining(["pid", "user"]),
+        mountExtensions: { idmap: { enabled: false } },
+      },
     });
   });
 
