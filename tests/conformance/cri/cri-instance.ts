@@ -6,6 +6,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "../../harness/command.ts";
+import { eventually } from "../../harness/eventually.ts";
+import { processesOf } from "../../harness/instance-processes.ts";
 import {
   BUILT_PROGRAMS,
   type Configuration,
@@ -22,6 +24,9 @@ const REMOVAL_DEADLINE_MS = 120_000;
 
 /** Filters of system calls are off by default, as upstream's are. */
 const AS_RUNC: Configuration = { runtime: { disable_guest_seccomp: false } };
+
+/** From the removal of the last pod to the end of the programs that served it, ms. */
+const END_DEADLINE_MS = 30_000;
 
 export interface CriInstanceOptions {
   readonly runtime: RuntimeName;
@@ -75,14 +80,35 @@ export class CriInstance implements AsyncDisposable {
     return await mustRun(this.#crictl, [...endpoint, ...args], { deadlineMs });
   }
 
+  /** @throws Error that lists the programs of pods that have been removed. */
+  async #expectNothingLeft(): Promise<void> {
+    const left = () =>
+      processesOf(this.containerd.address.tag).filter(
+        ({ name, state }) => state !== "Z" && POD_PROGRAMS.test(name),
+      );
+    await eventually(
+      "the end of what served pods",
+      END_DEADLINE_MS,
+      () => left().length === 0 || undefined,
+      () =>
+        left()
+          .map(({ pid, argv }) => `${pid} ${argv.join(" ")}`)
+          .join("\n"),
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.crictl(["rmp", "--all", "--force"]);
+      await this.#expectNothingLeft();
     } finally {
       await this.containerd[Symbol.asyncDispose]();
     }
   }
 }
+
+/** What serves a pod. */
+const POD_PROGRAMS = /^(containerd-shim|qemu-system|virtiofsd|kata)/;
 
 /** Addresses that only the tests' network namespace knows. */
 function writeNetwork(directory: string): void {
