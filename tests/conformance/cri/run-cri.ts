@@ -8,11 +8,11 @@
  * specs by their names, `--only` runs one of the two runtimes and compares nothing, `--nodes` is how many specs run at a time (2).
  * After the specs comes a real application (application.ts); `--application` runs nothing else, with `--focus` it is left out.
  *
- * It exits with 1 if a spec that runc passes fails with Kata Containers and is not in skip-list.txt. Without `go`, which builds
- * critest, it says so and exits with 0.
+ * It exits with 1 if a spec that runc passes fails with Kata Containers and is not in skip-list.txt; with `--only`, if one fails.
+ * Without `go`, which builds critest, it says so and exits with 0. Needs root and what `npm run build` and `npm run image` have made.
  */
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { removeAbandonedInstances } from "../../harness/abandoned-containerd.ts";
@@ -22,6 +22,7 @@ import {
   type ContainerdSuite,
   containerdPrograms,
 } from "../../harness/containerd-versions.ts";
+import { BUILT_PROGRAMS, GUEST_INITRD, GUEST_KERNEL } from "../../harness/kata-configuration.ts";
 import { INSTANCE_PREFIX } from "../../harness/private-containerd.ts";
 import { runApplication } from "./application.ts";
 import { type Comparison, compareResults } from "./compare-results.ts";
@@ -31,7 +32,7 @@ import { withRegistry } from "./filled-registry.ts";
 import { machineSuite, unpackedPackages } from "./packages.ts";
 import { runCritest } from "./run-critest.ts";
 import { parseSkipList, skipPattern } from "./skip-list.ts";
-import type { SpecResult, SpecResults } from "./spec-report.ts";
+import type { SpecOutcome, SpecResult, SpecResults } from "./spec-report.ts";
 
 /** In the environment of the second half, which runs in a network namespace of its own. */
 const INSIDE = "KATA_TEST_CRI_INSIDE";
@@ -57,8 +58,8 @@ async function main(): Promise<number> {
   const results = await runAll(choice, skipped);
   const [reference, subject] = RUNTIMES.map((name) => results.get(name));
   if (reference === undefined || subject === undefined) {
-    for (const [runtime, specs] of results) tell(runtime, specs);
-    return 0;
+    const failed = [...results].map(([runtime, specs]) => tell(runtime, specs));
+    return failed.every((count) => count === 0) ? 0 : 1;
   }
   const comparison = compareResults(reference, subject, skipped);
   return report(comparison, skipped, choice.focus === undefined && !choice.application);
@@ -92,6 +93,7 @@ async function prepare(choice: Choice): Promise<number> {
     console.log("skipped: this machine has no go, which builds critest");
     return 0;
   }
+  if (choice.runtimes.includes("kata")) mustBeBuilt();
   await removeAbandonedInstances(INSTANCE_PREFIX);
   const suite = await machineSuite();
   progress("making the images that critest names (once, about a minute)");
@@ -104,6 +106,12 @@ async function prepare(choice: Choice): Promise<number> {
     env: { ...process.env, [INSIDE]: "1" },
   });
   return await exitStatus(child);
+}
+
+function mustBeBuilt(): void {
+  for (const path of [join(BUILT_PROGRAMS, "containerd-shim-kata-v2"), GUEST_KERNEL, GUEST_INITRD]) {
+    if (!existsSync(path)) throw new Error(`${path} is missing: run npm run build and npm run image first`);
+  }
 }
 
 async function runAll(
@@ -153,14 +161,15 @@ async function resultOfApplication(instance: CriInstance): Promise<[string, Spec
   return [APPLICATION, { ...result, seconds: (performance.now() - started) / 1000 }];
 }
 
-/** One runtime's results, when there is nothing to compare them with. */
-function tell(runtime: RuntimeName, specs: SpecResults): void {
+/** One runtime's results, when there is nothing to compare them with. @returns how many failed. */
+function tell(runtime: RuntimeName, specs: SpecResults): number {
   for (const [name, { outcome, message }] of specs) {
     if (outcome !== "passed") console.log(`${runtime}: ${outcome}: ${name}\n    ${message}`);
   }
-  console.log(
-    `${runtime}: ${[...specs.values()].filter(({ outcome }) => outcome === "passed").length} passed`,
-  );
+  const count = (wanted: SpecOutcome) =>
+    [...specs.values()].filter(({ outcome }) => outcome === wanted).length;
+  console.log(`${runtime}: ${count("passed")} passed, ${count("failed")} failed`);
+  return count("failed");
 }
 
 /** @param whole false if only some specs ran, so that a list may well name others. @returns the exit status. */
@@ -187,4 +196,12 @@ function progress(text: string): void {
   console.error(text);
 }
 
-process.exitCode = await main();
+main().then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  },
+);
