@@ -52,6 +52,8 @@ export interface PrivateContainerdOptions {
   readonly logLevel?: "info" | "debug";
   /** Kubernetes' interface, which is off otherwise: its tables of the configuration, for an instance in this directory. */
   readonly cri?: (directory: string) => string;
+  /** Snapshotters besides the usual two, each with the lines of its table; the first is what images are unpacked with. */
+  readonly snapshotters?: (directory: string) => Readonly<Record<string, readonly string[]>>;
   /** Where it listens, if not in its own directory. */
   readonly socket?: string;
 }
@@ -93,7 +95,8 @@ export class PrivateContainerd implements AsyncDisposable {
     };
     try {
       const child = await startDaemon(plain, options);
-      const address = { ...plain, snapshotter: await chooseSnapshotter(plain) };
+      const [wanted] = Object.keys(options.snapshotters?.(directory) ?? {});
+      const address = { ...plain, snapshotter: wanted ?? (await chooseSnapshotter(plain)) };
       return new PrivateContainerd(address, options, child);
     } catch (error) {
       const log = logTail(directory);
@@ -197,9 +200,13 @@ function spawnDaemon(directory: string, socket: string, options: PrivateContaine
   }
 }
 
+const SNAPSHOTTER = "io.containerd.snapshotter.v1.";
+
 /** Only what containers need; the plugins left out would touch places outside the directory. Version 2 suits all of 1.6 to 2.x. */
 function daemonConfiguration(directory: string, socket: string, options: PrivateContainerdOptions): string {
   const { logLevel = "info", cri } = options;
+  const snapshotters = Object.entries(options.snapshotters?.(directory) ?? {});
+  const isWanted = (plugin: string) => snapshotters.some(([name]) => plugin === `${SNAPSHOTTER}${name}`);
   const disabled = [
     ...(cri === undefined ? CRI_PLUGINS : []),
     "io.containerd.internal.v1.opt",
@@ -213,7 +220,7 @@ function daemonConfiguration(directory: string, socket: string, options: Private
     "io.containerd.snapshotter.v1.devmapper",
     "io.containerd.snapshotter.v1.erofs",
     "io.containerd.snapshotter.v1.zfs",
-  ];
+  ].filter((plugin) => !isWanted(plugin));
   return [
     "version = 2",
     `root = "${directory}/root"`,
@@ -223,6 +230,7 @@ function daemonConfiguration(directory: string, socket: string, options: Private
     `level = "${logLevel}"`,
     "[grpc]",
     `address = "${socket}"`,
+    ...snapshotters.flatMap(([name, lines]) => [`[plugins."${SNAPSHOTTER}${name}"]`, ...lines]),
     cri?.(directory) ?? "",
   ].join("\n");
 }

@@ -14,12 +14,15 @@ import {
   parseMountOptions,
 } from "../../oci/mount-options.ts";
 import { AT_FDCWD, mkdirIfMissing } from "../../sys/files.ts";
+import { openLoopDevice } from "../../sys/loop-device.ts";
 import { mount } from "../../sys/mount.ts";
 import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { chdir } from "../../sys/process.ts";
 import { isAbsolute, joinPath } from "../path.ts";
 import type { ContainerRequest, RootfsMount } from "../types.ts";
+import { isForLoopDevice } from "./block-rootfs.ts";
 import { hardenTree } from "./host-side-flags.ts";
+import { hostView } from "./host-view.ts";
 import { shortenOverlay } from "./overlay-options.ts";
 import type { SharedDirectory } from "./shared-directory.ts";
 
@@ -75,6 +78,13 @@ function openSource(operation: string, path: string): ReturnType<typeof openTree
   }
 }
 
+/** The file system in a file. The mount holds the loop device, and gives it back. */
+function mountFile(entry: RootfsMount, target: string, flags: number, data: string): void {
+  const { path, descriptor } = openLoopDevice(entry.source, (flags & MS_RDONLY) !== 0);
+  using _device = descriptor;
+  mount(path, target, entry.type, flags, data);
+}
+
 /** Inside of the room. */
 function mountRootfs(entry: RootfsMount, point: string): void {
   const target = entry.target === "" ? point : joinPath(point, entry.target);
@@ -84,6 +94,11 @@ function mountRootfs(entry: RootfsMount, point: string): void {
   if (options.bind || entry.type === "bind") {
     mount(entry.source, target, null, MS_BIND | (options.recursiveBind ? MS_REC : 0), null);
     mount(null, target, null, MS_BIND | MS_REMOUNT | (flags & (MS_RDONLY | MS_NODEV | MS_NOSUID)), null);
+    return;
+  }
+  const isFile = hostView.typeOf(entry.source) === "file";
+  if (isFile && entry.type !== "overlay") {
+    mountFile(entry, target, flags, options.data.filter((option) => !isForLoopDevice(option)).join(","));
     return;
   }
   const data = options.data.join(",");
