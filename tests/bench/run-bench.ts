@@ -13,13 +13,15 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { buildEngine } from "../../scripts/build/engine.ts";
+import { buildEngine, type Engine } from "../../scripts/build/engine.ts";
 import { buildProgram } from "../../scripts/build/program.ts";
 import { mustRun, startCommand } from "../harness/command.ts";
 import { busyboxImage, importImage } from "../harness/images.ts";
 import { startKataContainerd } from "../harness/kata-containerd.ts";
+import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
 import { type Figure, figure } from "./figure.ts";
+import { volumes } from "./volume-bench.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const RPC_BENCH = { entry: "tests/bench/rpc-bench.ts", output: "build/test/rpc-bench" };
@@ -39,23 +41,34 @@ async function main(): Promise<void> {
   const rounds = Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error(`bench: --rounds is ${values.rounds}, no number`);
-  const figures = [...(await coldContainers(values.runtime, rounds)), ...(await protocol())];
+  const engine = await buildEngine(ROOT, (text) => console.error(text));
+  const figures: Figure[] = [];
+  {
+    await using containerd = await startKataContainerd();
+    const image = await busyboxImage();
+    await importImage(containerd.ctr, image);
+    figures.push(...(await coldContainers(containerd, image.name, values.runtime, rounds)));
+    figures.push(...(await volumes(ROOT, engine, containerd, image.name, values.runtime)));
+  }
+  figures.push(...(await protocol(engine)));
   process.stdout.write(tableOf(figures));
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
 }
 
 /** `ctr run --rm … busybox true`, ours and the reference in turn, so that both see the same machine. */
-async function coldContainers(runtime: string, rounds: number): Promise<Figure[]> {
-  await using containerd = await startKataContainerd();
-  const image = await busyboxImage();
-  await importImage(containerd.ctr, image);
+async function coldContainers(
+  containerd: PrivateContainerd,
+  image: string,
+  runtime: string,
+  rounds: number,
+): Promise<Figure[]> {
   const runtimes = [...new Set([runtime, RUNC_RUNTIME])];
   const samples = new Map<string, number[]>(runtimes.map((name) => [name, []]));
   // The first container of each is not counted: it reads programs and images from the disk.
   for (let round = 0; round <= rounds; round++) {
     for (const [name, times] of samples) {
       const id = `${containerd.address.tag}-${round}`;
-      const request = { id, image: image.name, runtime: name, command: ["true"] };
+      const request = { id, image, runtime: name, command: ["true"] };
       const { status, stderr, ms } = await containerd.ctr.runContainer(request, {
         deadlineMs: CONTAINER_DEADLINE_MS,
       });
@@ -73,8 +86,7 @@ function subjectName(runtime: string): string {
 }
 
 /** Costs of ttrpc and the codec, in the engine host. */
-async function protocol(): Promise<Figure[]> {
-  const engine = await buildEngine(ROOT, (text) => console.error(text));
+async function protocol(engine: Engine): Promise<Figure[]> {
   await buildProgram(ROOT, engine, RPC_BENCH);
   const program = join(ROOT, RPC_BENCH.output);
   const directory = mkdtempSync(join(tmpdir(), "kata-bench-"));
