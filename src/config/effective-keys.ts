@@ -30,6 +30,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "firmware",
     "image",
     "initdata",
+    "indep_iothreads",
     "initrd",
     "kernel",
     "kernel_params",

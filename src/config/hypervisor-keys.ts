@@ -105,7 +105,7 @@ export const HYPERVISOR_KEYS = {
   num_queues: integer(1, "Queues of a disk.", { dialect: "rs", annotation: "block_device_num_queues", min: 1, max: 1024 }),
   queue_size: integer(128, "Requests in a disk's queue.", { dialect: "rs", annotation: "block_device_queue_size", min: 1, max: 32_768 }),
   enable_iothreads: flag(false, "A thread of its own for the SCSI controller.", { drivers: "Q", annotation: true }),
-  indep_iothreads: integer(0, "Threads for disks that are hot-plugged.", { drivers: "Q", annotation: true, max: 1024 }),
+  indep_iothreads: integer(0, "Threads for disks that are hot-plugged; they share one if 0.", { drivers: "Q", annotation: true, max: 1024 }),
   disk_rate_limiter_bw_max_rate: integer(0, "Bits per second of a disk; 0 is without limit.", { drivers: "CQ", max: MAX_I64 }),
   disk_rate_limiter_bw_one_time_burst: integer(0, "Bits beyond that once.", { drivers: "CQ", max: MAX_I64 }),
   disk_rate_limiter_ops_max_rate: integer(0, "Operations per second of a disk; 0 is without limit.", { drivers: "CQ", max: MAX_I64 }),

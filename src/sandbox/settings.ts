@@ -189,6 +189,7 @@ function diskTuning(hypervisor: Configuration["hypervisor"]): DiskTuning {
     physicalSectorBytes: hypervisor.block_device_physical_sector_size,
     queues: hypervisor.num_queues,
     queueSize: hypervisor.queue_size,
+    threads: hypervisor.indep_iothreads,
   };
 }
 

@@ -47,6 +47,8 @@ export interface DiskTuning {
   readonly queues: number;
   /** Requests in a queue; a power of two. */
   readonly queueSize: number;
+  /** Threads of the monitor for the machine's disks; 0 is one. */
+  readonly threads: number;
 }
 
 /** How a monitor reaches a file server (vhost-user). */

@@ -15,6 +15,7 @@ const TUNING = {
   physicalSectorBytes: 0,
   queues: 1,
   queueSize: 128,
+  threads: 0,
 } as const;
 
 /** A machine that takes disks, or refuses those at paths that `refuses` names. */

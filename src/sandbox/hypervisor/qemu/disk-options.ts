@@ -14,6 +14,7 @@ export const DEFAULT_TUNING: DiskTuning = {
   physicalSectorBytes: 0,
   queues: 1,
   queueSize: 128,
+  threads: 1,
 };
 
 /** The name of the block node of disk `id`. */

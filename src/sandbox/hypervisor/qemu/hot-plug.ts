@@ -35,6 +35,8 @@ export class HotPlug {
   readonly #monitor: QmpClient;
   readonly #slots: HotPlugSlots;
   readonly #plugged = new Map<string, Plugged>();
+  readonly #threads: Promise<string>[] = [];
+  #disks = 0;
   /** Slots on the root bus of bridges and ports, by their names. */
   readonly #rootSlots = new Map<string, number>();
 
@@ -133,13 +135,35 @@ export class HotPlug {
       if (io !== "io_uring" || !/io_uring/i.test(describeError(error))) throw error;
       await this.#monitor.execute("blockdev-add", blockNode(device, "threads"));
     }
+    let iothread: string;
+    try {
+      iothread = await this.#diskThread(device);
+    } catch (error) {
+      await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
+      throw error;
+    }
     return {
       driver: "virtio-blk-pci",
-      properties: blockDeviceProperties(device),
+      properties: { ...blockDeviceProperties(device), iothread },
       remove: async () => {
         await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
       },
     };
+  }
+
+  /**
+   * The thread that a disk's requests are handled in, and not in the one that the emulated processor and all other devices wait for: the
+   * disks take turns with the machine's.
+   */
+  async #diskThread({ tuning = DEFAULT_TUNING }: DiskDevice): Promise<string> {
+    const index = this.#disks++ % Math.max(1, tuning.threads);
+    this.#threads[index] ??= this.#startThread(`disk-io${index}`);
+    return await this.#threads[index];
+  }
+
+  async #startThread(id: string): Promise<string> {
+    await this.#monitor.execute("object-add", { "qom-type": "iothread", id });
+    return id;
   }
 
   async #addSharedDirectory(device: SharedDirectoryDevice): Promise<Backend> {
