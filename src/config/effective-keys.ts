@@ -72,6 +72,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "enable_debug",
     "hypervisor_name",
     "internetworking_model",
+    "sandbox_bind_mounts",
     "sandbox_cgroup_only",
     "sandbox_workload_mem_min",
     "static_sandbox_default_workload_mem",

@@ -28,6 +28,7 @@ import { sandboxSettings } from "./settings.ts";
 import { startMachine } from "./start/start-machine.ts";
 import { connectNetwork, giveBack } from "./start/start-parts.ts";
 import { PodVolumes } from "./storage/pod-volumes.ts";
+import { shareSandboxBindMounts } from "./storage/sandbox-bind-mounts.ts";
 import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import type { Sandbox, SandboxRequest } from "./types.ts";
 
@@ -65,6 +66,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     const network = await connectNetwork(choice, settings, range.boot, record, undo);
     const started = await startMachine({ request, settings, paths, range, network, record, cgroups }, undo);
     const { machine, agent, share, fileServerEnded, kind } = started;
+    shareSandboxBindMounts(share, settings.bindMounts);
     const liveNetwork =
       network.pod === undefined
         ? undefined

@@ -10,6 +10,7 @@ import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
 import type { GrowthSettings } from "./resources/machine-growth.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
+import { parseSandboxBindMounts, type SandboxBindMount } from "./storage/sandbox-bind-mounts.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
 
 export interface SandboxSettings {
@@ -49,6 +50,8 @@ export interface SandboxSettings {
     readonly path: string;
   };
   readonly emptyDirs: EmptyDirMode;
+  /** What every pod sees of the host. */
+  readonly bindMounts: readonly SandboxBindMount[];
   readonly vhostNet: boolean;
   readonly network: {
     readonly model: InterworkingModel | "none";
@@ -130,6 +133,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     blockRootfs: !hypervisor.disable_block_device_use,
     template: { enabled: factory.enable_template, path: factory.template_path },
     emptyDirs: emptyDirMode(runtime),
+    bindMounts: parseSandboxBindMounts(runtime.sandbox_bind_mounts),
     vhostNet: !hypervisor.disable_vhost_net,
     network: {
       model,

@@ -25,6 +25,7 @@ import { podStorage } from "../testing/pod-storage.ts";
 import { TestLogger } from "../testing/test-pod.ts";
 import { ContainerMounts } from "./container-mounts.ts";
 import { MountRoom } from "./mount-room.ts";
+import { parseSandboxBindMounts, shareSandboxBindMounts } from "./sandbox-bind-mounts.ts";
 import { SharedDirectory } from "./shared-directory.ts";
 
 let made = 0;
@@ -264,6 +265,32 @@ test("a volume is read-only and what is mounted below it is not, when only the v
   } finally {
     umount2(below, MNT_DETACH);
   }
+});
+
+test("a bind mount of the sandbox is seen by the guest, read-only unless it is said", async () => {
+  using here = place();
+  for (const name of ["certificates", "cache"]) {
+    mkdirAll(`${here.path}/${name}`);
+    writeFile(`${here.path}/${name}/file`, name, 0o644);
+  }
+  const mounts = parseSandboxBindMounts([`${here.path}/certificates`, `${here.path}/cache:rw`]);
+  shareSandboxBindMounts(here.share, mounts);
+  const shown = `${here.paths.exported}/sandbox-mounts`;
+  here.room.run(() => {
+    assertEqual(readTextFile(`${shown}/certificates/file`), "certificates");
+    writeFile(`${shown}/cache/file`, "changed", 0o644);
+  });
+  assertEqual(readTextFile(`${here.path}/cache/file`), "changed");
+  await assertThrows(
+    () => here.room.run(() => writeFile(`${shown}/certificates/file`, "x")),
+    (error) => hasErrno(error, "EROFS"),
+    "EROFS",
+  );
+  await assertThrows(
+    () => shareSandboxBindMounts(here.share, parseSandboxBindMounts([`${here.path}/missing`])),
+    (error) => hasCode(error, "invalid-configuration"),
+    "invalid-configuration",
+  );
 });
 
 test("a container that lacks one source leaves nothing of the others", async () => {
