@@ -17,6 +17,8 @@ export interface Builtin {
   readonly name: string;
   /** The types each operand may have; empty means any. */
   readonly operands: readonly (readonly TypeName[])[];
+  /** The same as bits of {@link typeBit}; 0 means any. */
+  readonly operandBits: readonly number[];
   readonly evaluate: BuiltinBody;
 }
 
@@ -38,8 +40,19 @@ const LETTERS: Readonly<Record<string, TypeName>> = {
  */
 export function builtin(name: string, signature: string, evaluate: BuiltinBody): Builtin {
   const operands = signature === "" ? [] : signature.split(",").map(operandTypes);
-  return { name, operands, evaluate };
+  const operandBits = operands.map((types) => types.reduce((bits, type) => bits | BITS[type], 0));
+  return { name, operands, operandBits, evaluate };
 }
+
+const BITS: Readonly<Record<TypeName, number>> = {
+  null: 1,
+  boolean: 2,
+  number: 4,
+  string: 8,
+  array: 16,
+  object: 32,
+  set: 64,
+};
 
 function operandTypes(letters: string): TypeName[] {
   const types: TypeName[] = [];
@@ -58,10 +71,11 @@ export function tableOf(builtins: Iterable<Builtin>): BuiltinTable {
 
 /** Why `value` cannot be operand `index` (from 0), or undefined if it can. */
 export function operandFault(target: Builtin, index: number, value: Value): string | undefined {
-  const types = target.operands[index];
-  if (!types || types.length === 0) return undefined;
+  const bits = target.operandBits[index];
+  if (!bits) return undefined;
   const actual = typeName(value);
-  if (types.includes(actual)) return undefined;
+  if ((bits & BITS[actual]) !== 0) return undefined;
+  const types = target.operands[index] ?? [];
   return `${target.name}: operand ${index + 1} must be ${types.length > 1 ? `one of {${types.join(", ")}}` : types[0]} but got ${actual}`;
 }
 

@@ -3,6 +3,7 @@ import { callBuiltin, callTarget } from "./builtin-call.ts";
 import type { Builtin } from "./builtin-registry.ts";
 import { compileBody } from "./compile-bodies.ts";
 import type { Evaluate } from "./compiled-rule.ts";
+import { type CallWith, directCall } from "./direct-calls.ts";
 import { fixedNodeValue, member, type Place, placeBelow, placeValue } from "./document.ts";
 import type { Frame } from "./evaluation.ts";
 import { compileError, evaluationError } from "./fault.ts";
@@ -211,12 +212,14 @@ function compileCall(term: IrCall, context: CodeContext): Evaluate {
 
 function compileBuiltinCall(builtin: Builtin, args: readonly Evaluate[], term: IrCall): Evaluate {
   const { at, target } = term;
-  return (frame) => {
+  const common: CallWith = ({ run }, values) =>
+    run.scope.mocks ? callTarget(run, target, values, at) : callBuiltin(run, builtin, values, at);
+  const general: Evaluate = (frame) => {
     const values = evaluateAll(frame, args);
-    if (!values) return undefined;
-    const { run } = frame;
-    return run.scope.mocks ? callTarget(run, target, values, at) : callBuiltin(run, builtin, values, at);
+    return values && common(frame, values);
   };
+  const direct = directCall(builtin.name, args, common);
+  return direct ? (frame) => (frame.run.scope.mocks ? general(frame) : direct(frame)) : general;
 }
 
 function compileComprehension(term: IrComprehension, context: CodeContext): Evaluate {

@@ -50,10 +50,21 @@ const SYMBOLS = [
   "|",
   "&",
 ];
+/** Symbols that no other one begins with. */
+const SINGLE: ReadonlyMap<string, Pick<Token, "kind" | "text">> = new Map(
+  SYMBOLS.filter((symbol) => SYMBOLS.filter((other) => other.startsWith(symbol)).length === 1)
+    .filter((symbol) => symbol.length === 1)
+    .map((text) => [text, { kind: "symbol", text }]),
+);
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER = /(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const NEWLINE = 10;
-const SPACE = /[ \t\r\n]+/y;
+const TAB = 9;
+const RETURN = 13;
+const BLANK = 32;
+const HASH = 35;
+const ZERO = 48;
+const NINE = 57;
 
 export interface Tokens {
   readonly tokens: readonly Token[];
@@ -100,15 +111,8 @@ class Lexer {
       }
       const at = this.position();
       const { kind, text, parts } = this.next();
-      this.tokens.push({
-        kind,
-        text,
-        ...(parts ? { parts } : undefined),
-        at,
-        endLine: this.line,
-        afterNewline: newline,
-        afterSpace: space,
-      });
+      const token = { kind, text, at, endLine: this.line, afterNewline: newline, afterSpace: space };
+      this.tokens.push(parts === undefined ? token : { ...token, parts });
       if (kind === "end") return { tokens: this.tokens, comments: this.comments };
       newline = false;
       space = false;
@@ -119,10 +123,11 @@ class Lexer {
     return { file: this.file, line: this.line, column: this.at - this.lineStart + 1 };
   }
 
+  /** What `pattern`, which matches no line break, finds here. */
   private match(pattern: RegExp): string | undefined {
     pattern.lastIndex = this.at;
     const found = pattern.exec(this.text)?.[0];
-    if (found !== undefined) this.advance(found.length);
+    if (found !== undefined) this.at += found.length;
     return found;
   }
 
@@ -138,11 +143,24 @@ class Lexer {
   }
 
   private skipSpace(): boolean {
-    return this.match(SPACE) !== undefined;
+    const { text } = this;
+    let { at } = this;
+    for (; ; at++) {
+      const unit = text.charCodeAt(at);
+      if (unit === NEWLINE) {
+        this.line++;
+        this.lineStart = at + 1;
+      } else if (unit !== BLANK && unit !== TAB && unit !== RETURN) {
+        break;
+      }
+    }
+    const found = at !== this.at;
+    this.at = at;
+    return found;
   }
 
   private skipComment(alone: boolean): boolean {
-    if (this.text[this.at] !== "#") return false;
+    if (this.text.charCodeAt(this.at) !== HASH) return false;
     const at = this.position();
     const end = this.text.indexOf("\n", this.at);
     const text = this.text.slice(this.at + 1, end < 0 ? this.text.length : end);
@@ -154,10 +172,16 @@ class Lexer {
   private next(): Pick<Token, "kind" | "text" | "parts"> {
     const first = this.text[this.at];
     if (first === undefined) return { kind: "end", text: "" };
+    const single = SINGLE.get(first);
+    if (single !== undefined) {
+      this.at++;
+      return single;
+    }
     const name = this.match(NAME);
     if (name !== undefined) return { kind: "name", text: name };
     const at = this.position();
-    const number = this.match(NUMBER);
+    const unit = first.charCodeAt(0);
+    const number = unit >= ZERO && unit <= NINE ? this.match(NUMBER) : undefined;
     if (number !== undefined) {
       NAME.lastIndex = this.at;
       if (NAME.test(this.text) || /^\d/.test(this.text.slice(this.at, this.at + 1))) {

@@ -29,6 +29,12 @@ const OPERATORS: readonly (readonly (readonly [string, string])[])[] = [
   ],
 ];
 
+const BINARY: ReadonlyMap<string, { readonly level: number; readonly name: string }> = new Map(
+  OPERATORS.flatMap((operators, level) =>
+    operators.map(([symbol, name]) => [symbol, { level, name }] as const),
+  ),
+);
+
 const WORDS = new Set(["null", "true", "false"]);
 
 export function operatorCall(name: string, args: readonly Term[], at: Position): CallTerm {
@@ -60,17 +66,15 @@ export function parseTerm(cursor: Cursor, keyValue: boolean): Term {
   });
 }
 
-/** A term with the operators of `level` and tighter ones. */
+/** A term with the operators of `level` and tighter ones; those of one level are taken from the left. */
 export function parseOperators(cursor: Cursor, level: number): Term {
-  const operators = OPERATORS[level];
-  if (!operators) return parsePlainTerm(cursor);
-  let left = parseOperators(cursor, level + 1);
+  let left = parsePlainTerm(cursor);
   for (;;) {
-    const operator =
-      cursor.token.kind === "symbol" && operators.find(([symbol]) => symbol === cursor.token.text);
-    if (!operator) return left;
-    const { at } = cursor.next();
-    left = operatorCall(operator[1], [left, parseOperators(cursor, level + 1)], at);
+    const { token } = cursor;
+    const operator = token.kind === "symbol" ? BINARY.get(token.text) : undefined;
+    if (operator === undefined || operator.level < level) return left;
+    cursor.next();
+    left = operatorCall(operator.name, [left, parseOperators(cursor, operator.level + 1)], token.at);
   }
 }
 

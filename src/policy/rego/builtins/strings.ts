@@ -37,6 +37,7 @@ function trimEnd(value: string, cut: ReadonlySet<string>): string {
 }
 
 function replaceAll(value: string, old: string, by: string, run: Run): string {
+  if (old !== "" && !value.includes(old)) return value;
   const parts = value.split(old);
   run.charge((parts.length * by.length) >> 4);
   if (old === "") return by + [...value].map((point) => point + by).join("");

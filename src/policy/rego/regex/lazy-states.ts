@@ -20,30 +20,52 @@ export class LazyStates {
   private readonly machine: Machine;
   private states = new Map<string, State>();
   private start: State | undefined;
+  /** Where every match of an anchored expression is after the text that it begins with. */
+  private afterPrefix: State | undefined;
 
   constructor(machine: Machine) {
     this.machine = machine;
   }
 
   test(text: string, spend: Spend): boolean {
+    const { anchored, prefix } = this.machine;
+    if (!anchored || prefix === "") return this.run(this.begin(), text, 0, spend);
+    if (!text.startsWith(prefix)) return false;
+    spend(prefix.length >> 4);
+    if (this.afterPrefix === undefined) {
+      let state = this.begin();
+      for (const character of prefix) state = this.step(state, character.codePointAt(0) ?? 0, spend);
+      this.afterPrefix = state;
+    }
+    return this.run(this.afterPrefix, text, prefix.length, spend);
+  }
+
+  private begin(): State {
     this.start ??= this.state([0], true);
-    let state = this.start;
-    for (let at = 0; at < text.length; ) {
+    return this.start;
+  }
+
+  private run(from: State, text: string, begin: number, spend: Spend): boolean {
+    const { anchored } = this.machine;
+    const { length } = text;
+    let state = from;
+    spend(length - begin);
+    for (let at = begin; at < length; ) {
       if (state.matches) return true;
-      if (state.waiting.length === 0 && this.machine.anchored) return false;
+      if (anchored && state.waiting.length === 0) return false;
       const point = text.codePointAt(at) ?? 0;
       at += point > 0xffff ? 2 : 1;
-      let next = state.next.get(point);
-      if (next) {
-        spend(1);
-      } else {
-        spend(state.waiting.length + 1);
-        next = this.advance(state, point);
-        if (state.next.size < MAX_TRANSITIONS) state.next.set(point, next);
-      }
-      state = next;
+      state = state.next.get(point) ?? this.step(state, point, spend);
     }
     return state.matches || state.matchesAtEnd;
+  }
+
+  /** The state after one more character, remembered. */
+  private step(state: State, point: number, spend: Spend): State {
+    spend(state.waiting.length);
+    const next = this.advance(state, point);
+    if (state.next.size < MAX_TRANSITIONS) state.next.set(point, next);
+    return next;
   }
 
   private advance(state: State, point: number): State {
@@ -66,6 +88,7 @@ export class LazyStates {
     if (this.states.size >= MAX_STATES) {
       this.states = new Map();
       this.start = undefined;
+      this.afterPrefix = undefined;
     }
     const isMatch = (index: number) => this.machine.instructions[index]?.op === "match";
     const state: State = {

@@ -53,7 +53,8 @@ function literalPrefix(node: Node): string {
   if (node.kind === "class") return node.literal === undefined ? "" : String.fromCodePoint(node.literal);
   if (node.kind !== "sequence") return "";
   let prefix = "";
-  for (const item of node.items) {
+  for (const [index, item] of node.items.entries()) {
+    if (index === 0 && item.kind === "assert" && item.what === "text-start") continue;
     if (item.kind !== "class" || item.literal === undefined) break;
     prefix += String.fromCodePoint(item.literal);
   }
