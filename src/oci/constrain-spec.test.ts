@@ -65,7 +65,7 @@ test("constrainSpec() leaves out what is the host's and keeps what limits the co
     hooks: { startContainer: [{ path: "/in-container" }] },
     annotations: { a: "b" },
     linux: {
-      namespaces: [{ type: "pid" }, { type: "ipc" }],
+      namespaces: [{ type: "ipc" }],
       devices: [{ type: "c", path: "/dev/null", major: 1, minor: 3 }],
       seccomp: { defaultAction: "SCMP_ACT_ALLOW" },
       cgroupsPath: "/x",

@@ -29,8 +29,11 @@ export interface GuestConstraints {
   readonly guestKernelOwnsVfio: boolean;
 }
 
-/** The guest's network is the machine's; its cgroup namespace is the agent's to make; its clocks are its own. */
-const HOST_NAMESPACES: ReadonlySet<NamespaceType> = new Set(["network", "cgroup", "time"]);
+/**
+ * The guest's network is the machine's; its cgroup namespace is the agent's to make; its clocks are its own. A container always
+ * has a pid namespace, its own or the pod's, as the request says beside the specification.
+ */
+const HOST_NAMESPACES: ReadonlySet<NamespaceType> = new Set(["network", "cgroup", "time", "pid"]);
 
 /** The spec that the agent gets. `spec` itself is not changed. */
 export function constrainSpec(spec: Spec, constraints: GuestConstraints): Spec {

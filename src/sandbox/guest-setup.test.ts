@@ -4,14 +4,14 @@ import { dnsLines, sandboxStorages } from "./guest-setup.ts";
 
 const SPEC: Spec = { ociVersion: "1.1.0" };
 
-test("sandboxStorages() mounts the shared directory without devices, and the pod's shared memory", () => {
+test("sandboxStorages() mounts the shared directory as upstream's runtime does, and the pod's shared memory", () => {
   expect(sandboxStorages(SPEC, true)).toEqual([
     {
       driver: "virtio-fs",
       source: "kataShared",
       fstype: "virtiofs",
-      options: ["nodev"],
-      mountPoint: "/run/kata-containers/shared/containers",
+      options: [],
+      mountPoint: "/run/kata-containers/shared/containers/",
     },
     {
       driver: "ephemeral",

@@ -13,8 +13,9 @@ export function sandboxStorages(spec: Spec, sharedDirectory: boolean): GuestStor
     driver: "virtio-fs",
     source: SHARE_TAG,
     fstype: "virtiofs",
-    options: ["nodev"],
-    mountPoint: GUEST_SHARE,
+    // As upstream's runtime has it, which policies are made for; the agent lets no device nodes in by itself.
+    options: [],
+    mountPoint: `${GUEST_SHARE}/`,
   };
   const shm = shmStorage(shmSize(spec));
   return sharedDirectory ? [share, shm] : [shm];

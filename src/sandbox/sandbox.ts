@@ -16,6 +16,7 @@ import { processToMessage, resourcesToMessage, specToMessage } from "../oci/wire
 import type { Clock } from "../sys/clock.ts";
 import type { Rollback } from "../sys/rollback.ts";
 import type { AgentClient, AgentConnection, CallOptions } from "./agent-client.ts";
+import { withBundleAnnotations } from "./bundle-annotations.ts";
 import type { VirtualMachine } from "./hypervisor/types.ts";
 import type { MachineSizing } from "./resources/machine-sizing.ts";
 import { firstEnd } from "./sandbox-end.ts";
@@ -119,11 +120,12 @@ export class PodSandbox implements Sandbox {
     this.#containers.set(request.id, making);
     try {
       const mounts = await making;
+      const spec = withBundleAnnotations(mounts.spec, request.bundle);
       await this.#parts.sizing.withRoomFor(request.id, request.spec.linux?.resources ?? {}, () =>
         this.#calls.createContainer(
           {
             containerId: request.id,
-            OCI: specToMessage(constrainSpec(mounts.spec, this.#parts.constraints)),
+            OCI: specToMessage(constrainSpec(spec, this.#parts.constraints)),
             storages: mounts.storages,
             devices: mounts.devices,
             sandboxPidns: joinsPidNamespace(request.spec),

@@ -145,5 +145,5 @@ test("without a policy the engine is not in memory, and the details tell that it
   await agent.calls.setPolicy({ policy: DEFAULT_POLICIES["allow-all"] });
   // Its code alone is some 600 KiB.
   expect(agent.residentBytes() - before).toBeGreaterThan(400 * 1024);
-  expect((await agent.guestDetails()).extraFeatures).toEqual(["agent-policy"]);
+  expect((await agent.guestDetails()).extraFeatures).toContain("agent-policy");
 });

@@ -13,6 +13,7 @@ import {
 } from "./containerd-versions.ts";
 import { type CriRuntime, criConfiguration, importForKubernetes } from "./cri.ts";
 import { busyboxImage, importImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
+import type { Configuration } from "./kata-configuration.ts";
 import { startKataContainerd } from "./kata-containerd.ts";
 import { INSTANCE_PREFIX, type PrivateContainerd } from "./private-containerd.ts";
 
@@ -29,17 +30,24 @@ export interface SuiteInstance extends AsyncDisposable {
   readonly version: string;
 }
 
-/** Starts an instance of the version that the environment names, with the images of the tests. */
-export async function startContainerdOfSuite(): Promise<SuiteInstance> {
+/**
+ * Starts an instance of the version that the environment names, with the images of the tests.
+ *
+ * @param changes to the configuration of its shims.
+ */
+export async function startContainerdOfSuite(changes: Configuration = {}): Promise<SuiteInstance> {
   const suite = suiteOf(process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid");
   const binaries = await containerdPrograms(suite);
   const version = await containerdVersion(binaries);
   // 1.7 asks for it to be said twice.
   process.env.ENABLE_CRI_SANDBOXES = "1";
-  const containerd = await startKataContainerd({
-    ...(binaries === undefined ? {} : { binaries }),
-    cri: criConfiguration(runtimesOf(version), { pause: PAUSE_IMAGE, version }),
-  });
+  const containerd = await startKataContainerd(
+    {
+      ...(binaries === undefined ? {} : { binaries }),
+      cri: criConfiguration(runtimesOf(version), { pause: PAUSE_IMAGE, version }),
+    },
+    changes,
+  );
   try {
     const image = await busyboxImage();
     await importImage(containerd.ctr, image);

@@ -46,13 +46,14 @@ export function busyboxImage(): Promise<Image> {
 
 export const PAUSE_IMAGE = "localhost/pause:latest";
 
-/** What a pod's first container does until it is ended: nothing. */
+/** What a pod's first container does until it is ended: nothing, and not as root, like Kubernetes' own. */
 export function pauseImage(): Promise<Image> {
-  return busyboxImageOf(PAUSE_IMAGE, ["tail", "-f", "/dev/null"]);
+  return busyboxImageOf(PAUSE_IMAGE, ["tail", "-f", "/dev/null"], "65535:65535");
 }
 
-async function busyboxImageOf(name: string, command: readonly string[]): Promise<Image> {
-  const description: ImageDescription = { name, command, env: [PATH], createdBy: "busybox-static" };
+async function busyboxImageOf(name: string, command: readonly string[], user?: string): Promise<Image> {
+  const plain = { name, command, env: [PATH], createdBy: "busybox-static" };
+  const description: ImageDescription = user === undefined ? plain : { ...plain, user };
   const recipe = [description, createHash("sha256").update(readFileSync(BUSYBOX)).digest("hex"), "2"];
   return await cached("busybox", recipe, description, async (directory, layer) => {
     const root = join(directory, "root");

@@ -13,6 +13,8 @@ export interface ImageDescription {
   readonly name: string;
   readonly command: readonly string[];
   readonly env: readonly string[];
+  /** `UID:GID`; root if there is none. */
+  readonly user?: string;
   /** Who made it, shown in its history. */
   readonly createdBy: string;
 }
@@ -46,7 +48,7 @@ export async function writeOciArchive(output: string, layer: string, image: Imag
     const config = await json({
       created: CREATED,
       ...platform,
-      config: { Cmd: image.command, Env: image.env, WorkingDir: "/" },
+      config: { User: image.user, Cmd: image.command, Env: image.env, WorkingDir: "/" },
       rootfs: { type: "layers", diff_ids: [`sha256:${layerBlob.digest}`] },
       history: [{ created: CREATED, created_by: image.createdBy }],
     });

@@ -28,7 +28,10 @@ export async function execInContainer(
   container.require("exec in", "created", "running");
   checkId(execId, "exec");
   using _id = container.reserveExec(execId);
-  const plan = planProcess(process, container.spec, container.id);
+  const capabilities = process.capabilities ?? container.spec.process?.capabilities;
+  // Hosts that name none mean the container's own.
+  const inherited = capabilities === undefined ? process : { ...process, capabilities };
+  const plan = planProcess(inherited, container.spec, container.id);
   const pid = container.init.pid;
   using init = pidfdOpen(pid);
   using pidNamespace = open(`/proc/${pid}/ns/pid`, O_RDONLY);

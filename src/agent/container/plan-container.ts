@@ -125,6 +125,8 @@ function planNamespaces(
     const fd = type === "ipc" || type === "uts" || type === "pid" ? shared[type] : undefined;
     if (fd === undefined) made |= flag;
   }
+  // Hosts leave it out: a container always has one, its own or the pod's.
+  if (shared.pid === undefined) made |= NAMESPACES.pid.flag;
   for (const name of ["ipc", "uts", "pid"] as const) {
     const fd = shared[name];
     if (fd !== undefined) joined.push({ fd, type: NAMESPACES[name].flag, name });

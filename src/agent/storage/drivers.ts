@@ -59,7 +59,7 @@ const plain: StorageDriver = async (storage) => mountStorage(storage, storage.so
 const virtioFs: StorageDriver = (storage, { hotplugTimeoutMs }) =>
   awaitDevice(`virtio-fs ${storage.source}`, hotplugTimeoutMs, () => {
     try {
-      return mountStorage(storage, storage.source);
+      return mountStorage({ ...storage, options: [...storage.options, "nodev"] }, storage.source);
     } catch (error) {
       if (hasErrno(error, "EINVAL")) return undefined;
       throw error;

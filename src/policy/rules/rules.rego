@@ -275,10 +275,13 @@ no_security_labels if {
 # The runtime takes seccomp profiles out for the guest; one that is there could pass calls to the host's choice.
 no_seccomp_profile if absent(linux, "Seccomp")
 
-# Devices by number, block and network limits, and cache partitions concern hardware that the host chooses.
+# Devices by number, block and network limits, and cache partitions concern hardware that the host chooses. To forbid devices is
+# no harm.
 no_host_resources if {
 	resources := message(linux, "Resources")
-	count(object.get(resources, "Devices", [])) == 0
+	every rule in object.get(resources, "Devices", []) {
+		rule.Allow == false
+	}
 	absent(resources, "BlockIO")
 	absent(resources, "Network")
 	absent(resources, "Pids")
@@ -513,9 +516,11 @@ process_terminal(container) if terminal_fits(container, process)
 terminal_fits(container, of) if container.OCI.Process.Terminal == object.get(of, "Terminal", false)
 
 # Every capability set is exactly the pod's.
-process_capabilities(container) if {
+process_capabilities(container) if capabilities_fit(container, process)
+
+capabilities_fit(container, of) if {
 	expected := container.OCI.Process.Capabilities
-	given := message(process, "Capabilities")
+	given := message(of, "Capabilities")
 	every set_name in ["Ambient", "Bounding", "Effective", "Inheritable", "Permitted"] {
 		same_members(capability_names(object.get(expected, set_name, [])), object.get(given, set_name, []))
 	}
@@ -900,7 +905,9 @@ exec_labels if {
 	object.get(message(input.process, "User"), "Username", "") == ""
 }
 
-# The agent gives an added process the container's capabilities; the request names none.
+# An added process has the container's capabilities: the request names them or, as the agent then gives them, none.
+exec_capabilities if capabilities_fit(exec_container, input.process)
+
 exec_capabilities if {
 	capabilities := message(input.process, "Capabilities")
 	every _, names in capabilities {

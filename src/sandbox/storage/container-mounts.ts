@@ -53,7 +53,9 @@ export class ContainerMounts {
   /** Provides what `request` needs. @throws KataError that names a missing source; nothing is left then. */
   static async create(pod: PodStorage, request: ContainerRequest): Promise<ContainerMounts> {
     checkId(request.id);
-    const planned = (request.spec.mounts ?? []).map((mount) => planMount(mount, hostView));
+    const planned = withoutCoveredMemory(request.spec.mounts ?? []).map((mount) =>
+      planMount(mount, hostView),
+    );
     const undo = new Rollback();
     const parts: Collected = { storages: [], devices: [], blocks: [] };
     try {
@@ -64,7 +66,7 @@ export class ContainerMounts {
       for (const [index, plan] of planned.entries()) {
         if (plan.kind === "guest") mounts.push(plan.mount);
         else if (plan.kind === "shared") {
-          const name = storageName(request.id, index, plan.source);
+          const name = storageName(request.id, index, plan.mount.destination);
           mounts.push(await provideShared(pod, plan, name, parts, undo));
         } else {
           const block = boundBlockDevice(plan.source, plan.mount.destination, plan.readOnly);
@@ -101,6 +103,12 @@ async function giveBlockDevice(
   undo.add(`block device ${block.path}`, () => disk.release());
   devices.push(message);
   blocks.push(block);
+}
+
+/** Container managers mount a /dev/shm of the container's own below the pod's; nobody sees it, and policies allow one. */
+function withoutCoveredMemory(mounts: readonly Mount[]): readonly Mount[] {
+  const last = mounts.findLastIndex(({ destination }) => destination === "/dev/shm");
+  return mounts.filter(({ destination }, index) => destination !== "/dev/shm" || index === last);
 }
 
 /** @returns the root filesystem's path in the guest. */

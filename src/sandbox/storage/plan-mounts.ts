@@ -60,7 +60,10 @@ export function planMount(mount: Mount, host: HostView): PlannedMount {
   const options = parseMountOptions(mount.options ?? []);
   if (!options.bind && mount.type !== "bind") return { kind: "guest", mount };
   const source = mount.source ?? "";
-  if (mount.destination === "/dev/shm") return { kind: "guest", mount: { ...mount, source: GUEST_SHM } };
+  if (mount.destination === "/dev/shm") {
+    // As upstream's runtime has it, which policies are made for.
+    return { kind: "guest", mount: { ...mount, type: "bind", source: GUEST_SHM, options: ["rbind"] } };
+  }
   if (KERNEL_TREES.some((tree) => isBelow(source, tree))) return { kind: "guest", mount };
   const type = host.typeOf(source);
   if (type === undefined) {

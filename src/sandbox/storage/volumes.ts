@@ -186,12 +186,14 @@ function groupOf(path: string): { readonly gid: number; readonly onRootMismatch:
 }
 
 /** The name of a container's own storage. */
-export function storageName(containerId: string, index: number, source: string): string {
-  return `${containerId}-${index}-${plainName(source)}`;
+export function storageName(containerId: string, index: number, destination: string): string {
+  return `${containerId}-${index.toString(16).padStart(NAME_DIGITS, "0")}-${plainName(destination)}`;
 }
 
 /** Characters of a source's own name that its name in the guest keeps: names are for people. */
 const KEPT_NAME = 32;
+/** Hexadecimal digits in front of it: upstream's are random, and policies expect as many. */
+const NAME_DIGITS = 16;
 
 function plainName(path: string): string {
   return (

@@ -1,0 +1,31 @@
+/**
+ * What upstream's runtime adds to the annotations of every container, and policies bind its id and kind by.
+ * Source: upstream's runtime, package vcAnnotations (`io.katacontainers.pkg.oci.*`).
+ */
+import type { Spec } from "../oci/types.ts";
+
+const PREFIX = "io.katacontainers.pkg.oci";
+
+/** Annotations by which container managers tell what a container is to its pod. */
+const TYPES = [
+  "io.kubernetes.cri.container-type",
+  "io.kubernetes.cri-o.ContainerType",
+  "io.kubernetes.docker.type",
+];
+const SANDBOX_TYPES = new Set(["sandbox", "podsandbox"]);
+
+/** The specification with those annotations. @param bundle the container's directory on the host. */
+export function withBundleAnnotations(spec: Spec, bundle: string): Spec {
+  const annotations = spec.annotations ?? {};
+  const type = TYPES.map((name) => annotations[name]).find((value) => value !== undefined);
+  const kind =
+    type === undefined ? "single_container" : SANDBOX_TYPES.has(type) ? "pod_sandbox" : "pod_container";
+  return {
+    ...spec,
+    annotations: {
+      ...annotations,
+      [`${PREFIX}.bundle_path`]: bundle,
+      [`${PREFIX}.container_type`]: kind,
+    },
+  };
+}
