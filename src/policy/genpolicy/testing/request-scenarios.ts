@@ -263,6 +263,10 @@ function execSteps(data: Data): Step[] {
     allowed("probe"),
     allowed("hook", ["process/Args", ["stop"]]),
     allowed("probe with empty capabilities", ["process/Capabilities", { Ambient: [], Bounding: [] }]),
+    allowed("probe with the container's capabilities", [
+      "process/Capabilities",
+      createRequest(data, ONE, RUNNING).OCI.Process.Capabilities,
+    ]),
     refused("other command", "exec_command", ["process/Args", ["sh"]]),
     refused("probe with an argument more", "exec_command", ["process/Args", ["check", "hello", "x"]]),
     refused(
