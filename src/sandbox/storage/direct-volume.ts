@@ -8,8 +8,8 @@
  *
  * Source: upstream Kata Containers, docs/design/direct-blk-device-assignment.md.
  */
+import { encodeBase64 } from "../../crypto/base64.ts";
 import { hasErrno, KataError } from "../../kata-error.ts";
-import { base64Url } from "../../sys/base64.ts";
 import {
   mkdirAll,
   readDirectory,
@@ -19,6 +19,7 @@ import {
   statIfExists,
   unlinkIfExists,
 } from "../../sys/files.ts";
+import { utf8Encode } from "../../sys/utf8.ts";
 
 export const DIRECT_VOLUMES = "/run/kata-containers/shared/direct-volumes";
 const FILE = "mountInfo.json";
@@ -37,7 +38,7 @@ export interface DirectVolume {
 
 /** The directory for volume `path`. @throws KataError `invalid-argument` for a path that is not absolute, or too long. */
 export function directVolumeDirectory(path: string, root = DIRECT_VOLUMES): string {
-  const name = base64Url(path);
+  const name = directoryName(path);
   if (path.startsWith("/") && !path.includes("\0") && name.length <= MAX_NAME_BYTES) return `${root}/${name}`;
   throw new KataError("invalid-argument", {
     operation: "find direct volume",
@@ -46,9 +47,14 @@ export function directVolumeDirectory(path: string, root = DIRECT_VOLUMES): stri
   });
 }
 
+/** Upstream's: the path in the base64 for file names, padded. */
+function directoryName(path: string): string {
+  return encodeBase64(utf8Encode(path), true, true);
+}
+
 /** What is written down for the volume at `path`; undefined if it is no direct volume. @throws KataError `invalid-data`. */
 export function readDirectVolume(path: string, root = DIRECT_VOLUMES): DirectVolume | undefined {
-  if (base64Url(path).length > MAX_NAME_BYTES) return undefined;
+  if (directoryName(path).length > MAX_NAME_BYTES) return undefined;
   const file = `${directVolumeDirectory(path, root)}/${FILE}`;
   const text = readTextFileIfExists(file);
   return text === undefined ? undefined : parseDirectVolume(text, file);

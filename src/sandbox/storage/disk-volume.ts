@@ -1,8 +1,9 @@
 /** A volume that is a disk with a file system, which the guest mounts. */
+import { encodeBase64 } from "../../crypto/base64.ts";
 import { KataError } from "../../kata-error.ts";
-import { base64Url } from "../../sys/base64.ts";
 import { readTextFile, S_IFBLK, S_IFMT, S_IFREG, stat, statIfExists } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
+import { utf8Encode } from "../../sys/utf8.ts";
 import { requireUnused } from "./block-devices.ts";
 import type { DirectVolume } from "./direct-volume.ts";
 import { hasFilesystem, makeFilesystem } from "./filesystem-image.ts";
@@ -42,7 +43,7 @@ export async function diskVolume(
   const readOnly = options.includes("ro");
   const disk = await disks.attach({ path: device, readOnly });
   undo.add(`disk of volume ${path}`, () => disk.release());
-  const guestPath = `${GUEST_DISKS}/${base64Url(disk.pciPath)}`;
+  const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(disk.pciPath), true, true)}`;
   undo.add(`volume ${path}`, volumes.add({ path, device, guestPath, diskId: disk.id }, volume.isDirect));
   return {
     driver: "blk",
