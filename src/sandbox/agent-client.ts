@@ -77,6 +77,16 @@ export interface AgentClient {
   readonly updateContainer: Call<ContainerName & { readonly resources: WireMessage }>;
   readonly setPolicy: Call<{ readonly policy: string }>;
   readonly statsContainer: Call<ContainerName & { readonly onlyProcesses?: boolean }, StatsContainerResponse>;
+  readonly copyFile: Call<{
+    readonly path: string;
+    readonly fileSize: bigint;
+    readonly fileMode: number;
+    readonly dirMode: number;
+    readonly uid: number;
+    readonly gid: number;
+    readonly offset: bigint;
+    readonly data: Uint8Array;
+  }>;
   readonly getVolumeStats: Call<{ readonly volumeGuestPath: string }, VolumeStatsResponse>;
   readonly resizeVolume: Call<{ readonly volumeGuestPath: string; readonly size: bigint }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;

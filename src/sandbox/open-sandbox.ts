@@ -6,6 +6,7 @@
 import { throwIfCancelled } from "../sys/cancellation.ts";
 import { loop } from "../sys/event-loop.ts";
 import { Rollback } from "../sys/rollback.ts";
+import type { AgentClient } from "./agent-client.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { liveGuest } from "./network/live-guest.ts";
 import { LiveNetwork } from "./network/live-network.ts";
@@ -24,13 +25,15 @@ import { sizeRange } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
-import { sandboxSettings } from "./settings.ts";
+import { type SandboxSettings, sandboxSettings } from "./settings.ts";
 import { startMachine } from "./start/start-machine.ts";
 import { connectNetwork, giveBack } from "./start/start-parts.ts";
+import { GuestCopies } from "./storage/guest-copies.ts";
+import { CopiedFiles, type HostFiles, SharedFiles } from "./storage/host-files.ts";
 import { PodVolumes } from "./storage/pod-volumes.ts";
-import { shareSandboxBindMounts } from "./storage/sandbox-bind-mounts.ts";
 import { SandboxDisks } from "./storage/sandbox-disks.ts";
-import type { Sandbox, SandboxRequest } from "./types.ts";
+import type { SharedDirectory } from "./storage/shared-directory.ts";
+import type { Logger, Sandbox, SandboxRequest } from "./types.ts";
 
 /**
  * Makes a pod's sandbox and boots its virtual machine.
@@ -66,7 +69,8 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     const network = await connectNetwork(choice, settings, range.boot, record, undo);
     const started = await startMachine({ request, settings, paths, range, network, record, cgroups }, undo);
     const { machine, agent, share, fileServerEnded, kind } = started;
-    shareSandboxBindMounts(share, settings.bindMounts);
+    const files = hostFiles(settings, share, agent.calls, undo, logger);
+    await files.showToPod(settings.bindMounts);
     const liveNetwork =
       network.pod === undefined
         ? undefined
@@ -94,7 +98,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         logger,
       }),
       storage: {
-        share,
+        files,
         disks: new SandboxDisks(machine, settings.disks, logger),
         volumes,
         emptyDirs: settings.emptyDirs,
@@ -113,4 +117,18 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     await giveBack(undo, request);
     throw error;
   }
+}
+
+/** How the host's files come to the guest. */
+function hostFiles(
+  settings: SandboxSettings,
+  share: SharedDirectory,
+  calls: AgentClient,
+  undo: Rollback,
+  logger: Logger,
+): HostFiles {
+  if (settings.sharesFiles) return new SharedFiles(share);
+  const copies = new GuestCopies(calls, loop, logger);
+  undo.add("following volumes", () => copies.forgetAll());
+  return new CopiedFiles(copies, logger);
 }

@@ -6,7 +6,11 @@ const QEMU = '[hypervisor.qemu]\nvirtio_fs_daemon = "/usr/libexec/virtiofsd"\n';
 
 test.each([
   ["a driver that there is not", "[hypervisor.firecracker]\n", 'hypervisor = "firecracker"'],
-  ["another shared file system than virtio-fs", `${QEMU}shared_fs = "none"\n`, 'shared_fs = "none"'],
+  [
+    "another shared file system than virtio-fs",
+    `${QEMU}shared_fs = "virtio-9p"\n`,
+    'shared_fs = "virtio-9p"',
+  ],
   [
     "a network model that routes",
     `${QEMU}[runtime]\ninternetworking_model = "l3forwarding"\n`,

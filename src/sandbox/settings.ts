@@ -49,6 +49,8 @@ export interface SandboxSettings {
     /** Directory of the saved machines. */
     readonly path: string;
   };
+  /** Whether host and guest share a directory; otherwise files are copied. */
+  readonly sharesFiles: boolean;
   readonly emptyDirs: EmptyDirMode;
   /** What every pod sees of the host. */
   readonly bindMounts: readonly SandboxBindMount[];
@@ -80,8 +82,9 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
   if (!isHypervisorName(driver)) {
     throw unsupported("hypervisor", driver, Object.keys(HYPERVISORS).join(" and "));
   }
-  if (hypervisor.shared_fs !== "virtio-fs") {
-    throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs");
+  const sharesFiles = hypervisor.shared_fs === "virtio-fs";
+  if (!sharesFiles && hypervisor.shared_fs !== "none") {
+    throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs and none");
   }
   refuseUnkeptPromises(hypervisor);
   const model = runtime.internetworking_model;
@@ -132,7 +135,8 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     disks: diskTuning(hypervisor),
     blockRootfs: !hypervisor.disable_block_device_use,
     template: { enabled: factory.enable_template, path: factory.template_path },
-    emptyDirs: emptyDirMode(runtime),
+    sharesFiles,
+    emptyDirs: emptyDirMode(runtime, sharesFiles),
     bindMounts: parseSandboxBindMounts(runtime.sandbox_bind_mounts),
     vhostNet: !hypervisor.disable_vhost_net,
     network: {
@@ -171,11 +175,11 @@ function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   }
 }
 
-function emptyDirMode(runtime: Configuration["runtime"]): EmptyDirMode {
+function emptyDirMode(runtime: Configuration["runtime"], sharesFiles: boolean): EmptyDirMode {
   const mode = runtime.emptydir_mode;
   if (mode === "block-encrypted") throw unsupported("emptydir_mode", mode, "shared-fs and block-plain");
   if (mode === "block-plain") return mode;
-  return runtime.disable_guest_empty_dir ? "shared-fs" : "guest";
+  return runtime.disable_guest_empty_dir && sharesFiles ? "shared-fs" : "guest";
 }
 
 function ioOf(name: string): DiskTuning["io"] {

@@ -9,6 +9,7 @@ import { tellNetwork } from "../network/live-guest.ts";
 import { makeInitdataDisk } from "../owner-data.ts";
 import { reachAgent } from "./reach-agent.ts";
 import {
+  endOf,
   makeShare,
   podMessage,
   type StartedMachine,
@@ -28,16 +29,17 @@ export async function bootMachine(
   const { request, settings, network, record } = start;
   const { logger, signal } = request;
   const share = makeShare(start.paths, undo);
-  const fileServer = await serveFiles(start, share, undo);
+  const fileServer = settings.sharesFiles ? await serveFiles(start, share, undo) : undefined;
   throwIfCancelled(signal);
-  const devices = [shareDevice(fileServer, settings), ...network.devices, ...initdataDisk(start)];
+  const shared = fileServer === undefined ? [] : [shareDevice(fileServer, settings)];
+  const devices = [...shared, ...network.devices, ...initdataDisk(start)];
   const machine = await HYPERVISORS[settings.driver].boot(
     { ...spec, devices },
     { clock: loop, logger, signal },
   );
   undo.add("virtual machine", () => machine.stop());
-  fileServer.release();
-  record.addProcess("virtiofsd", fileServer.program.pid);
+  fileServer?.release();
+  if (fileServer !== undefined) record.addProcess("virtiofsd", fileServer.program.pid);
   record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const booting = loop.now();
 
@@ -52,7 +54,7 @@ export async function bootMachine(
     boot_ms: Math.round(booted - booting),
     setup_ms: Math.round(loop.now() - booted),
   });
-  return { machine, agent, share, fileServerEnded: fileServer.program.exited };
+  return { machine, agent, share, fileServerEnded: endOf(fileServer) };
 }
 
 function initdataDisk({ settings, paths }: StartRequest): DiskDevice[] {

@@ -46,7 +46,7 @@ async function tryToClone(
 ): Promise<StartedMachine | undefined> {
   const { request, settings } = start;
   // A guest reads its initdata while it boots, before the host has its first word.
-  if (!settings.template.enabled || settings.initdata !== "") return undefined;
+  if (!settings.template.enabled || settings.initdata !== "" || !settings.sharesFiles) return undefined;
   const cards = savedCards(start);
   if (cards === undefined) return undefined;
   const own = new Rollback();

@@ -154,8 +154,8 @@ export function watchStart(
   return { failed, ended };
 }
 
-/** Settles with a sentence when the file server ends. */
-function endOf(fileServer: FileServer | undefined): Promise<string> {
+/** How the file server ends; never, where there is none. */
+export function endOf(fileServer: FileServer | undefined): Promise<string> {
   if (fileServer === undefined) return new Promise(() => undefined);
   const { program } = fileServer;
   return program.exited.then((how) => {
@@ -171,7 +171,7 @@ export function podMessage({ settings, request }: StartRequest) {
   return {
     hostname: spec.hostname ?? "",
     dns: resolvConf === undefined ? [] : dnsLines(readTextFileIfExists(resolvConf) ?? ""),
-    storages: sandboxStorages(spec, true),
+    storages: sandboxStorages(spec, settings.sharesFiles),
     sandboxPidns: false,
     sandboxId: id,
     kernelModules: settings.kernelModules,

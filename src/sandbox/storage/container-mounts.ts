@@ -5,8 +5,6 @@
  * nodes of them.
  */
 import type { Mount, Spec } from "../../oci/types.ts";
-import { AT_FDCWD } from "../../sys/files.ts";
-import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { checkId } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
@@ -19,16 +17,15 @@ import {
 } from "./block-devices.ts";
 import { type BlockRootfs, blockRootfs } from "./block-rootfs.ts";
 import type { GuestDevice, GuestStorage } from "./guest-messages.ts";
-import { hardenTree } from "./host-side-flags.ts";
+import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
-import { type PlannedMount, planMount } from "./plan-mounts.ts";
-import { rootfsName, shareRootfs } from "./rootfs.ts";
-import type { SharedDirectory } from "./shared-directory.ts";
-import { provideVolume, storageName, type VolumeContext, watchedCopy } from "./volumes.ts";
+import { planMount } from "./plan-mounts.ts";
+import { rootfsName } from "./rootfs.ts";
+import { provideVolume, storageName, type VolumeContext } from "./volumes.ts";
 
 /** What the containers of a pod get their storage from. */
 export interface PodStorage extends VolumeContext {
-  readonly share: SharedDirectory;
+  readonly files: HostFiles;
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
   readonly logger: Logger;
@@ -122,12 +119,12 @@ async function provideRootfs(
   const block =
     pod.blockRootfs && pod.disks.canAttach ? blockRootfs(request.rootfs, hostView.typeOf) : undefined;
   if (block === undefined) {
-    const path = shareRootfs(pod.share, request);
-    undo.add("root filesystem", () => pod.share.remove(name));
+    const path = pod.files.showRootfs(request);
+    undo.add("root filesystem", () => pod.files.remove(name));
     return path;
   }
-  const mountPoint = pod.share.makeEmpty(name);
-  undo.add("place of root filesystem", () => pod.share.remove(name));
+  const mountPoint = pod.files.emptyPlace(name);
+  undo.add("place of root filesystem", () => pod.files.remove(name));
   parts.storages.push(await plugInRootfs(pod, block, mountPoint, undo));
   return mountPoint;
 }
@@ -146,7 +143,7 @@ async function plugInRootfs(
 /** @returns the mount as the guest makes it. */
 async function provideShared(
   pod: PodStorage,
-  plan: Extract<PlannedMount, { kind: "shared" }>,
+  plan: SharedMount,
   name: string,
   { storages }: Collected,
   undo: Rollback,
@@ -157,20 +154,8 @@ async function provideShared(
     return volume.mount;
   }
   if (plan.warning !== undefined) pod.logger.warn(plan.warning, { mount: plan.mount.destination });
-  const source = shareSource(pod.share, plan, name);
-  undo.add(name, () => pod.share.remove(name));
-  const copy = watchedCopy(plan.source, source, name);
-  if (copy === undefined) return { ...plan.mount, source };
-  storages.push(copy);
-  return { ...plan.mount, source: copy.mountPoint };
-}
-
-function shareSource(
-  share: SharedDirectory,
-  plan: Extract<PlannedMount, { kind: "shared" }>,
-  name: string,
-): string {
-  using tree = openTree(AT_FDCWD, plan.source, OPEN_TREE_CLONE | (plan.recursive ? AT_RECURSIVE : 0));
-  hardenTree(tree, plan.readOnly, plan.follows);
-  return share.place(tree, name);
+  undo.add(name, () => pod.files.remove(name));
+  const shown = await pod.files.show(plan, name);
+  storages.push(...shown.storages);
+  return { ...plan.mount, source: shown.guestPath };
 }

@@ -2,6 +2,7 @@
 import { KataError } from "../../kata-error.ts";
 import type { DiskDevice } from "../hypervisor/types.ts";
 import type { PodStorage } from "../storage/container-mounts.ts";
+import { SharedFiles } from "../storage/host-files.ts";
 import { PodVolumes } from "../storage/pod-volumes.ts";
 import { type DiskMachine, SandboxDisks } from "../storage/sandbox-disks.ts";
 import type { SharedDirectory } from "../storage/shared-directory.ts";
@@ -64,7 +65,7 @@ export function podStorage(
   machine: DiskMachine = new FakeDiskMachine("", false),
 ): PodStorage {
   return {
-    share,
+    files: new SharedFiles(share),
     disks: new SandboxDisks(machine, TUNING, logger),
     volumes: new PodVolumes("pod1", `${share.paths.run}/direct-volumes`),
     emptyDirs: "shared-fs",

@@ -1,0 +1,116 @@
+/**
+ * A pod without a shared directory (`shared_fs = "none"`) in a real machine: its root filesystem is a disk, and files of the host are
+ * copied. Needs our guest (`npm run image`).
+ */
+import { hasCode } from "../kata-error.ts";
+import type { Mount, Spec } from "../oci/types.ts";
+import { sleep } from "../sys/clock.ts";
+import { loop } from "../sys/event-loop.ts";
+import { mkdirAll, rename, symlink, writeFile } from "../sys/files.ts";
+import { assert, assertEqual, assertThrows, runTests } from "../sys/testing/native-test.ts";
+import { utf8Decode } from "../sys/utf8.ts";
+import { openSandbox } from "./open-sandbox.ts";
+import { makeExt4 } from "./testing/host-tools.ts";
+import {
+  expectNoTraces,
+  readAll,
+  TestLogger,
+  testConfiguration,
+  testId,
+  testPlace,
+  testSpec,
+  vmTest,
+} from "./testing/test-pod.ts";
+
+vmTest(
+  "files are copied into a pod without a shared directory, and a ConfigMap's change comes whole within 2 s",
+  async () => {
+    const id = testId();
+    const place = testPlace();
+    const logger = new TestLogger();
+    const image = `${place.path}/root.img`;
+    await makeExt4(image, 16, place.rootfs);
+    const data = `${place.path}/data`;
+    mkdirAll(`${data}/deep`, 0o750);
+    writeFile(`${data}/deep/large`, new Uint8Array(3 << 20).fill(0x61), 0o640);
+    writeFile(`${data}/empty`, "", 0o600);
+    symlink("deep/large", `${data}/link`);
+    const map = `${place.path}/pods/uid/volumes/kubernetes.io~configmap/settings`;
+    const publish = (version: string) => {
+      mkdirAll(`${map}/..${version}`);
+      for (const file of ["first", "second"]) writeFile(`${map}/..${version}/${file}`, version, 0o644);
+      symlink(`..${version}`, `${map}/..new`);
+      rename(`${map}/..new`, `${map}/..data`);
+    };
+    publish("one");
+    for (const file of ["first", "second"]) symlink(`..data/${file}`, `${map}/${file}`);
+    const bind = (source: string, destination: string, mode: string): Mount => ({
+      type: "bind",
+      source,
+      destination,
+      options: ["rbind", mode],
+    });
+    const spec: Spec = testSpec(place.rootfs, [
+      "sh",
+      "-c",
+      "while sleep 0.1; do cat /map/first /map/second; echo; done",
+    ]);
+    const mounts = [...(spec.mounts ?? []), bind(data, "/data", "rw"), bind(map, "/map", "ro")];
+    const sandbox = await openSandbox({
+      id,
+      configuration: testConfiguration({ shared_fs: "none" }),
+      spec,
+      bundle: place.path,
+      logger,
+    });
+    try {
+      const rootfs = [{ type: "ext4", source: image, target: "", options: ["rw"] }];
+      await sandbox.createContainer({ id: "c1", bundle: place.path, spec: { ...spec, mounts }, rootfs });
+      await sandbox.startContainer("c1");
+      const script =
+        "ls -l /data /data/deep; wc -c < /data/link; md5sum < /data/deep/large; head -1 /proc/self/mountinfo";
+      const process = testSpec("", ["sh", "-c", script]).process;
+      assert(process !== undefined, "the specification has a process");
+      await sandbox.exec({ containerId: "c1", execId: "look", process });
+      const seen = utf8Decode(await readAll(sandbox, "c1", "look"));
+      assert(
+        /drwxr-x---.* deep\n-rw-------.* empty\nlrwxrwxrwx.* link -> deep\/large/.test(seen),
+        `the tree in ${seen}`,
+      );
+      assert(seen.includes(`${3 << 20}\n`), `the size in ${seen}`);
+      assert(/ - ext4 \/dev\/vda/.test(seen), `the root in ${seen}`);
+      assertEqual(
+        logger.of("warn").filter((line) => line.includes("stays in the guest")).length,
+        1,
+        "warnings",
+      );
+
+      const lines: string[] = [];
+      const read = async () => {
+        const bytes = await sandbox.readOutput({ containerId: "c1", execId: "" }, "stdout", 4096);
+        lines.push(...utf8Decode(bytes).split("\n"));
+      };
+      await read();
+      publish("two");
+      const changed = loop.now();
+      while (!lines.includes("twotwo") && loop.now() < changed + 10_000) {
+        await read();
+        await sleep(loop, 50);
+      }
+      assert(loop.now() - changed < 4000, `${loop.now() - changed} ms until the change is read`);
+      assertEqual([...new Set(lines.filter((line) => line.length === 6))].sort(), ["oneone", "twotwo"]);
+
+      await assertThrows(
+        () => sandbox.createContainer({ id: "c2", bundle: place.path, spec, rootfs: [] }),
+        (error) => hasCode(error, "unsupported"),
+        "unsupported",
+      );
+    } finally {
+      await sandbox.stop();
+      place[Symbol.dispose]();
+    }
+    await expectNoTraces(id);
+  },
+);
+
+runTests();
