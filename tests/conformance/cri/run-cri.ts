@@ -37,6 +37,9 @@ import type { SpecOutcome, SpecResult, SpecResults } from "./spec-report.ts";
 /** In the environment of the second half, which runs in a network namespace of its own. */
 const INSIDE = "KATA_TEST_CRI_INSIDE";
 
+/** The suite whose containerd knows most of what critest asks for. */
+const MOST_SPECS: ContainerdSuite = "sid";
+
 /** Named as critest's specs are. */
 const APPLICATION = "An application keeps every visit when its database is killed and started again";
 
@@ -62,12 +65,14 @@ async function main(): Promise<number> {
     return failed.every((count) => count === 0) ? 0 : 1;
   }
   const comparison = compareResults(reference, subject, skipped);
-  return report(comparison, skipped, choice.focus === undefined && !choice.application);
+  // The list is for the version whose specs are the most; what another one does not offer is no fault of the list.
+  const whole = choice.focus === undefined && !choice.application && choice.containerd === MOST_SPECS;
+  return report(comparison, skipped, whole);
 }
 
 function parseChoice(args: readonly string[]): Choice {
   const options = {
-    containerd: { type: "string", default: "sid" },
+    containerd: { type: "string", default: MOST_SPECS },
     focus: { type: "string" },
     only: { type: "string" },
     nodes: { type: "string", default: "2" },
