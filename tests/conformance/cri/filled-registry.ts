@@ -1,8 +1,5 @@
 /** A registry with all test images, for as long as something is done with it. */
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { TEST_IMAGES, type TestImage } from "./image-table.ts";
 import { Registry } from "./registry.ts";
 
@@ -12,14 +9,9 @@ export async function withRegistry<T>(
   use: (registry: Registry) => Promise<T>,
   images: readonly TestImage[] = TEST_IMAGES,
 ): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), "kata-registry-"));
-  try {
-    await using registry = await Registry.start(suite, directory, await freePort());
-    for (const image of images) await registry.push(suite, image);
-    return await use(registry);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  await using registry = await Registry.start(suite, await freePort());
+  for (const image of images) await registry.push(suite, image);
+  return await use(registry);
 }
 
 /** A port of 127.0.0.1 that nobody listens on now. */

@@ -13,7 +13,15 @@ import { parseReference, type TestImage } from "./image-table.ts";
 import { recipeKey, writeLayer } from "./make-roots.ts";
 import { unpackedPackages } from "./packages.ts";
 
-const CACHE = join(import.meta.dirname, "../../../build/cache/cri/layers");
+const CACHE = join(import.meta.dirname, "../../../build/cache/cri");
+const LAYERS = join(CACHE, "layers");
+const STORE = join(CACHE, "registry");
+
+/** Where it listens is in its environment. */
+const CONFIGURATION = `version: 0.1
+log: { level: warn }
+storage: { filesystem: { rootdirectory: ${JSON.stringify(STORE)} } }
+`;
 
 const START_DEADLINE_MS = 30_000;
 const LAYER = "application/vnd.oci.image.layer.v1.tar";
@@ -30,7 +38,7 @@ interface Blob {
   readonly digest: string;
 }
 
-/** A registry that runs. The end of its scope ends it; its store is in the directory that it was given. */
+/** A registry that runs. The end of its scope ends it, and so does the end of this process; its store stays in the cache. */
 export class Registry implements AsyncDisposable {
   readonly url: string;
   readonly #live: LiveCommand;
@@ -40,13 +48,16 @@ export class Registry implements AsyncDisposable {
     this.#live = live;
   }
 
-  /** @param directory for its configuration and its store. @param port of 127.0.0.1 that nobody uses. */
-  static async start(suite: string, directory: string, port: number): Promise<Registry> {
+  /** @param port of 127.0.0.1 that nobody uses. */
+  static async start(suite: string, port: number): Promise<Registry> {
     const files = await unpackedPackages(suite, ["docker-registry"]);
-    const config = join(directory, "registry.yml");
-    await mkdir(join(directory, "registry"), { recursive: true });
-    await writeFile(config, configuration(join(directory, "registry"), port));
-    const live = startCommand(join(files, "usr/bin/docker-registry"), ["serve", config]);
+    await mkdir(STORE, { recursive: true });
+    const config = join(CACHE, "registry.yml");
+    await writeFile(config, CONFIGURATION);
+    const serve = [join(files, "usr/bin/docker-registry"), "serve", config];
+    const live = startCommand("setpriv", ["--pdeathsig", "KILL", "--", ...serve], {
+      env: { ...process.env, REGISTRY_HTTP_ADDR: `127.0.0.1:${port}` },
+    });
     const registry = new Registry(`http://127.0.0.1:${port}`, live);
     try {
       await eventually(
@@ -129,9 +140,9 @@ function blob(content: Uint8Array | object): Blob {
 async function cachedLayer(suite: string, image: TestImage): Promise<string> {
   const { repository, tag } = parseReference(image.reference);
   const name = `${repository.replaceAll("/", "-")}-${tag}-${recipeKey(suite, image)}.tar`;
-  const path = join(CACHE, name);
+  const path = join(LAYERS, name);
   if (existsSync(path)) return path;
-  await mkdir(CACHE, { recursive: true });
+  await mkdir(LAYERS, { recursive: true });
   const unfinished = `${path}.${process.pid}`;
   try {
     await writeLayer(suite, image, unfinished);
@@ -140,14 +151,4 @@ async function cachedLayer(suite: string, image: TestImage): Promise<string> {
     await rm(unfinished, { force: true });
   }
   return path;
-}
-
-function configuration(store: string, port: number): string {
-  return [
-    "version: 0.1",
-    "log: { level: warn }",
-    `storage: { filesystem: { rootdirectory: ${JSON.stringify(store)} } }`,
-    `http: { addr: "127.0.0.1:${port}" }`,
-    "",
-  ].join("\n");
 }
