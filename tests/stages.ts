@@ -144,7 +144,7 @@ function endToEnd(
 /** `npm run test:containerd` has the other versions. */
 function ofContainerd(surroundings: Surroundings): Promise<Counts> {
   const shared = surroundings.sharedHost ? { KATA_TEST_SHARED_HOST: "1" } : {};
-  const args = ["--config", "tests/vitest.containerd.config.ts"];
+  const args = ["--config", "tests/vitest.containerd.config.ts", "containerd/"];
   return vitest("containerd", args, { ...shared, KATA_TEST_CONTAINERD_SUITE: "sid" }, surroundings);
 }
 

@@ -9,7 +9,11 @@ export default defineConfig({
   cacheDir: join(tests, "../build/cache/vitest"),
   test: {
     root: tests,
-    include: ["containerd/**/*.containerd.test.ts"],
+    // Of the end-to-end tests, those of what containerd has changed.
+    include: [
+      "containerd/**/*.containerd.test.ts",
+      "e2e/{events,exec,exit-status,log-uri,metrics,signals,stdio}.e2e.test.ts",
+    ],
     globalSetup: [join(tests, "harness/containerd-of-suite.ts")],
     fileParallelism: false,
     pool: "forks",

@@ -18,7 +18,11 @@ const SAME_DEFINITIONS: Readonly<Record<string, string>> = {
 const OWN_FILES = new Set(["ttrpc.proto"]);
 
 /** Parts of protocols that the tables do not have; the end-to-end tests speak it with containerd. */
-const OTHER_FILES = new Set(["kubernetes/cri.proto", "containerd/api/types/transfer/streaming.proto"]);
+const OTHER_FILES = new Set([
+  "kubernetes/cri.proto",
+  "containerd/api/types/transfer/streaming.proto",
+  "containerd/api/services/tasks/v1/tasks.proto",
+]);
 
 /** Fields from here on are our additions to the agent's protocol, which a peer of upstream's passes over. */
 const FIRST_OWN_FIELD = 1000;

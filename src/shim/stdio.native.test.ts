@@ -18,7 +18,7 @@ import {
   writeFile,
 } from "../sys/files.ts";
 import { pipe } from "../sys/pipe.ts";
-import { getpid } from "../sys/process.ts";
+import { getpid, ignoreSignal, SIGPIPE } from "../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../sys/testing/native-test.ts";
 import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
 import { NamedStreams } from "./named-streams.ts";
@@ -314,6 +314,30 @@ test("ProcessStdio hands both outputs to a program, which has ended by itself af
   assertEqual(readTextFile(`${place.directory}/got-stderr`), "err");
 });
 
+test("ProcessStdio goes on taking the output of a process whose program has died", async () => {
+  using files = fifos();
+  const program = `${files.directory}/dies`;
+  writeFile(program, "#!/bin/sh\nexec 5>&-\nread -r line <&3\n", 0o755);
+  chmod(program, 0o755);
+  const warnings: string[] = [];
+  const logger = { ...LOGGER, warn: (message: string) => void warnings.push(message) };
+  const guest = new GuestProcess();
+  const paths = { ...NO_STREAMS, stdout: `binary://${program}` };
+  using stdio = await ProcessStdio.open(guest, PROCESS, paths, { ...CONTEXT, logger });
+  stdio.start();
+  guest.writes("stdout", "one line\n");
+  // It has read the line and ended, and its pipe has no reader any more.
+  await until(() => {
+    guest.writes("stdout", "more\n");
+    return warnings.length > 0;
+  });
+  for (let count = 0; count < 100; count++) guest.writes("stdout", "x".repeat(65536));
+  guest.ends();
+  await stdio.drained();
+  assertEqual(warnings.length, 1);
+  assert(/^stdout is lost: .*EPIPE/.test(warnings[0] ?? ""), warnings[0] ?? "");
+});
+
 test("ProcessStdio refuses a program that ends without having told that it is ready", async () => {
   using place = fifos();
   const program = loggingProgram(place.directory, "kill $!; exit 3");
@@ -352,4 +376,6 @@ function openDescriptors(): number {
   return probe.fd;
 }
 
+// As the shim does: whoever is gone is an error of the write.
+ignoreSignal(SIGPIPE);
 runTests();

@@ -201,11 +201,19 @@ export class ProcessStdio implements Disposable {
   }
 
   async #carryOutput(stream: OutputStream, sink: OutputSink): Promise<void> {
+    let isLost = false;
     try {
       for (;;) {
         const bytes = await this.#sandbox.readOutput(this.#process, stream, CHUNK_BYTES);
         if (bytes.length === 0) break;
-        await sink.write(bytes);
+        try {
+          await sink.write(bytes);
+        } catch (error) {
+          if (hasCode(error, "closed")) throw error;
+          // A logging program that has died, a full disk: the process must not wait for them for ever.
+          if (!isLost) this.#report(`${stream} is lost`, error, "warn");
+          isLost = true;
+        }
         this.#progress++;
       }
     } catch (error) {
@@ -232,11 +240,11 @@ export class ProcessStdio implements Disposable {
     }
   }
 
-  #report(what: string, error: unknown): void {
+  #report(what: string, error: unknown, level?: "warn"): void {
     // The process, the sandbox or this object is gone; whoever waits for the exit is told there.
     const expected =
       hasCode(error, "closed", "not-found", "unavailable") || hasErrno(error, "EPIPE", "EIO", "ECONNRESET");
-    this.#logger[expected ? "debug" : "warn"](`${what}: ${describeError(error)}`, {
+    this.#logger[level ?? (expected ? "debug" : "warn")](`${what}: ${describeError(error)}`, {
       container: this.#process.containerId,
       exec: this.#process.execId,
     });

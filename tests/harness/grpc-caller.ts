@@ -13,8 +13,11 @@ const DEADLINE_MS = 120_000;
 /** A connection; its end is the end of the scope. */
 export class GrpcCaller implements Caller, Disposable {
   readonly #session: ClientHttp2Session;
+  readonly #metadata: Readonly<Record<string, string>>;
 
-  constructor(socket: string) {
+  /** @param metadata sent with every call. */
+  constructor(socket: string, metadata: Readonly<Record<string, string>> = {}) {
+    this.#metadata = metadata;
     this.#session = connectHttp2("http://localhost", { createConnection: () => connect(socket) });
     // Told by the calls that it breaks.
     this.#session.on("error", () => undefined);
@@ -23,6 +26,7 @@ export class GrpcCaller implements Caller, Disposable {
   call(service: string, method: string, payload: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const stream = this.#session.request({
+        ...this.#metadata,
         ":method": "POST",
         ":path": `/${service}/${method}`,
         "content-type": "application/grpc",

@@ -106,8 +106,8 @@ export class PrivateContainerd implements AsyncDisposable {
   }
 
   /** Ends the daemon and starts it again; shims and containers go on meanwhile. */
-  async restart(): Promise<void> {
-    await this.#endDaemon();
+  async restart(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
+    await this.#endDaemon(signal);
     this.#child = await startDaemon(this.address, this.#options);
   }
 
@@ -140,10 +140,10 @@ export class PrivateContainerd implements AsyncDisposable {
     }
   }
 
-  async #endDaemon(): Promise<void> {
+  async #endDaemon(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = exitStatus(this.#child);
-    this.#child.kill("SIGTERM");
+    this.#child.kill(signal);
     const force = setTimeout(() => this.#child.kill("SIGKILL"), STOP_DEADLINE_MS);
     await ended.finally(() => clearTimeout(force));
   }

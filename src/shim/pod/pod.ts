@@ -142,6 +142,9 @@ export class Pod {
     signal: CancelSignal,
     create: (giveUp: CancelSignal) => Promise<Container>,
   ): Promise<Container> {
+    // One that nobody waits for any more is being undone: what its caller could not hear of, the next one shall not either.
+    const before = this.#creations.get(id);
+    if (before?.giveUp.signal.aborted) await before.settled;
     if (this.#containers.has(id) || this.#creations.has(id)) {
       throw new KataError("already-exists", { operation: "create container", object: id });
     }

@@ -16,7 +16,8 @@ import type { Pod } from "../pod/pod.ts";
 const SIGKILL = 9;
 
 /**
- * Creates a container and tells of it.
+ * Creates a container and tells of it. Asked again for one that was not started yet, as by a containerd that was restarted before it
+ * heard the answer, it is the same one.
  *
  * @param signal fires when nobody waits for it any more: all that was made is undone then.
  * @throws KataError in one line that says what to do; nothing is left on the host then.
@@ -34,7 +35,21 @@ export async function createTask(
     });
   }
   checkId(request.id);
+  const known = pod.containers.find(({ id }) => id === request.id);
+  if (known !== undefined && isSame(known, request)) return known;
   return await pod.create(request.id, signal, (giveUp) => makeContainer(pod, request, giveUp));
+}
+
+function isSame({ facts, init }: Container, request: CreateTaskRequest): boolean {
+  const { stdin, stdout, stderr, terminal } = init.paths;
+  return (
+    init.state.name === "created" &&
+    facts.bundle === request.bundle &&
+    stdin === request.stdin &&
+    stdout === request.stdout &&
+    stderr === request.stderr &&
+    terminal === request.terminal
+  );
 }
 
 async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: CancelSignal): Promise<Container> {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { decodeMetrics } from "../../../build/generated/cgroups-v1.ts";
 import { parseConfiguration } from "../../config/index.ts";
+import { CancelSource } from "../../sys/cancellation.ts";
 import { CALL, NOW_MS, SHIM_PID, ShimBench } from "../testing/shim-bench.ts";
 import { taskServices } from "./task-service.ts";
 
@@ -176,6 +177,40 @@ test.each<[what: string, code: string, act: (shim: ShimBench) => Promise<unknown
   const shim = new ShimBench();
   await shim.run("c");
   await expect(act(shim)).rejects.toEqual(refusedWith(code));
+});
+
+test("a Create that is repeated before the start answers as the first one, and is told once", async () => {
+  const shim = new ShimBench();
+  expect(await shim.create("c")).toEqual({ pid: 4711 });
+  expect(await shim.create("c")).toEqual({ pid: 4711 });
+  expect(shim.topics).toEqual(["/tasks/create"]);
+  expect(shim.sandbox.asked).toEqual(["create c"]);
+  await expect(shim.create("c", {}, CALL, {}, "/fifo/other")).rejects.toEqual(refusedWith("already-exists"));
+  await shim.task.start(INIT, CALL);
+  await expect(shim.create("c")).rejects.toEqual(refusedWith("already-exists"));
+});
+
+test("a Create that is repeated while the first one is given up waits until that is undone", async () => {
+  const shim = new ShimBench();
+  let undone: () => void = () => undefined;
+  const boot = shim.boot;
+  shim.boot = ({ signal }) =>
+    new Promise((_resolve, reject) =>
+      signal?.addEventListener("abort", () => {
+        undone = () => reject(signal.reason);
+      }),
+    );
+  const connection = new CancelSource();
+  const first = shim.create("c", {}, { ...CALL, signal: connection.signal });
+  await expect(shim.create("c")).rejects.toEqual(refusedWith("already-exists"));
+  connection.cancel();
+  shim.boot = boot;
+  const second = shim.create("c");
+  await shim.settle();
+  expect(shim.sandboxes).toEqual([]);
+  undone();
+  await expect(first).rejects.toEqual(refusedWith("cancelled"));
+  expect(await second).toEqual({ pid: 4711 });
 });
 
 test("update hands the limits to the guest, with all digits", async () => {

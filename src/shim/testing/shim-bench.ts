@@ -91,6 +91,7 @@ export class ShimBench {
     annotations: Readonly<Record<string, string>> = {},
     context: CallContext = CALL,
     hooks: Hooks = {},
+    stdout = "/fifo/out",
   ) {
     const bundle = `/bundles/${id}`;
     this.specs.set(bundle, {
@@ -106,7 +107,7 @@ export class ShimBench {
       rootfs: [{ type: "overlay", source: "overlay", target: "", options: ["lowerdir=/a"] }],
       terminal: false,
       stdin: "",
-      stdout: "/fifo/out",
+      stdout,
       stderr: "/fifo/err",
       checkpoint: "",
       parentCheckpoint: "",
