@@ -133,7 +133,7 @@ export class Pod {
 
   /**
    * Makes a container: `create` is told by its signal when `signal` fires or {@link cancelCreation} is called, and undoes what
-   * it did.
+   * it did. A shim that nobody waits for then, and that has nothing else, ends.
    *
    * @throws KataError `already-exists` if the id is taken.
    */
@@ -164,6 +164,8 @@ export class Pod {
       return container;
     } finally {
       this.#creations.delete(id);
+      // A containerd that has died meanwhile may not know of this shim any more.
+      if (signal.aborted && !this.isInUse) void this.end();
     }
   }
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { decodeMetrics } from "../../../build/generated/cgroups-v1.ts";
 import { parseConfiguration } from "../../config/index.ts";
 import { CancelSource } from "../../sys/cancellation.ts";
-import { CALL, NOW_MS, SHIM_PID, ShimBench } from "../testing/shim-bench.ts";
+import { CALL, NOW_MS, podAnnotations, SHIM_PID, ShimBench } from "../testing/shim-bench.ts";
 import { taskServices } from "./task-service.ts";
 
 const INIT = { id: "c", execId: "" };
@@ -192,25 +192,36 @@ test("a Create that is repeated before the start answers as the first one, and i
 
 test("a Create that is repeated while the first one is given up waits until that is undone", async () => {
   const shim = new ShimBench();
-  let undone: () => void = () => undefined;
-  const boot = shim.boot;
-  shim.boot = ({ signal }) =>
-    new Promise((_resolve, reject) =>
-      signal?.addEventListener("abort", () => {
-        undone = () => reject(signal.reason);
-      }),
-    );
+  await shim.run("sandbox");
+  let open: () => void = () => undefined;
+  shim.sandbox.createGate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const member = podAnnotations("container", "sandbox");
   const connection = new CancelSource();
-  const first = shim.create("c", {}, { ...CALL, signal: connection.signal });
-  await expect(shim.create("c")).rejects.toEqual(refusedWith("already-exists"));
+  const first = shim.create("c", member, { ...CALL, signal: connection.signal });
+  await expect(shim.create("c", member)).rejects.toEqual(refusedWith("already-exists"));
   connection.cancel();
-  shim.boot = boot;
-  const second = shim.create("c");
+  const second = shim.create("c", member);
   await shim.settle();
-  expect(shim.sandboxes).toEqual([]);
-  undone();
+  expect(shim.sandbox.asked.slice(2)).toEqual([]);
+  open();
   await expect(first).rejects.toEqual(refusedWith("cancelled"));
   expect(await second).toEqual({ pid: 4711 });
+  expect(shim.sandbox.asked.slice(2)).toEqual(["create c", "remove c", "create c"]);
+  expect(shim.topics.slice(2)).toEqual(["/tasks/create"]);
+});
+
+test("a shim whose only Create nobody waits for any more undoes it and ends", async () => {
+  const shim = new ShimBench();
+  shim.boot = ({ signal }) =>
+    new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  const connection = new CancelSource();
+  const creating = shim.create("c", {}, { ...CALL, signal: connection.signal });
+  connection.cancel();
+  await expect(creating).rejects.toEqual(refusedWith("cancelled"));
+  await shim.pod.ended;
+  expect(shim.claims).toEqual(new Set());
 });
 
 test("update hands the limits to the guest, with all digits", async () => {

@@ -61,6 +61,8 @@ export class FakeSandbox implements Sandbox {
   readonly containers: ContainerRequest[] = [];
   /** What the guest says of any container. */
   guestProcesses: readonly GuestProcess[] = [];
+  /** What the creation of a container waits for. */
+  createGate: Promise<void> = Promise.resolve();
   /** What a start of a container waits for. */
   startGate: Promise<void> = Promise.resolve();
   /** Set: a signal ends the process, with 128 more than its number. */
@@ -93,6 +95,7 @@ export class FakeSandbox implements Sandbox {
   }
 
   async createContainer(request: ContainerRequest): Promise<void> {
+    await this.createGate;
     this.#ask("create", request.id);
     this.containers.push(request);
   }
