@@ -70,6 +70,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "disable_new_netns",
     "emptydir_mode",
     "enable_debug",
+    "enable_vcpus_pinning",
     "hypervisor_name",
     "internetworking_model",
     "sandbox_bind_mounts",

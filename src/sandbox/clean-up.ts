@@ -63,7 +63,7 @@ export async function cleanUpSandbox(id: string): Promise<void> {
 /** The names that `hostCgroupPath` gives; a record that was tampered with must not end somebody else's processes. */
 function isCgroupOf(id: string, directory: string): boolean {
   const name = baseName(directory);
-  return name === id || name.startsWith("kata_");
+  return name === id || name.startsWith("kata_") || directory.endsWith(`/kata_overhead/${id}/vcpus`);
 }
 
 /** Kills the process that was recorded, and not another that has its number now. */

@@ -12,16 +12,20 @@ import { liveGuest } from "./network/live-guest.ts";
 import { LiveNetwork } from "./network/live-network.ts";
 import { chooseNetwork } from "./network/network-choice.ts";
 import { isHostNetwork } from "./network/pod-network.ts";
+import { CpuPlacement, setThreadAffinity } from "./resources/cpu-placement.ts";
 import {
+  cgroupMounts,
   createHostCgroup,
   hostCgroupDirectories,
   hostCgroupPath,
+  podGroupPath,
   removeHostCgroup,
 } from "./resources/host-cgroup.ts";
-import { hostSize } from "./resources/host-size.ts";
+import { hostSize, usableCpus } from "./resources/host-size.ts";
 import { guestResources } from "./resources/machine-growth.ts";
 import { MachineSizing } from "./resources/machine-sizing.ts";
-import { sizeRange } from "./resources/sizing.ts";
+import { podLimits, resourceLimits, sizeRange } from "./resources/sizing.ts";
+import { planVcpuGroup, VcpuGroup } from "./resources/vcpu-group.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
@@ -61,10 +65,22 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     const cgroupPath = hostCgroupPath(id, spec.linux?.cgroupsPath, settings.sandboxCgroupOnly);
     const directories = hostCgroupDirectories(cgroupPath);
     const namespace = choice.kind === "namespace" ? choice.path : undefined;
+    const vcpuGroup = new VcpuGroup(
+      planVcpuGroup({
+        mounts: cgroupMounts(),
+        sandboxCgroupOnly: settings.sandboxCgroupOnly,
+        podPath: podGroupPath(id, spec.linux?.cgroupsPath),
+        helperPath: cgroupPath,
+        limits: podLimits(spec) ?? resourceLimits(spec.linux?.resources),
+      }),
+      logger,
+    );
     // Before there is anything to clean up.
-    record.update({ cgroups: directories, networkNamespace: namespace });
+    record.update({ cgroups: [...vcpuGroup.directories, ...directories], networkNamespace: namespace });
     const cgroups = createHostCgroup(directories, logger);
     undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
+    vcpuGroup.create();
+    undo.add("group of the machine's CPUs", () => vcpuGroup.remove(loop));
 
     const network = await connectNetwork(choice, settings, range.boot, record, undo);
     const started = await startMachine({ request, settings, paths, range, network, record, cgroups }, undo);
@@ -81,6 +97,15 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
             clock: loop,
             logger,
           });
+    const placement = new CpuPlacement({
+      threads: () => machine.vcpuThreads(),
+      group: vcpuGroup,
+      pinning: settings.vcpusPinning,
+      hostCpus: usableCpus(),
+      setAffinity: setThreadAffinity,
+      logger,
+    });
+    await placement.refresh();
     undo.add("following the network", () => liveNetwork?.end());
     logger.info("sandbox is running", { machine: kind, ms: Math.round(loop.now() - began) });
     const volumes = new PodVolumes(id);
@@ -95,6 +120,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         defaults: settings.size,
         host,
         ...range,
+        placement,
         logger,
       }),
       storage: {

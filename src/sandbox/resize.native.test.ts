@@ -4,9 +4,11 @@ import { hasCode } from "../kata-error.ts";
 import type { LinuxResources } from "../oci/types.ts";
 import { sleep } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
+import { exists, readTextFile } from "../sys/files.ts";
 import { assert, assertEqual, assertThrows, runTests } from "../sys/testing/native-test.ts";
 import { utf8Decode } from "../sys/utf8.ts";
 import { openSandbox } from "./open-sandbox.ts";
+import { cgroupMounts, podGroupPath } from "./resources/host-cgroup.ts";
 import {
   expectNoTraces,
   readAll,
@@ -28,6 +30,8 @@ const SHRINK_DEADLINE_MS = 20_000;
 interface Guest extends AsyncDisposable {
   readonly sandbox: Sandbox;
   readonly logger: TestLogger;
+  /** The group of the machine's CPUs in each of the host's hierarchies of version 1. */
+  readonly groups: readonly string[];
   create(resources: LinuxResources): Promise<string>;
   /** Memory that the guest's kernel has, MiB, and CPUs that are online. */
   size(): Promise<{ readonly memoryMib: number; readonly cpus: string }>;
@@ -61,9 +65,15 @@ async function guest(changes: Partial<Configuration["hypervisor"]>): Promise<Gue
     await sandbox.exec({ containerId, execId, process });
     return utf8Decode(await readAll(sandbox, containerId, execId)).trim();
   };
+  const path = podGroupPath(id, spec.linux?.cgroupsPath);
+  const groups = ["cpu", "cpuset"].flatMap((name) => {
+    const mount = cgroupMounts().get(name);
+    return mount === undefined ? [] : [`${mount}${path}`];
+  });
   return {
     sandbox,
     logger,
+    groups,
     create: (resources) => create(resources),
     shell,
     async size() {
@@ -74,6 +84,7 @@ async function guest(changes: Partial<Configuration["hypervisor"]>): Promise<Gue
     async [Symbol.asyncDispose]() {
       await sandbox.stop();
       await expectNoTraces(id);
+      assertEqual(groups.filter(exists), [], "groups of its CPUs");
       place[Symbol.dispose]();
     },
   };
@@ -107,6 +118,17 @@ vmTest("the machine grows in modules for a container and its update, and shrinks
     await here.shell("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max", second),
     `${200 * MIB}\n50000 100000`,
   );
+
+  // The split of the overhead: the threads that run the guest, and no other of QEMU.
+  for (const group of here.groups) {
+    const threads = readTextFile(`${group}/tasks`).trim().split("\n");
+    assertEqual(threads.length, 2, `threads in ${group}`);
+    assert(!threads.includes(String(here.sandbox.hypervisorPid)), "QEMU's main thread is not among them");
+  }
+  await here.sandbox.update(second, { cpu: { cpus: "0" } });
+  for (const group of here.groups.filter((name) => exists(`${name}/cpuset.cpus`))) {
+    assertEqual(readTextFile(`${group}/cpuset.cpus`).trim(), "0");
+  }
 
   await here.sandbox.update(second, { memory: { limit: 500 * MIB } });
   const updated = await here.size();

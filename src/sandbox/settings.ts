@@ -32,6 +32,8 @@ export interface SandboxSettings {
     readonly entropySource: string;
   };
   readonly size: SizeDefaults;
+  /** Whether each CPU of the machine has one of the host's for itself, if there are as many. */
+  readonly vcpusPinning: boolean;
   /** How memory comes to a machine that grows. */
   readonly memoryGrowth: GrowthSettings;
   readonly fileServer: {
@@ -125,6 +127,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       workloadMemoryMib: runtime.static_sandbox_default_workload_mem,
       workloadMinimumMib: runtime.sandbox_workload_mem_min,
     },
+    vcpusPinning: runtime.enable_vcpus_pinning,
     memoryGrowth: { slots: hypervisor.memory_slots, virtioMem: hypervisor.enable_virtio_mem },
     fileServer: {
       program: fileServerProgram(hypervisor.virtio_fs_daemon, hypervisor.valid_virtio_fs_daemon_paths),

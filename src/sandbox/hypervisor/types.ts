@@ -190,6 +190,8 @@ export interface VirtualMachine {
    * @throws KataError `unsupported` unless the machine's origin is `template`.
    */
   save(state: number): Promise<void>;
+  /** Threads of the host that run the machine's CPUs, in the order of the CPUs. */
+  vcpuThreads(): Promise<readonly number[]>;
   /** The size that it has now. */
   readonly size: MachineSize;
   /**

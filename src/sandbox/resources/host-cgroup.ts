@@ -27,10 +27,28 @@ export function hostCgroupPath(
   cgroupsPath: string | undefined,
   sandboxCgroupOnly: boolean,
 ): string {
-  if (!sandboxCgroupOnly) return `${OVERHEAD}/${id}`;
+  return sandboxCgroupOnly ? podGroupPath(id, cgroupsPath) : `${OVERHEAD}/${id}`;
+}
+
+/** The path of the group beside the pod's containers. */
+export function podGroupPath(id: string, cgroupsPath: string | undefined): string {
   const path = cgroupDirectory(parseCgroupsPath(cgroupsPath), `/vc/${id}`);
   const slash = path.lastIndexOf("/");
   return `${path.slice(0, slash)}/kata_${path.slice(slash + 1)}`;
+}
+
+/** Mount points by controller, `unified` for version 2 where it has all of them. */
+export function cgroupMounts(): ReadonlyMap<string, string> {
+  if (exists(`${CGROUP_MOUNT}/cgroup.controllers`)) return new Map([["unified", CGROUP_MOUNT]]);
+  if (!exists(CGROUP_MOUNT)) return new Map();
+  const mounts = new Map<string, string>();
+  for (const { name } of readDirectory(CGROUP_MOUNT)) {
+    const root = `${CGROUP_MOUNT}/${name}`;
+    // Either the hierarchy or a link to it; systemd's own and a half version 2 have other names.
+    if (!exists(`${root}/tasks`)) continue;
+    for (const controller of name.split(",")) mounts.set(controller, root);
+  }
+  return mounts;
 }
 
 /** The directories of the group, one in each hierarchy that is there; none of them is made. */

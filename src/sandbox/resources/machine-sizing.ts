@@ -46,8 +46,12 @@ export interface MachineSizingParts {
   readonly boot: MachineSize;
   readonly most: MachineSize;
   readonly logger: Logger;
-  /** Told of each new size. */
-  readonly onResized?: (size: MachineSize) => void;
+  /** Follows what the machine and its containers have. */
+  readonly placement?: {
+    refresh(): Promise<void>;
+    follow(id: string, resources: LinuxResources): Promise<void>;
+    forget(id: string): Promise<void>;
+  };
 }
 
 /** A change of a container's limits for which the machine is large enough. */
@@ -121,6 +125,7 @@ export class MachineSizing {
     try {
       const result = await work();
       reservation.settle();
+      await this.#parts.placement?.follow(id, this.#containers.get(id)?.at(-1) ?? {});
       return result;
     } catch (error) {
       // That the machine stays too large must not hide why.
@@ -131,7 +136,9 @@ export class MachineSizing {
 
   /** The container has gone. The machine shrinks in the background: a guest that lets go of nothing holds nobody up. */
   release(id: string): void {
-    if (this.#containers.delete(id)) this.#shrinkLater();
+    if (!this.#containers.delete(id)) return;
+    void this.#parts.placement?.forget(id);
+    this.#shrinkLater();
   }
 
   /** Settles when no change is under way. */
@@ -201,13 +208,13 @@ export class MachineSizing {
   }
 
   async #resize(target: MachineSize): Promise<MachineSize> {
-    const { machine, guest, logger, onResized } = this.#parts;
+    const { machine, guest, logger, placement } = this.#parts;
     this.#blockMib ??= (await guest.memoryBlockMib()) || USUAL_BLOCK_MIB;
     const before = machine.size;
     const size = await machine.resize(target, this.#blockMib);
     if (size.vcpus !== before.vcpus || size.memoryMib !== before.memoryMib) {
       logger.info("the machine has another size", { vcpus: size.vcpus, memory_mib: size.memoryMib });
-      onResized?.(size);
+      await placement?.refresh();
     }
     return size;
   }

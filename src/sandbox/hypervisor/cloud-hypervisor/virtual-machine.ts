@@ -14,6 +14,7 @@ import type {
   VirtualMachine,
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
+import { vcpuThreads } from "./vcpu-threads.ts";
 import { diskConfig, networkRequest } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
@@ -117,6 +118,11 @@ export class CloudHypervisorMachine implements VirtualMachine {
     if (!this.#plugged.has(id)) throw new KataError("not-found", { operation: "resize disk", object: id });
     // Up to 2^53 bytes, more than any disk has.
     await this.#client.resizeDisk(id, Number(bytes));
+  }
+
+  async vcpuThreads(): Promise<readonly number[]> {
+    this.#mustRun("find CPUs");
+    return vcpuThreads(this.pid);
   }
 
   get size(): MachineSize {

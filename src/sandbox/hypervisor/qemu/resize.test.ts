@@ -5,6 +5,7 @@ import { type QemuReply, ScriptedQemu } from "../../testing/scripted-qemu.ts";
 import type { MachineSpec } from "../types.ts";
 import { freeSlots } from "./hot-plug-cpus.ts";
 import { Resize, resizing } from "./resize.ts";
+import { vcpuThreads } from "./vcpu-threads.ts";
 
 const SPEC: MachineSpec = {
   id: "pod1",
@@ -231,6 +232,15 @@ describe("virtio-mem", () => {
     expect(resize.size.memoryMib).toBe(256);
     expect(qemu.told.at(-2)).toBe("qom-set 0");
   });
+});
+
+test("vcpuThreads() are in the order of the CPUs", () => {
+  const answer = [
+    { "cpu-index": 1, "thread-id": 72 },
+    { "cpu-index": 0, "thread-id": 71 },
+    { "thread-id": "?" },
+  ];
+  expect(vcpuThreads(answer)).toEqual([71, 72]);
 });
 
 test("freeSlots() are those without a CPU, in the guest's order", () => {

@@ -19,6 +19,7 @@ import { HotPlugSlots } from "./hot-plug-slots.ts";
 import type { QmpClient } from "./qmp-client.ts";
 import { Resize, resizing } from "./resize.ts";
 import { saveState } from "./saved-state.ts";
+import { vcpuThreads } from "./vcpu-threads.ts";
 
 /** Ending by itself takes QEMU a few milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
@@ -121,6 +122,11 @@ export class QemuMachine implements VirtualMachine {
       });
     }
     await this.#program.whileRunning("save machine", saveState(this.#client, state));
+  }
+
+  async vcpuThreads(): Promise<readonly number[]> {
+    this.#mustRun("find CPUs");
+    return vcpuThreads(await this.#client.execute("query-cpus-fast", {}));
   }
 
   get size(): MachineSize {
