@@ -62,7 +62,7 @@ behind \`io.katacontainers.config.hypervisor.\`; so does one that is marked with
 ## Keys
 
 Keys that are **bold** change something in this version. The others are read and checked, so that a file made for upstream's
-runtime can be used as it is, and have no effect yet. Drivers other than \`qemu\` are refused when a container starts; so are other
+runtime can be used as it is, and have no effect yet. Drivers other than \`qemu\` and \`clh\` are refused when a container starts; so are other
 values of \`shared_fs\` than \`virtio-fs\` and \`none\`, and of \`internetworking_model\` than \`tcfilter\`, \`macvtap\` and \`none\`. Sizes are in MiB where
 nothing else is said.
 `;
