@@ -21,6 +21,7 @@ import { startKataContainerd } from "../harness/kata-containerd.ts";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
 import { type Figure, figure } from "./figure.ts";
+import { policyFigures } from "./policy-figures.ts";
 import { volumes } from "./volume-bench.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
     await importImage(containerd.ctr, image);
     figures.push(...(await coldContainers(containerd, image.name, values.runtime, rounds)));
     figures.push(...(await volumes(ROOT, engine, containerd, image.name, values.runtime)));
+    figures.push(...(await policyFigures(ROOT, engine, containerd, image.name, values.runtime)));
   }
   figures.push(...(await protocol(engine)));
   process.stdout.write(tableOf(figures));
@@ -106,7 +108,8 @@ function tableOf(figures: readonly Figure[]): string {
   const unit = { ms: "ms", us: "µs", bytes: "B" } as const;
   return figures
     .map((row) => {
-      const value = (number: number) => `${number.toFixed(row.unit === "ms" ? 0 : 1)} ${unit[row.unit]}`;
+      const value = (number: number) =>
+        `${number.toFixed(row.unit === "ms" && number >= 20 ? 0 : 1)} ${unit[row.unit]}`;
       const numbers = `${value(row.median).padStart(12)} ${value(row.p99).padStart(12)} ${`${row.n}`.padStart(6)}`;
       return `${row.name.padEnd(18)} ${row.subject.padEnd(42)} ${numbers}\n`;
     })
