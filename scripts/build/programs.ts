@@ -22,4 +22,5 @@ export const OTHER_NAMES: readonly (readonly [name: string, program: string])[] 
 export const NODE_PROGRAMS: readonly Program[] = [
   { entry: "src/policy/rego-cli/main.ts", output: "build/bin/kata-rego" },
   { entry: "src/policy/genpolicy/main.ts", output: "build/bin/genpolicy" },
+  { entry: "src/measure/main.ts", output: "build/bin/kata-measure" },
 ];
