@@ -88,6 +88,28 @@ export type MemoryGrowth =
   /** By a virtio-mem device, which gives and takes it in small pieces. */
   | { readonly kind: "virtio-mem"; readonly maxMemoryMib: number };
 
+/** How a machine's memory is kept from the host. Measured fields are base64. */
+export type ConfidentialGuest =
+  | {
+      readonly kind: "sev-snp";
+      /** Position of the encryption bit in page tables: CPUID Fn8000_001F, EBX 5:0. */
+      readonly encryptionBit: number;
+      readonly policy: number;
+      /** Empty for none. */
+      readonly idBlock: string;
+      readonly idAuthentication: string;
+      /** What stands for the initdata: see `hostData` of src/policy/initdata. */
+      readonly hostData: string;
+    }
+  | {
+      readonly kind: "tdx";
+      /** The same. */
+      readonly configurationId: string;
+      readonly quoteService:
+        | { readonly kind: "unix"; readonly path: string }
+        | { readonly kind: "vsock"; readonly port: number };
+    };
+
 /** A machine to be booted. All paths are absolute. */
 export interface MachineSpec {
   /** The sandbox's id. */
@@ -103,6 +125,8 @@ export interface MachineSpec {
   readonly cpuFeatures: string;
   /** The machine's firmware; empty for the monitor's own. */
   readonly firmware: string;
+  /** Undefined for a machine that trusts its host. */
+  readonly confidential?: ConfidentialGuest | undefined;
   readonly kernel: string;
   readonly root: GuestRoot;
   /** Parameters that come after the driver's own, and win. */

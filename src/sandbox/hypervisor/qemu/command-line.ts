@@ -9,6 +9,7 @@ import { KataError } from "../../../kata-error.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
 import type { Device, MachineSpec, SharedDirectoryDevice } from "../types.ts";
+import { confidentialArguments } from "./confidential.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
 import { networkCardOptions } from "./network-card.ts";
 
@@ -45,13 +46,18 @@ export interface DeviceDescriptors {
 
 /** The whole command line, without the program's name. */
 export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors): string[] {
+  const confidential = spec.confidential === undefined ? undefined : confidentialArguments(spec.confidential);
   return [
     ...flag("-name", [`sandbox-${spec.id}`, ...(spec.debug ? ["debug-threads=on"] : [])]),
-    ...flag("-machine", [spec.machineType, ...boardOptions(spec)]),
-    ...flag("-cpu", [spec.accelerator === "tcg" ? "max" : "host", ...cpuOptions(spec)]),
+    ...flag("-machine", [spec.machineType, ...boardOptions(spec), ...(confidential?.board ?? [])]),
+    ...flag("-cpu", [
+      confidential?.model ?? (spec.accelerator === "tcg" ? "max" : "host"),
+      ...cpuOptions(spec),
+    ]),
     ...flag("-smp", [`${spec.vcpus}`, `maxcpus=${spec.maxVcpus}`]),
     ...flag("-m", memorySize(spec)),
     ...flag("-object", memoryBackend(spec, inherited.memory)),
+    ...(confidential?.objects ?? []),
     ...virtioMemory(spec),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
     ...flag("-rtc", ["base=utc", "driftfix=slew", "clock=host"]),
