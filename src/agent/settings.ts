@@ -6,6 +6,7 @@
  */
 import { KataError } from "../kata-error.ts";
 import type { LogLevel } from "../sys/log.ts";
+import type { DataHubTimeouts } from "./confidential/data-hub.ts";
 import type { MemoryAgentSettings } from "./guest/memory-agent.ts";
 import { type CompactionSettings, DEFAULT_COMPACTION } from "./guest/memory-compaction.ts";
 
@@ -24,6 +25,7 @@ export interface Settings {
   /** Whether the guest uses cgroup v2 alone. */
   readonly unifiedCgroups: boolean;
   readonly memoryAgent: MemoryAgentSettings;
+  readonly dataHub: DataHubTimeouts;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -35,6 +37,7 @@ export const DEFAULT_SETTINGS: Settings = {
   debugConsolePort: 0,
   unifiedCgroups: false,
   memoryAgent: { enabled: false, compaction: DEFAULT_COMPACTION },
+  dataHub: { callMs: 50_000, pullMs: 1_200_000 },
 };
 
 /** Largest pipe an unprivileged process may have is 1 MiB; more than this buys nothing. */
@@ -43,8 +46,9 @@ const MAX_TIMEOUT_SECONDS = 3600;
 /** A vsock port, less the one that stands for any. */
 const MAX_PORT = 0xffff_fffe;
 
-/** What one key changes; of the memory agent's settings only what it names. */
-type Change = Partial<Omit<Settings, "memoryAgent">> & {
+/** What one key changes; of the memory agent's and the data hub's settings only what it names. */
+type Change = Partial<Omit<Settings, "memoryAgent" | "dataHub">> & {
+  readonly dataHub?: Partial<DataHubTimeouts>;
   readonly memoryAgent?: { readonly enabled?: boolean; readonly compaction?: Partial<CompactionSettings> };
 };
 
@@ -54,11 +58,12 @@ function compaction(change: Partial<CompactionSettings>): Change {
   return { memoryAgent: { compaction: change } };
 }
 
-function changed(settings: Settings, { memoryAgent, ...change }: Change): Settings {
+function changed(settings: Settings, { memoryAgent, dataHub, ...change }: Change): Settings {
   const { enabled, compaction: before } = settings.memoryAgent;
   return {
     ...settings,
     ...change,
+    dataHub: { ...settings.dataHub, ...dataHub },
     memoryAgent: {
       enabled: memoryAgent?.enabled ?? enabled,
       compaction: { ...before, ...memoryAgent?.compaction },
@@ -104,14 +109,20 @@ const KEYS: Readonly<Record<string, Apply>> = {
   debug_console_vport: (value) => ({
     debugConsolePort: parseNumber("agent.debug_console_vport", value, MAX_PORT),
   }),
+  cdh_api_timeout: (value) => ({
+    dataHub: { callMs: parseNumber("agent.cdh_api_timeout", value, MAX_TIMEOUT_SECONDS) * 1000 },
+  }),
+  image_pull_timeout: (value) => ({
+    dataHub: { pullMs: parseNumber("agent.image_pull_timeout", value, MAX_TIMEOUT_SECONDS) * 1000 },
+  }),
   unified_cgroup_hierarchy: (value) => ({ unifiedCgroups: parseBoolean(value) }),
 };
 
 /** Keys of upstream's that are known, and have no meaning for this agent yet: they are no reason for a warning. */
 const ACCEPTED_KEYS: ReadonlySet<string> = new Set(
   (
-    "devmode trace log_vport passfd_listener_port cdh_api_timeout " +
-    "image_pull_timeout cdi_timeout launch_process_timeout visible_cdi_devices https_proxy no_proxy " +
+    "devmode trace log_vport passfd_listener_port " +
+    "cdi_timeout launch_process_timeout visible_cdi_devices https_proxy no_proxy " +
     "guest_components_rest_api guest_components_procs secure_storage_integrity config_file " +
     "mem_agent_memcg_disable mem_agent_memcg_swap mem_agent_memcg_swappiness_max mem_agent_memcg_period_secs " +
     "mem_agent_memcg_period_psi_percent_limit mem_agent_memcg_eviction_psi_percent_limit " +

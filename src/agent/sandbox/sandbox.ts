@@ -12,6 +12,7 @@ import type { Logger } from "../../sys/log.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
+import { DataHub, withUnsealedEnvironment } from "../confidential/data-hub.ts";
 import { bundleDirectory } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
 import type { CgroupRoom } from "../container/container-cgroup.ts";
@@ -127,6 +128,7 @@ export class Sandbox {
     );
     this.storages = new StorageRegistry({
       hotplugTimeoutMs: context.settings.hotplugTimeoutMs,
+      dataHub: context.settings.dataHub,
       warn: (message, fields) => context.logger.warn(message, fields),
     });
   }
@@ -318,7 +320,8 @@ export class Sandbox {
         await this.storages.use(storage);
         resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
       }
-      const resolved = await resolveDevices(spec, request.devices, this.context.settings.hotplugTimeoutMs);
+      const opened = await withUnsealedEnvironment(spec, new DataHub(this.context.settings.dataHub));
+      const resolved = await resolveDevices(opened, request.devices, this.context.settings.hotplugTimeoutMs);
       const container = await createContainer(
         {
           id,

@@ -4,6 +4,7 @@ import { chmod, mkdirAll, stat, statIfExists } from "../../sys/files.ts";
 import { awaitDevice } from "../device/await-device.ts";
 import { namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
 import { findDisk } from "./find-disk.ts";
+import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
 import { reserveHugePages } from "./huge-pages.ts";
 import { MULTI_LAYER_DRIVER, multiLayer } from "./multi-layer.ts";
 import {
@@ -110,6 +111,7 @@ const overlay: StorageDriver = async (storage) => {
 };
 
 export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
+  [GUEST_PULL_DRIVER]: guestPull,
   "9p": plain,
   bind: async (storage) =>
     bindSubPath(storage) ?? mountStorage({ ...storage, fstype: "bind" }, storage.source),

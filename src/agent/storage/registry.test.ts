@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { StorageRegistry } from "./registry.ts";
 import type { Storage } from "./storage.ts";
 
-const CONTEXT = { hotplugTimeoutMs: 1, warn: () => undefined };
+const CONTEXT = { hotplugTimeoutMs: 1, dataHub: { callMs: 1, pullMs: 1 }, warn: () => undefined };
 
 const storage: Storage = {
   driver: "fake",

@@ -18,6 +18,7 @@ import { check, kernel } from "../../sys/kernel.ts";
 import { mount as mountAt } from "../../sys/mount.ts";
 import { AT_RECURSIVE, MOUNT_ATTR_RDONLY, mountSetattr, moveMountTo } from "../../sys/new-mount-api.ts";
 import { utf8Encode } from "../../sys/utf8.ts";
+import type { DataHubTimeouts } from "../confidential/data-hub.ts";
 import { newMount } from "../container/mounts.ts";
 import { planMountOptions } from "../container/plan-mounts.ts";
 
@@ -43,6 +44,7 @@ export interface StorageGroup {
 export interface StorageContext {
   /** Longest wait for a plugged-in device, ms. */
   readonly hotplugTimeoutMs: number;
+  readonly dataHub: DataHubTimeouts;
   /** Tells of what goes wrong while nobody waits for it. */
   readonly warn: (message: string, fields: Readonly<Record<string, string>>) => void;
 }

@@ -1,0 +1,57 @@
+/** A stand-in of the guest's confidential data hub: it opens what it sealed, and has one image. */
+import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { imagePullService, sealedSecretService } from "../../../build/generated/confidential-data-hub.ts";
+import { DATA_HUB_SOCKET } from "../../../src/agent/confidential/data-hub.ts";
+import { KataError } from "../../../src/kata-error.ts";
+import { serveConnection } from "../../../src/rpc/server.ts";
+import { nodeByteStream, nodeClock } from "../../harness/node-byte-stream.ts";
+
+export interface StandIn extends AsyncDisposable {
+  /** Images that were asked for. */
+  readonly pulled: readonly string[];
+  /** Where the agent's file system tree is for others: it has mounts of its own. */
+  root: string;
+}
+
+/** @param secrets in the open by what they are sealed as. @param rootfs of the image that it has. */
+export async function startDataHub(
+  secrets: Readonly<Record<string, string>>,
+  image: { readonly name: string; readonly rootfs: string },
+): Promise<StandIn> {
+  const pulled: string[] = [];
+  const standIn: StandIn = {
+    pulled,
+    root: "/",
+    async [Symbol.asyncDispose]() {
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      rmSync(DATA_HUB_SOCKET, { force: true });
+    },
+  };
+  const secret = sealedSecretService({
+    async unsealSecret(request) {
+      const plaintext = secrets[Buffer.from(request.secret).toString()];
+      if (plaintext !== undefined) return { plaintext: Buffer.from(plaintext) };
+      throw new KataError("permission-denied", { operation: "unseal", object: "it is not for this guest" });
+    },
+  });
+  const images = imagePullService({
+    async pullImage({ imageUrl, bundlePath }) {
+      pulled.push(imageUrl);
+      if (imageUrl !== image.name) {
+        throw new KataError("not-found", { operation: "pull", object: imageUrl });
+      }
+      cpSync(image.rootfs, join(standIn.root, bundlePath, "rootfs"), { recursive: true });
+      return {};
+    },
+  });
+  mkdirSync(dirname(DATA_HUB_SOCKET), { recursive: true });
+  rmSync(DATA_HUB_SOCKET, { force: true });
+  const server = createServer((socket) => {
+    void serveConnection(nodeByteStream(socket), [secret, images], { clock: nodeClock });
+  });
+  await new Promise<void>((resolve) => server.listen(DATA_HUB_SOCKET, resolve));
+  chmodSync(DATA_HUB_SOCKET, 0o600);
+  return standIn;
+}
