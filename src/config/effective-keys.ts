@@ -65,6 +65,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
   runtime: new Set([
     "agent_name",
     "create_container_timeout",
+    "dan_conf",
     "disable_guest_empty_dir",
     "disable_guest_seccomp",
     "disable_new_netns",

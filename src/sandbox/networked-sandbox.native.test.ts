@@ -3,11 +3,14 @@
 import { hasCode, hasErrno } from "../kata-error.ts";
 import type { Spec } from "../oci/types.ts";
 import { loop } from "../sys/event-loop.ts";
-import { writeFile } from "../sys/files.ts";
+import { mkdirAll, O_RDONLY, open, writeFile } from "../sys/files.ts";
 import { MS_PRIVATE, MS_REC, mount } from "../sys/mount.ts";
 import { unshare } from "../sys/namespaces.ts";
-import { linkByName, listLinks } from "../sys/netlink/links.ts";
-import type { NetlinkSocket } from "../sys/netlink/netlink-socket.ts";
+import { addAddress } from "../sys/netlink/addresses.ts";
+import { AF_INET, parseIpAddress } from "../sys/netlink/ip-address.ts";
+import { linkByName, listLinks, moveLink, setLink } from "../sys/netlink/links.ts";
+import { NetlinkSocket } from "../sys/netlink/netlink-socket.ts";
+import { replaceRoute } from "../sys/netlink/routes.ts";
 import { addIngress, listDisciplines } from "../sys/netlink/traffic-control.ts";
 import { pipe } from "../sys/pipe.ts";
 import { CLONE_NEWNET, CLONE_NEWNS, clone, pidfdSendSignal, SIGKILL, waitForChild } from "../sys/process.ts";
@@ -16,7 +19,15 @@ import { assert, assertEqual, assertThrows, runTests } from "../sys/testing/nati
 import { utf8Decode } from "../sys/utf8.ts";
 import { cleanUpSandbox } from "./clean-up.ts";
 import { openSandbox } from "./open-sandbox.ts";
-import { HOST_ADDRESS, POD_ADDRESS, POD_MAC, POD_MTU, testNetwork } from "./testing/test-network.ts";
+import { persistentTap } from "./testing/persistent-tap.ts";
+import {
+  HOST_ADDRESS,
+  HOST_V6_ADDRESS,
+  POD_ADDRESS,
+  POD_MAC,
+  POD_MTU,
+  testNetwork,
+} from "./testing/test-network.ts";
 import {
   expectNoTraces,
   readAll,
@@ -32,9 +43,9 @@ import {
 unshare(CLONE_NEWNS | CLONE_NEWNET);
 mount(null, "/", null, MS_REC | MS_PRIVATE);
 
-function networkedSpec(rootfs: string, path: string): Spec {
+function networkedSpec(rootfs: string, path: string, args: readonly string[] = ["true"]): Spec {
   return {
-    ...testSpec(rootfs, ["true"]),
+    ...testSpec(rootfs, args),
     linux: { namespaces: [{ type: "pid" }, { type: "mount" }, { type: "network", path }] },
   };
 }
@@ -102,6 +113,128 @@ vmTest("the guest has the pod's link, address, route and name servers, and reach
     listDisciplines(network.inside).filter(({ kind }) => kind === "ingress"),
     [],
   );
+});
+
+vmTest(
+  "a macvtap over the link, with a limit and a queue for each processor, is the guest's card",
+  async () => {
+    using network = testNetwork();
+    using place = testPlace();
+    const id = testId();
+    const script = [
+      "cat /sys/class/net/eth0/address",
+      "ls /sys/class/net/eth0/queues",
+      "ip -o addr show eth0",
+      `ping -c 1 -W 10 ${HOST_ADDRESS}`,
+      `ping -6 -c 1 -W 10 ${HOST_V6_ADDRESS}`,
+    ];
+    const spec = networkedSpec(place.rootfs, network.path, ["sh", "-c", script.join("; ")]);
+    const limits = { rx_rate_limiter_max_rate: 20_000_000, tx_rate_limiter_max_rate: 20_000_000 };
+    const base = testConfiguration({ default_vcpus: 2, ...limits });
+    const configuration = { ...base, runtime: { ...base.runtime, internetworking_model: "macvtap" } };
+    const sandbox = await openSandbox({
+      id,
+      configuration,
+      spec,
+      bundle: place.path,
+      logger: new TestLogger(),
+    });
+    try {
+      await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
+      await sandbox.startContainer(id);
+      const output = utf8Decode(await readAll(sandbox, id));
+      assert(output.startsWith(`${POD_MAC}\nrx-0\nrx-1\ntx-0\ntx-1\n`), `queues of ${output}`);
+      assert(output.includes(`inet ${POD_ADDRESS}/24`), `address of ${output}`);
+      assertEqual(output.split("1 packets received").length, 3, `answers of ${output}`);
+    } finally {
+      await sandbox.stop();
+    }
+    await expectNoTraces(id);
+    assertEqual(
+      listLinks(network.inside).map(({ name, macAddress }) => `${name} ${macAddress}`),
+      ["lo 00:00:00:00:00:00", `eth0 ${POD_MAC}`],
+    );
+  },
+);
+
+vmTest("a link that comes between creation and start is there when the program starts", async () => {
+  using network = testNetwork();
+  using place = testPlace();
+  const id = testId();
+  const script = `ip -o addr show eth0; ip route; ping -c 1 -W 10 ${HOST_ADDRESS}`;
+  const base = testSpec(place.rootfs, ["sh", "-c", script]);
+  // No path, as Docker asks for it: the runtime makes the namespace.
+  const spec = {
+    ...base,
+    linux: { namespaces: [{ type: "pid" }, { type: "mount" }, { type: "network" }] },
+  } as const;
+  const logger = new TestLogger();
+  const sandbox = await openSandbox({
+    id,
+    configuration: testConfiguration(),
+    spec,
+    bundle: place.path,
+    logger,
+  });
+  try {
+    await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
+    using namespace = open(`/proc/${sandbox.hypervisorPid}/ns/net`, O_RDONLY);
+    using late = NetlinkSocket.open(namespace.fd);
+    moveLink(network.inside, linkByName(network.inside, "eth0").index, "eth0", namespace.fd);
+    const { index } = linkByName(late, "eth0");
+    setLink(late, index, "eth0", { up: true });
+    addAddress(late, { linkIndex: index, address: parseIpAddress(POD_ADDRESS), prefixLength: 24 });
+    replaceRoute(late, { family: AF_INET, gateway: parseIpAddress(HOST_ADDRESS), linkIndex: index });
+    await sandbox.startContainer(id);
+    const output = utf8Decode(await readAll(sandbox, id));
+    assert(output.includes(`inet ${POD_ADDRESS}/24`), `address of ${output}`);
+    assert(output.includes(`default via ${HOST_ADDRESS} dev eth0`), `route of ${output}`);
+    assert(output.includes("1 packets received"), `answer of ${output}`);
+    assertEqual(
+      logger.of("warn").filter((line) => line.includes("network")),
+      [],
+    );
+  } finally {
+    await sandbox.stop();
+  }
+  await expectNoTraces(id);
+});
+
+vmTest("a tap that a file describes is the guest's card", async () => {
+  using network = testNetwork();
+  persistentTap(network, 1);
+  using place = testPlace();
+  const id = testId();
+  const descriptions = `${place.path}/dans`;
+  mkdirAll(descriptions);
+  const device = {
+    name: "net7",
+    guest_mac: POD_MAC,
+    device: { type: "host-tap", tap_name: "eth0" },
+    network_info: { interface: { ip_addresses: [`${POD_ADDRESS}/24`], mtu: 1380 } },
+  };
+  writeFile(`${descriptions}/${id}.json`, JSON.stringify({ netns: network.path, devices: [device] }));
+  const base = testConfiguration();
+  const configuration = { ...base, runtime: { ...base.runtime, dan_conf: descriptions } };
+  const script = `cat /sys/class/net/net7/mtu; ping -c 1 -W 10 ${HOST_ADDRESS}`;
+  const spec = testSpec(place.rootfs, ["sh", "-c", script]);
+  const sandbox = await openSandbox({
+    id,
+    configuration,
+    spec,
+    bundle: place.path,
+    logger: new TestLogger(),
+  });
+  try {
+    await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
+    await sandbox.startContainer(id);
+    const output = utf8Decode(await readAll(sandbox, id));
+    assert(output.startsWith("1380\n"), `MTU of ${output}`);
+    assert(output.includes("1 packets received"), `answer of ${output}`);
+  } finally {
+    await sandbox.stop();
+  }
+  await expectNoTraces(id);
 });
 
 vmTest("a pod whose link somebody else redirects is refused and left as it was", async () => {

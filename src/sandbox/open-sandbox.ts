@@ -8,6 +8,7 @@ import { loop } from "../sys/event-loop.ts";
 import { Rollback } from "../sys/rollback.ts";
 import type { AgentClient } from "./agent-client.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
+import { danFile } from "./network/dan-network.ts";
 import { liveGuest } from "./network/live-guest.ts";
 import { LiveNetwork } from "./network/live-network.ts";
 import { chooseNetwork } from "./network/network-choice.ts";
@@ -54,6 +55,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
   const range = sizeRange(settings.size, host, spec, settings.template.enabled);
   const choice = chooseNetwork(spec, {
     disableNewNamespace: settings.disableNewNetworkNamespace || settings.network.model === "none",
+    description: danFile(settings.network.danDirectory, id),
     isHostNamespace: isHostNetwork,
   });
   const undo = new Rollback();

@@ -64,6 +64,8 @@ export interface SandboxSettings {
     readonly limits: RateLimits;
     /** Whether a link that is a PCI card of the host is given to the machine. */
     readonly passCards: boolean;
+    /** Where descriptions of pods' devices lie; empty for nowhere. */
+    readonly danDirectory: string;
   };
   readonly disableNewNetworkNamespace: boolean;
   readonly sandboxCgroupOnly: boolean;
@@ -150,6 +152,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
         sent: hypervisor.tx_rate_limiter_max_rate,
       },
       passCards: hypervisor.cold_plug_vfio !== "no-port",
+      danDirectory: runtime.dan_conf,
     },
     disableNewNetworkNamespace: runtime.disable_new_netns,
     sandboxCgroupOnly: runtime.sandbox_cgroup_only,

@@ -1,15 +1,14 @@
 /** Joining one link of a pod's network namespace to the virtual machine. */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { O_RDWR, open, readlinkat } from "../../sys/files.ts";
-import { formatMacAddress } from "../../sys/netlink/ip-address.ts";
+import { readlinkat } from "../../sys/files.ts";
 import { removeSavedAddresses, saveConfiguration } from "../../sys/netlink/link-configuration.ts";
 import { createMacvlan, linkByName, setLink } from "../../sys/netlink/links.ts";
-import { randomBytes } from "../../sys/random.ts";
 import type { NetworkBackend, NetworkDevice, TapQueue } from "../hypervisor/network-device.ts";
 import { baseName } from "../path.ts";
 import { cardId, macvtapName, tapName } from "./card-names.ts";
 import { type InterworkingModel, planEndpoint } from "./endpoint.ts";
+import { randomMacAddress } from "./mac-address.ts";
 import type { Link } from "./namespace-contents.ts";
 import { NetworkChanges } from "./network-changes.ts";
 import type { NetworkNamespace } from "./network-namespace.ts";
@@ -18,6 +17,7 @@ import { type LimitPoints, limitRates, type RateLimits } from "./rate-limit.ts";
 import { redirect } from "./redirection.ts";
 import { makeTap, openExistingTap, openMacvtap, openSysfs } from "./tap.ts";
 import { bindToVfio, driverOfCard, isPciAddress } from "./vfio-binding.ts";
+import { openVhostNet } from "./vhost-net.ts";
 
 export interface LinkOptions {
   readonly model: InterworkingModel;
@@ -157,10 +157,7 @@ async function makeMacvtapOver(changes: NetworkChanges, link: Link, name: string
   const saved = saveConfiguration(netlink, link.index, link.name);
   changes.begin(configurationStep(link.index, link.macAddress, saved));
   await changes.make({ kind: "made-link", name }, () => createMacvlan(netlink, name, "macvtap", link.index));
-  // Nobody's address: locally administered, for one receiver.
-  const other = randomBytes(6);
-  other[0] = ((other[0] ?? 0) & 0xfc) | 0x02;
-  setLink(netlink, link.index, link.name, { macAddress: formatMacAddress(other) });
+  setLink(netlink, link.index, link.name, { macAddress: randomMacAddress() });
   const macvtap = linkByName(netlink, name);
   setLink(netlink, macvtap.index, name, { macAddress: link.macAddress });
   removeSavedAddresses(netlink, saved, link.name);
@@ -187,13 +184,4 @@ function cardsStay(name: string, pciAddress: string): KataError {
     object: `link ${name} is the host's PCI card ${pciAddress}`,
     hint: "set cold_plug_vfio in configuration.toml to give it to the pod, which must have it before it starts",
   });
-}
-
-function openVhostNet(): FileDescriptor | undefined {
-  try {
-    return open("/dev/vhost-net", O_RDWR);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENODEV", "ENXIO", "EACCES", "EPERM")) return undefined;
-    throw error;
-  }
 }

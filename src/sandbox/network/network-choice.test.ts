@@ -6,7 +6,11 @@ function spec(...namespaces: NonNullable<NonNullable<Spec["linux"]>["namespaces"
   return { ociVersion: "1.1.0", linux: { namespaces } };
 }
 
-const options = { disableNewNamespace: false, isHostNamespace: (path: string) => path === "/proc/1/ns/net" };
+const options = {
+  disableNewNamespace: false,
+  description: undefined,
+  isHostNamespace: (path: string) => path === "/proc/1/ns/net",
+};
 
 test("chooseNetwork() takes the namespace of the specification", () => {
   expect(chooseNetwork(spec({ type: "network", path: "/run/netns/a" }), options)).toEqual({
@@ -17,6 +21,15 @@ test("chooseNetwork() takes the namespace of the specification", () => {
 
 test("chooseNetwork() gives a pod that brings none a namespace of its own", () => {
   expect(chooseNetwork(spec({ type: "network" }), options)).toEqual({ kind: "new" });
+});
+
+test("chooseNetwork() takes the devices that a file describes, whatever else is asked for", () => {
+  expect(
+    chooseNetwork(spec({ type: "network", path: "/run/netns/a" }), {
+      ...options,
+      description: "/dans/a.json",
+    }),
+  ).toEqual({ kind: "described", file: "/dans/a.json" });
 });
 
 test("chooseNetwork() gives a pod nothing but loopback if there are to be no namespaces", () => {

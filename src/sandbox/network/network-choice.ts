@@ -7,18 +7,23 @@ export type NetworkChoice =
   | { readonly kind: "loopback" }
   /** A namespace of the sandbox's own, which somebody may put links into while it lives. */
   | { readonly kind: "new" }
+  /** The devices that this file describes. */
+  | { readonly kind: "described"; readonly file: string }
   /** Whatever is in the network namespace of this file. */
   | { readonly kind: "namespace"; readonly path: string };
 
 export interface NetworkOptions {
   /** `disable_new_netns`: the monitor stays in the shim's network namespace, and the guest has no interface. */
   readonly disableNewNamespace: boolean;
+  /** The file that describes the pod's devices, if there is one. It takes the place of a namespace. */
+  readonly description: string | undefined;
   /** Whether a file is the network namespace of the host itself. */
   readonly isHostNamespace: (path: string) => boolean;
 }
 
 /** @throws KataError `unsupported` for a pod that asks for the host's network. */
 export function chooseNetwork(spec: Spec, options: NetworkOptions): NetworkChoice {
+  if (options.description !== undefined) return { kind: "described", file: options.description };
   if (options.disableNewNamespace) return { kind: "loopback" };
   const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
   const path = namespace?.path ?? "";

@@ -1,23 +1,24 @@
 /** A pod's network on the real kernel: network namespaces of our own. Needs root and /dev/net/tun. */
 import { hasCode } from "../../kata-error.ts";
-import { sleep, withDeadline } from "../../sys/clock.ts";
-import { FileDescriptor } from "../../sys/descriptor.ts";
+import { sleep } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
-import { O_RDONLY, O_RDWR, open, readDirectory, writeExisting } from "../../sys/files.ts";
+import { O_RDONLY, O_RDWR, open, readDirectory } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { MS_PRIVATE, MS_REC, mount } from "../../sys/mount.ts";
 import { inNamespace, unshare } from "../../sys/namespaces.ts";
-import { addAddress, listAddresses } from "../../sys/netlink/addresses.ts";
+import { addAddress } from "../../sys/netlink/addresses.ts";
 import { parseIpAddress, parseMacAddress } from "../../sys/netlink/ip-address.ts";
 import { createVethPair, deleteLink, linkByName, listLinks, setLink } from "../../sys/netlink/links.ts";
-import { listNeighbours, replaceNeighbour } from "../../sys/netlink/neighbours.ts";
+import { NUD_PERMANENT, replaceNeighbour } from "../../sys/netlink/neighbours.ts";
 import type { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
-import { listRoutes } from "../../sys/netlink/routes.ts";
 import { addIngress, listDisciplines } from "../../sys/netlink/traffic-control.ts";
 import { CLONE_NEWNET, CLONE_NEWNS, duplicate } from "../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import { utf8Encode } from "../../sys/utf8.ts";
+import { nextFrame, sendDatagrams, talkAsGuest, VNET_HEADER_BYTES } from "../testing/card-frames.ts";
+import { assertSame, snapshot } from "../testing/namespace-snapshot.ts";
+import { insideOf, persistentTap } from "../testing/persistent-tap.ts";
 import {
   HOST_ADDRESS,
   HOST_V6_ADDRESS,
@@ -40,30 +41,8 @@ import { makeTap } from "./tap.ts";
 unshare(CLONE_NEWNS | CLONE_NEWNET);
 mount(null, "/", null, MS_REC | MS_PRIVATE);
 
-const AF_INET = 2;
-const SOCK_DGRAM = 2;
-const ETH_P_IP = 0x0800;
-const ETH_P_ARP = 0x0806;
 const TUNSETIFF = 0x400454ca;
-const TUNSETPERSIST = 0x400454cb;
-/** struct virtio_net_hdr in front of every frame of the tap. */
-const VNET_HEADER_BYTES = 10;
-/** The kernel asks again after a second, three times. */
-const FRAME_DEADLINE_MS = 5000;
 const HOST_MAC = "02:00:00:00:00:01";
-
-/** Makes the sender's kernel ask for the receiver's hardware address. */
-function sendDatagrams(address: string, count = 1, bytes = 1): void {
-  using socket = new FileDescriptor(
-    check(kernel().syscall("socket", AF_INET, SOCK_DGRAM, 0), "make", "socket"),
-  );
-  const to = new Uint8Array(16);
-  to.set([AF_INET, 0, 0x30, 0x39, ...parseIpAddress(address)]);
-  for (let sent = 0; sent < count; sent++) {
-    const result = kernel().syscall("sendto", socket.fd, new Uint8Array(bytes), bytes, 0, to, to.length);
-    check(result, "send to", address);
-  }
-}
 
 function connect(made: { readonly path: string }, options: Partial<LinkOptions> = {}): Promise<PodNetwork> {
   const record = { add: () => undefined, remove: () => undefined };
@@ -76,33 +55,6 @@ function connect(made: { readonly path: string }, options: Partial<LinkOptions> 
     record,
     ...options,
   });
-}
-
-/** Follow the carrier: `IFF_RUNNING`, `IFF_LOWER_UP`, `RTNH_F_LINKDOWN`. */
-const CARRIER_FLAGS = 0x40 | 0x1_0000;
-const RTPROT_KERNEL = 2;
-const NUD_PERMANENT = 0x80;
-
-/** All that can be seen of a namespace, which a network that is gone must have left as it was. */
-function snapshot(socket: NetlinkSocket): string[] {
-  const lines = [
-    ...listLinks(socket).map((link) => ({ ...link, flags: link.flags & ~CARRIER_FLAGS, tun: undefined })),
-    ...listAddresses(socket),
-    ...listRoutes(socket)
-      .filter(({ protocol }) => protocol !== RTPROT_KERNEL)
-      .map((route) => ({ ...route, flags: 0 })),
-    ...listNeighbours(socket).filter(({ state }) => state === NUD_PERMANENT),
-    ...listDisciplines(socket),
-  ];
-  // Not in the order in which the kernel has learnt of them.
-  return lines.map((line) => JSON.stringify(line)).sort();
-}
-
-/** Fails with the lines that came or went. */
-function assertSame(now: readonly string[], before: readonly string[]): void {
-  const came = now.filter((line) => !before.includes(line)).map((line) => `+ ${line}`);
-  const went = before.filter((line) => !now.includes(line)).map((line) => `- ${line}`);
-  assertEqual([...came, ...went], [], "what has changed in the namespace");
 }
 
 function linkNames(socket: NetlinkSocket): string[] {
@@ -128,66 +80,6 @@ function cardOf(network: PodNetwork): FdStream {
   );
   network.closeDescriptors();
   return stream;
-}
-
-/** The next frame of one of some types, without the header that the tap puts in front. */
-async function nextFrame(tap: FdStream, ...types: readonly number[]): Promise<Uint8Array> {
-  const buffer = new Uint8Array(4096);
-  for (;;) {
-    const what = { operation: "wait for frame", object: types.map((type) => type.toString(16)).join(", ") };
-    const count = await withDeadline(loop, FRAME_DEADLINE_MS, what, tap.read(buffer));
-    const frame = buffer.slice(VNET_HEADER_BYTES, count);
-    if (types.includes(typeOf(frame))) return frame;
-  }
-}
-
-function typeOf(frame: Uint8Array): number {
-  return ((frame[12] ?? 0) << 8) | (frame[13] ?? 0);
-}
-
-/** Is the guest for a moment: answers the question for its address, and takes the datagram that follows. */
-async function talkAsGuest(card: FdStream, ask: () => void): Promise<void> {
-  ask();
-  for (let answered = 0; ; answered++) {
-    const frame = await nextFrame(card, ETH_P_ARP, ETH_P_IP);
-    if (typeOf(frame) === ETH_P_IP) {
-      assert(answered > 0, "the address is asked for first");
-      assertEqual([...frame.subarray(0, 6)], [...parseMacAddress(POD_MAC)], "the datagram's receiver");
-      return;
-    }
-    // ARP, request, "who has the pod's address": RFC 826.
-    assertEqual(
-      [...frame.subarray(20, 22), ...frame.subarray(38, 42)],
-      [0, 1, ...parseIpAddress(POD_ADDRESS)],
-    );
-    // Again if it is asked again: a link that has just come up may lose the first answer.
-    await card.write(answerTo(frame));
-  }
-}
-
-function answerTo(request: Uint8Array): Uint8Array {
-  const answer = new Uint8Array(VNET_HEADER_BYTES + 42);
-  const frame = answer.subarray(VNET_HEADER_BYTES);
-  const asker = request.subarray(6, 12);
-  frame.set([...asker, ...parseMacAddress(POD_MAC), 0x08, 0x06]);
-  frame.set([0, 1, 8, 0, 6, 4, 0, 2, ...parseMacAddress(POD_MAC), ...parseIpAddress(POD_ADDRESS)], 14);
-  frame.set([...asker, ...request.subarray(28, 32)], 32);
-  return answer;
-}
-
-/** A tap in the pod's namespace that stays without a program, with the pod's addresses on it. */
-function persistentTap(made: TestNetwork, queues: number): void {
-  deleteLink(made.inside, linkByName(made.inside, "eth0").index, "eth0");
-  using namespace = NetworkNamespace.open(made.path);
-  const opened = makeTap(namespace, "eth0", queues);
-  check(kernel().syscall("ioctl", opened[0]?.fd ?? -1, TUNSETPERSIST, 1), "keep", "eth0");
-  for (const each of opened) each.close();
-  const { index } = linkByName(made.inside, "eth0");
-  setLink(made.inside, index, "eth0", { macAddress: POD_MAC, mtu: POD_MTU });
-  // The kernel gives itself an address as soon as there is a carrier.
-  insideOf(made.path, () => writeExisting("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1"));
-  setLink(made.inside, index, "eth0", { up: true });
-  addAddress(made.inside, { linkIndex: index, address: parseIpAddress(HOST_ADDRESS), prefixLength: 24 });
 }
 
 interface Case {
@@ -281,11 +173,6 @@ const CASES: readonly Case[] = [
     ask: ({ path }) => insideOf(path, () => sendDatagrams(POD_ADDRESS)),
   },
 ];
-
-function insideOf(path: string, action: () => void): void {
-  using namespace = open(path, O_RDONLY);
-  inNamespace(namespace.fd, CLONE_NEWNET, action);
-}
 
 for (const { what, make, options = {}, links, disciplines, ask } of CASES) {
   test(`${what} carries packets both ways, and nothing is left of it after disconnect()`, async () => {

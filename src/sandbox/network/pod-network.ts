@@ -255,7 +255,9 @@ export class PodNetwork {
         hint: "this kind of machine takes no cards while it runs: give the pod its links before it starts",
       });
     }
-    const joined = await this.#join(link, contents, { ...this.#options, passCards: false });
+    // Whoever configures the link is not done with it: its addresses must stay where they are.
+    const options: LinkOptions = { ...this.#options, model: "tcfilter", passCards: false };
+    const joined = await this.#join(link, contents, options);
     try {
       await guest.plug(joined.attached.device);
       joined.attached.closeDescriptors();

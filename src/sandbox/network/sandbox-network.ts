@@ -1,6 +1,7 @@
 /** The network of a sandbox, by what its specification and configuration ask for. */
 import type { NetworkDevice } from "../hypervisor/network-device.ts";
 import type { LinkOptions } from "./attach-link.ts";
+import { joinDanNetwork } from "./dan-network.ts";
 import type { NetworkChoice } from "./network-choice.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
 import { type GuestNetwork, PodNetwork } from "./pod-network.ts";
@@ -32,6 +33,7 @@ export async function joinNetwork(choice: NetworkChoice, options: LinkOptions): 
       disconnect: () => Promise.resolve(),
     };
   }
+  if (choice.kind === "described") return await joinDanNetwork(choice.file, options);
   const namespace = choice.kind === "new" ? NetworkNamespace.create() : NetworkNamespace.open(choice.path);
   const pod = await PodNetwork.connect(namespace, options);
   const { devices, guest } = pod;
