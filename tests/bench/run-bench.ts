@@ -21,11 +21,15 @@ import { startKataContainerd } from "../harness/kata-containerd.ts";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
 import { type Figure, figure } from "./figure.ts";
+import { networkFigures } from "./network-bench.ts";
 import { policyFigures } from "./policy-figures.ts";
 import { volumes } from "./volume-bench.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const RPC_BENCH = { entry: "tests/bench/rpc-bench.ts", output: "build/test/rpc-bench" };
+
+/** Containers of each runtime whose network is measured, seven seconds each. */
+const NETWORK_ROUNDS = 2;
 
 const RPC_DEADLINE_MS = 60_000;
 /** A cold container whose processor is emulated, on a busy machine, ms. */
@@ -49,6 +53,9 @@ async function main(): Promise<void> {
     const image = await busyboxImage();
     await importImage(containerd.ctr, image);
     figures.push(...(await coldContainers(containerd, image.name, values.runtime, rounds)));
+    const measured = { root: ROOT, engine, containerd, image: image.name };
+    const runtimes = [...new Set([values.runtime, RUNC_RUNTIME])];
+    figures.push(...(await networkFigures(measured, runtimes, NETWORK_ROUNDS, subjectName)));
     figures.push(...(await volumes(ROOT, engine, containerd, image.name, values.runtime)));
     figures.push(...(await policyFigures(ROOT, engine, containerd, image.name, values.runtime)));
   }
@@ -105,11 +112,12 @@ async function protocol(engine: Engine): Promise<Figure[]> {
 }
 
 function tableOf(figures: readonly Figure[]): string {
-  const unit = { ms: "ms", us: "µs", bytes: "B" } as const;
+  const unit = { ms: "ms", us: "µs", bytes: "B", "bytes/s": "MB/s" } as const;
   return figures
     .map((row) => {
+      const shown = (number: number) => (row.unit === "bytes/s" ? number / 1e6 : number);
       const value = (number: number) =>
-        `${number.toFixed(row.unit === "ms" && number >= 20 ? 0 : 1)} ${unit[row.unit]}`;
+        `${shown(number).toFixed(row.unit === "ms" && number >= 20 ? 0 : 1)} ${unit[row.unit]}`;
       const numbers = `${value(row.median).padStart(12)} ${value(row.p99).padStart(12)} ${`${row.n}`.padStart(6)}`;
       return `${row.name.padEnd(18)} ${row.subject.padEnd(42)} ${numbers}\n`;
     })
