@@ -7,6 +7,7 @@ import { CONTAINER_COMMANDS } from "./container-commands.ts";
 import { DIRECT_VOLUME_COMMAND } from "./direct-volume-command.ts";
 import { DOCTOR_COMMAND } from "./doctor-command.ts";
 import { ENV_COMMAND } from "./env-command.ts";
+import { IPTABLES_COMMAND } from "./iptables-command.ts";
 import { LOG_PARSER_COMMAND } from "./log-parser-command.ts";
 import type { Command } from "./types.ts";
 import { VERSION_COMMAND } from "./version-command.ts";
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   CONFIG_COMMAND,
   LOG_PARSER_COMMAND,
   DIRECT_VOLUME_COMMAND,
+  IPTABLES_COMMAND,
   AZURE_COMMAND,
   COMPLETION_COMMAND,
   VERSION_COMMAND,

@@ -88,6 +88,11 @@ export interface AgentClient {
     readonly data: Uint8Array;
   }>;
   readonly getVolumeStats: Call<{ readonly volumeGuestPath: string }, VolumeStatsResponse>;
+  readonly getIPTables: Call<{ readonly isIpv6: boolean }, { readonly data: Uint8Array }>;
+  readonly setIPTables: Call<
+    { readonly isIpv6: boolean; readonly data: Uint8Array },
+    { readonly data: Uint8Array }
+  >;
   readonly resizeVolume: Call<{ readonly volumeGuestPath: string; readonly size: bigint }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;
 }

@@ -30,6 +30,7 @@ import type {
   ContainerStatistics,
   ExecRequest,
   GuestProcess,
+  IpFamily,
   Logger,
   OutputStream,
   ProcessAddress,
@@ -266,6 +267,16 @@ export class PodSandbox implements Sandbox {
 
   async setPolicy(policy: string): Promise<void> {
     await this.#call("set policy", () => this.#calls.setPolicy({ policy }, CALL));
+  }
+
+  async packetFilter(family: IpFamily): Promise<Uint8Array> {
+    const request = { isIpv6: family === "ipv6" };
+    return (await this.#call("read packet filter", () => this.#calls.getIPTables(request, CALL))).data;
+  }
+
+  async setPacketFilter(family: IpFamily, rules: Uint8Array): Promise<Uint8Array> {
+    const request = { isIpv6: family === "ipv6", data: rules };
+    return (await this.#call("set packet filter", () => this.#calls.setIPTables(request, CALL))).data;
   }
 
   async volumeStats(path: string): Promise<VolumeStatistics> {

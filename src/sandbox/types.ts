@@ -62,6 +62,8 @@ export interface GuestProcess {
   readonly execId: string;
 }
 
+export type IpFamily = "ipv4" | "ipv6";
+
 export type OutputStream = "stdout" | "stderr";
 
 /** Why the virtual machine is no more; `expected` if {@link Sandbox.stop} asked for it. */
@@ -116,6 +118,11 @@ export interface Sandbox {
   volumeStats(path: string): Promise<VolumeStatistics>;
   /** Lets a volume's file system grow to `bytes`, after its device has. @throws KataError `out-of-range` if that is smaller. */
   resizeVolume(path: string, bytes: bigint): Promise<void>;
+
+  /** The guest's packet filter, as `iptables-save` writes it. @throws KataError `unimplemented` if its image has no such program. */
+  packetFilter(family: IpFamily): Promise<Uint8Array>;
+  /** Replaces it by `rules`, in the form of `iptables-restore`. @returns what that says. */
+  setPacketFilter(family: IpFamily, rules: Uint8Array): Promise<Uint8Array>;
 
   /** Waits for the next out-of-memory kill; the id of the container it happened in. */
   nextOutOfMemory(): Promise<string>;

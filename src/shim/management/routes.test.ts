@@ -62,6 +62,17 @@ describe("the management interface", () => {
   });
 
   test.each([
+    ["/iptables", "ipv4"],
+    ["/ip6tables", "ipv6"],
+  ])("tells and replaces the packet filter at %s", async (path, family) => {
+    const sandbox = new FakeSandbox("pod1");
+    expect(await ask(sandbox, request("GET", path))).toEqual({ status: 200, body: `# rules of ${family}\n` });
+    expect(await ask(sandbox, request("PUT", path, {}, "*filter\n"))).toEqual({ status: 200, body: "" });
+    expect(sandbox.asked).toEqual([`packet-filter ${family}`, `set-packet-filter ${family} *filter\n`]);
+  });
+
+  test.each([
+    [request("POST", "/iptables"), 405],
     [request("GET", "/nothing"), 404],
     [request("GET", "/direct-volume/resize"), 405],
     [request("GET", "/direct-volume/stats"), 400],

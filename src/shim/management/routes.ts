@@ -4,7 +4,7 @@
  */
 import { hasCode, KataError } from "../../kata-error.ts";
 import type { HttpRequest, HttpResponse } from "../../rpc/http/http-message.ts";
-import type { Sandbox, VolumeStatistics } from "../../sandbox/types.ts";
+import type { IpFamily, Sandbox, VolumeStatistics } from "../../sandbox/types.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 
 export interface Route {
@@ -17,6 +17,10 @@ const ROUTES: readonly Route[] = [
   // Upstream's runtime in Go asks with GET, the one in Rust with POST.
   { methods: ["GET", "POST"], path: "/direct-volume/stats", answer: volumeStats },
   { methods: ["POST"], path: "/direct-volume/resize", answer: resizeVolume },
+  { methods: ["GET"], path: "/iptables", answer: (sandbox) => packetFilter(sandbox, "ipv4") },
+  { methods: ["GET"], path: "/ip6tables", answer: (sandbox) => packetFilter(sandbox, "ipv6") },
+  { methods: ["PUT"], path: "/iptables", answer: (sandbox, { body }) => filter(sandbox, "ipv4", body) },
+  { methods: ["PUT"], path: "/ip6tables", answer: (sandbox, { body }) => filter(sandbox, "ipv6", body) },
 ];
 
 /** The answer to `request`; a failure is an answer, too. */
@@ -73,6 +77,14 @@ async function resizeVolume(sandbox: Sandbox, { body }: HttpRequest): Promise<Ht
   const { path, bytes } = parseResize(utf8Decode(body));
   await sandbox.resizeVolume(path, bytes);
   return text(200, "");
+}
+
+async function packetFilter(sandbox: Sandbox, family: IpFamily): Promise<HttpResponse> {
+  return { ...text(200, ""), body: await sandbox.packetFilter(family) };
+}
+
+async function filter(sandbox: Sandbox, family: IpFamily, rules: Uint8Array): Promise<HttpResponse> {
+  return { ...text(200, ""), body: await sandbox.setPacketFilter(family, rules) };
 }
 
 /** `{"VolumePath": …, "Size": …}` of the runtime in Go, `{"volume_guest_path": …, "size": …}` of the one in Rust. */

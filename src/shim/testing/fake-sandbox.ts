@@ -5,11 +5,13 @@ import type {
   ContainerStatistics,
   ExecRequest,
   GuestProcess,
+  IpFamily,
   ProcessAddress,
   Sandbox,
   SandboxExit,
   VolumeStatistics,
 } from "../../sandbox/types.ts";
+import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 
 const STATISTICS: ContainerStatistics = {
   cpu: { total: 1, user: 1, system: 0, perCpu: [], periods: 0, throttledPeriods: 0, throttledTime: 0 },
@@ -161,6 +163,16 @@ export class FakeSandbox implements Sandbox {
 
   async setPolicy(policy: string): Promise<void> {
     this.#ask("set policy", policy);
+  }
+
+  async packetFilter(family: IpFamily): Promise<Uint8Array> {
+    this.#ask("packet-filter", family);
+    return utf8Encode(`# rules of ${family}\n`);
+  }
+
+  async setPacketFilter(family: IpFamily, rules: Uint8Array): Promise<Uint8Array> {
+    this.#ask("set-packet-filter", `${family} ${utf8Decode(rules)}`);
+    return new Uint8Array(0);
   }
 
   async volumeStats(path: string): Promise<VolumeStatistics> {
