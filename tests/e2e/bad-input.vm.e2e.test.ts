@@ -131,6 +131,10 @@ describe("a container", () => {
     expectOneLineError(result, join(bundle, "config.json"));
   });
 
+  test("that asks for the host's network is refused in one line", async ({ bench }) => {
+    expectOneLineError(await bench.run("echo started", ["--net-host"]), "the host's network");
+  });
+
   test("that needs a network is refused in one line where /dev/net/tun is missing", async ({ bench }) => {
     await using network = await NetworkNamespace.create(bench.ctr.instance.tag);
     await using containerd = await startKataContainerd({ privateMounts: "mount -t tmpfs none /dev/net" });

@@ -243,8 +243,14 @@ export class PodNetwork {
 
   async #leave(joined: JoinedLink, guest: LiveGuest): Promise<void> {
     await guest.unplug(joined.attached.device.id);
-    this.#joined.splice(this.#joined.indexOf(joined), 1);
+    this.#forget(joined);
     await joined.attached.detach();
+  }
+
+  /** No error if {@link disconnect} was quicker. */
+  #forget(joined: JoinedLink): void {
+    const at = this.#joined.indexOf(joined);
+    if (at >= 0) this.#joined.splice(at, 1);
   }
 
   async #plug(link: Link, contents: NamespaceContents, guest: LiveGuest, canPlug: boolean): Promise<void> {
@@ -263,7 +269,7 @@ export class PodNetwork {
       joined.attached.closeDescriptors();
       await guest.updateInterface(joined.told);
     } catch (error) {
-      this.#joined.splice(this.#joined.indexOf(joined), 1);
+      this.#forget(joined);
       await guest.unplug(joined.attached.device.id).catch(() => undefined);
       await joined.attached.detach();
       throw error;
