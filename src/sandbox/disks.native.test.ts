@@ -3,11 +3,25 @@
  *
  * The tests share one machine; the first opens it, the last stops it.
  */
-import { hasErrno } from "../kata-error.ts";
+
+import { encodeBase64 } from "../crypto/base64.ts";
+import { sha256 } from "../crypto/sha256.ts";
+import { describeError, hasErrno } from "../kata-error.ts";
 import type { Spec } from "../oci/types.ts";
-import { mkdirAll, readTextFile, stat, writeFile } from "../sys/files.ts";
+import {
+  mkdirAll,
+  O_APPEND,
+  O_WRONLY,
+  open,
+  readFile,
+  readTextFile,
+  stat,
+  writeAll,
+  writeFile,
+} from "../sys/files.ts";
+import { kernel } from "../sys/kernel.ts";
 import { assert, assertEqual, assertThrows, runTests } from "../sys/testing/native-test.ts";
-import { utf8Decode } from "../sys/utf8.ts";
+import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
 import { openSandbox } from "./open-sandbox.ts";
 import { loopDevice, makeExt4, makeSparseFile, runTool } from "./testing/host-tools.ts";
 import {
@@ -219,6 +233,81 @@ vmTest("files and directories below the host's /dev are shared, its devices are 
     await runTool("/bin/rm", "-rf", directory);
   }
 });
+
+/** A tree of hashes behind the data, as veritysetup(8) without a superblock makes it. @returns its description. */
+function appendVerityTree(image: string): Readonly<Record<string, unknown>> {
+  const BLOCK = 4096;
+  const data = readFile(image, 16 << 20);
+  let hashes: Uint8Array[] = [];
+  for (let at = 0; at < data.length; at += BLOCK) hashes.push(sha256(data.subarray(at, at + BLOCK)));
+  const levels: Uint8Array[] = [];
+  while (hashes.length > 1) {
+    const level = new Uint8Array(Math.ceil((hashes.length * 32) / BLOCK) * BLOCK);
+    for (const [index, hash] of hashes.entries()) level.set(hash, index * 32);
+    levels.unshift(level);
+    hashes = Array.from({ length: level.length / BLOCK }, (_, index) =>
+      sha256(level.subarray(index * BLOCK, (index + 1) * BLOCK)),
+    );
+  }
+  using file = open(image, O_WRONLY | O_APPEND);
+  for (const level of levels) writeAll(file.fd, level);
+  const hash = [...(hashes[0] ?? [])].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return {
+    hashtype: "sha256",
+    hash,
+    blocknum: data.length / BLOCK,
+    blocksize: BLOCK,
+    hashsize: BLOCK,
+    offset: data.length,
+  };
+}
+
+vmTest("a root filesystem with hashes is read only as it was made", async () => {
+  const { place } = await pod();
+  const image = `${place.path}/verified.img`;
+  await makeExt4(image, 4, place.rootfs);
+  const volume = {
+    volume_type: "image_raw_block",
+    source: image,
+    fs_type: "ext4",
+    options: [],
+    dm_verity: appendVerityTree(image),
+  };
+  const rootfs = [
+    {
+      type: "overlay",
+      source: "overlay",
+      target: "",
+      options: [`io.katacontainers.volume=${encodeBase64(utf8Encode(JSON.stringify(volume)), false, true)}`],
+    },
+  ];
+  const [output, , status] = await run(
+    "head -1 /proc/self/mountinfo; cat /etc/passwd; touch /x || echo refused",
+    undefined,
+    rootfs,
+  );
+  assert(/ - ext4 \/dev\/dm-0 ro/.test(output), `a verified disk in ${output}`);
+  assertEqual([lines(output).at(-1), status], ["refused", 0]);
+  // Somebody on the host changes a byte of a program.
+  const bytes = readFile(image, 16 << 20);
+  const at = findText(bytes, "root:x:0:0:");
+  using file = open(image, O_WRONLY);
+  kernel().syscall("pwrite64", file.fd, utf8Encode("toor"), 4, at);
+  // The agent reads the users of the image itself, and is not given the changed block.
+  await assertThrows(
+    () => run("cat /etc/passwd", undefined, rootfs),
+    (error) => describeError(error).includes("/etc/passwd: EIO"),
+    "EIO",
+  );
+});
+
+function findText(bytes: Uint8Array, text: string): number {
+  const wanted = utf8Encode(text);
+  for (let at = bytes.indexOf(wanted[0] ?? 0); at >= 0; at = bytes.indexOf(wanted[0] ?? 0, at + 1)) {
+    if (wanted.every((byte, index) => bytes[at + index] === byte)) return at;
+  }
+  throw new Error(`${text} is not in the image`);
+}
 
 vmTest("the end leaves nothing on the host", async () => {
   const { sandbox, place } = await pod();

@@ -129,6 +129,7 @@ export class Sandbox {
     this.storages = new StorageRegistry({
       hotplugTimeoutMs: context.settings.hotplugTimeoutMs,
       dataHub: context.settings.dataHub,
+      loadModule: context.modules === undefined ? undefined : (name) => context.modules?.load(name),
       warn: (message, fields) => context.logger.warn(message, fields),
     });
   }

@@ -13,29 +13,53 @@ import {
   mountStorage,
   optionValue,
   type Storage,
+  type StorageContext,
   type StorageDriver,
 } from "./storage.ts";
 import { bindSubPath } from "./sub-path.ts";
+import { openVerityDevice, parseVerityInfo } from "./verity-device.ts";
 import { watchableBind } from "./watchable-bind.ts";
 
 /** A driver that mounts the disk which `node` finds. */
 function disk(node: (source: string, timeoutMs: number) => Promise<string>): StorageDriver {
-  return async (storage, { hotplugTimeoutMs }) => {
+  return async (storage, context) => {
     for (const option of storage.driverOptions) {
       // Whoever asks for these counts on them: without them a disk is neither secret nor what it was made as.
-      if (/^(encryption_key|confidential|ephemeral|verity_info|source_type)=/.test(option)) {
+      if (/^(encryption_key|confidential|ephemeral|source_type)=/.test(option)) {
         throw new KataError("unimplemented", {
           operation: "provide disk",
           object: `with ${option.split("=")[0]}`,
-          hint: "this agent neither encrypts nor verifies disks",
+          hint: "this agent encrypts no disks",
         });
       }
     }
-    const undo = mountStorage(storage, await node(storage.source, hotplugTimeoutMs));
+    const found = await node(storage.source, context.hotplugTimeoutMs);
+    const verity = optionValue(storage.driverOptions, "verity_info");
+    if (verity !== undefined) return mountVerified(storage, found, verity, context);
+    const undo = mountStorage(storage, found);
     const mode = optionValue(storage.driverOptions, "root-mode");
     if (mode !== undefined) setMode(storage.mountPoint, mode, undo);
     return undo;
   };
+}
+
+let verified = 0;
+
+/** Mounts a disk read-only, each block of which the kernel checks when it is read. */
+function mountVerified(storage: Storage, node: string, verity: string, context: StorageContext): () => void {
+  const info = parseVerityInfo(verity);
+  context.loadModule?.("dm_verity");
+  const device = openVerityDevice(`kata-verity${++verified}`, node, info);
+  try {
+    const unmount = mountStorage({ ...storage, options: [...storage.options, "ro"] }, device.node);
+    return () => {
+      unmount();
+      device.remove();
+    };
+  } catch (error) {
+    device.remove();
+    throw error;
+  }
 }
 
 /** Sets the permissions of a new file system's root directory. */

@@ -45,6 +45,8 @@ export interface StorageContext {
   /** Longest wait for a plugged-in device, ms. */
   readonly hotplugTimeoutMs: number;
   readonly dataHub: DataHubTimeouts;
+  /** Loads a module of the guest's kernel; undefined natively. */
+  readonly loadModule?: ((name: string) => void) | undefined;
   /** Tells of what goes wrong while nobody waits for it. */
   readonly warn: (message: string, fields: Readonly<Record<string, string>>) => void;
 }

@@ -14,6 +14,8 @@ export interface BlockRootfs {
   readonly readOnly: boolean;
   /** For the guest's mount. */
   readonly options: readonly string[];
+  /** JSON of the hashes that the guest checks the disk by. */
+  readonly verity?: string;
 }
 
 /** What the guest's kernel mounts. */

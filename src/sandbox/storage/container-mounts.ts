@@ -21,6 +21,7 @@ import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
 import { planMount } from "./plan-mounts.ts";
 import { rootfsName } from "./rootfs.ts";
+import { virtualVolume } from "./virtual-volume.ts";
 import { provideVolume, storageName, type VolumeContext } from "./volumes.ts";
 
 /** What the containers of a pod get their storage from. */
@@ -116,8 +117,7 @@ async function provideRootfs(
   undo: Rollback,
 ): Promise<string> {
   const name = rootfsName(request.id);
-  const block =
-    pod.blockRootfs && pod.disks.canAttach ? blockRootfs(request.rootfs, hostView.typeOf) : undefined;
+  const block = blockRootfsOf(pod, request);
   if (block === undefined) {
     const path = pod.files.showRootfs(request);
     undo.add("root filesystem", () => pod.files.remove(name));
@@ -129,15 +129,30 @@ async function provideRootfs(
   return mountPoint;
 }
 
+/** The root filesystem as a disk, if it is to come as one. */
+function blockRootfsOf(pod: PodStorage, { rootfs }: ContainerRequest): BlockRootfs | undefined {
+  // Nobody but the guest can mount what is only described.
+  const described = virtualVolume(rootfs);
+  if (described !== undefined) return described;
+  return pod.blockRootfs && pod.disks.canAttach ? blockRootfs(rootfs, hostView.typeOf) : undefined;
+}
+
 async function plugInRootfs(
   { disks }: PodStorage,
-  { path, filesystem, readOnly, options }: BlockRootfs,
+  { path, filesystem, readOnly, options, verity }: BlockRootfs,
   mountPoint: string,
   undo: Rollback,
 ): Promise<GuestStorage> {
   const disk = await disks.attach({ path, readOnly });
   undo.add("disk of root filesystem", () => disk.release());
-  return { driver: "blk", source: disk.pciPath, fstype: filesystem, options, mountPoint };
+  return {
+    driver: "blk",
+    driverOptions: verity === undefined ? [] : [`verity_info=${verity}`],
+    source: disk.pciPath,
+    fstype: filesystem,
+    options,
+    mountPoint,
+  };
 }
 
 /** @returns the mount as the guest makes it. */

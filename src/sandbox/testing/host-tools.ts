@@ -41,7 +41,7 @@ export function makeSparseFile(path: string, megabytes: number): void {
 export async function makeExt4(path: string, megabytes: number, content?: string): Promise<void> {
   makeSparseFile(path, megabytes);
   const tree = content === undefined ? [] : ["-d", content];
-  await runTool("/usr/sbin/mkfs.ext4", "-q", "-F", "-O", "^has_journal", ...tree, path);
+  await runTool("/usr/sbin/mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", ...tree, path);
 }
 
 export interface LoopDevice extends AsyncDisposable {
