@@ -64,7 +64,8 @@ export class SandboxDisks {
     try {
       pciPath = await plugged.ready;
     } catch (error) {
-      this.#plugged.delete(key);
+      // Somebody may be trying again by now.
+      if (this.#plugged.get(key) === plugged) this.#plugged.delete(key);
       throw error;
     }
     return { id: plugged.id, pciPath, release: () => this.#release(key, plugged) };

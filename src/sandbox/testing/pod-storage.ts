@@ -8,7 +8,7 @@ import { type DiskMachine, SandboxDisks } from "../storage/sandbox-disks.ts";
 import type { SharedDirectory } from "../storage/shared-directory.ts";
 import type { Logger } from "../types.ts";
 
-const TUNING = {
+export const TUNING = {
   io: "threads",
   direct: false,
   noFlush: false,
