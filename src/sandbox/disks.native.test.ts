@@ -234,6 +234,21 @@ vmTest("files and directories below the host's /dev are shared, its devices are 
   }
 });
 
+vmTest("a device of the guest's comes with its kernel module", async () => {
+  const withTun = (spec: Spec): Spec => ({
+    ...spec,
+    linux: {
+      ...spec.linux,
+      devices: [{ type: "c", path: "/dev/net/tun", major: 10, minor: 200, fileMode: 0o666 }],
+    },
+  });
+  const [output, errors] = await run(
+    "exec 3<>/dev/net/tun && echo opened; exec 3>&-; : > /dev/null && echo null",
+    withTun,
+  );
+  assertEqual([output, errors], ["opened\nnull\n", ""]);
+});
+
 /** A tree of hashes behind the data, as veritysetup(8) without a superblock makes it. @returns its description. */
 function appendVerityTree(image: string): Readonly<Record<string, unknown>> {
   const BLOCK = 4096;

@@ -19,6 +19,7 @@ import type { CgroupRoom } from "../container/container-cgroup.ts";
 import { type ContainerContext, checkId, createContainer } from "../container/create-container.ts";
 import { runHooks } from "../container/hooks.ts";
 import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
+import { deviceModules } from "../device/device-modules.ts";
 import { becomeMachine, type MachineIdentity } from "../guest/machine-identity.ts";
 import { MemoryAgent } from "../guest/memory-agent.ts";
 import {
@@ -317,6 +318,8 @@ export class Sandbox {
     try {
       await this.#creation;
       await this.modulesLoaded;
+      for (const name of deviceModules(spec))
+        if (this.context.modules?.has(name)) this.context.modules.load(name);
       for (const storage of request.storages) {
         await this.storages.use(storage);
         resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));

@@ -77,6 +77,8 @@ function octal(name: string, text: string): number {
   throw new KataError("invalid-argument", { operation: "provide storage", object: `${name}=${text}` });
 }
 
+const scsiDisk = disk(scsiBlockNode);
+
 /** A driver that mounts what the storage names, as it is. */
 const plain: StorageDriver = async (storage) => mountStorage(storage, storage.source);
 
@@ -146,7 +148,10 @@ export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
   mmioblk: disk(namedBlockNode),
   nvdimm: disk(namedBlockNode),
   overlayfs: overlay,
-  scsi: disk(scsiBlockNode),
+  scsi: async (storage, context) => {
+    for (const name of ["virtio_scsi", "sd_mod"]) context.loadModule?.(name);
+    return await scsiDisk(storage, context);
+  },
   "virtio-fs": virtioFs,
   "watchable-bind": watchableBind,
 };
