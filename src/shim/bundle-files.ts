@@ -44,9 +44,12 @@ function claimPath(bundle: string): string {
 /** Notes that hooks of the container have run, so that those for its end have to. @returns takes the note back. */
 export function noteHooks(bundle: string): () => void {
   replaceFile(hooksPath(bundle), "");
-  return () => {
-    unlinkIfExists(hooksPath(bundle));
-  };
+  return () => forgetHooks(bundle);
+}
+
+/** Takes the note of {@link noteHooks} back. */
+export function forgetHooks(bundle: string): void {
+  unlinkIfExists(hooksPath(bundle));
 }
 
 /** Whether hooks for the end of the container are still to run. */

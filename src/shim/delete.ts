@@ -15,7 +15,7 @@ import { writeSync } from "../sys/program.ts";
 import { connect } from "../sys/socket.ts";
 import { wallClockMs } from "../sys/time.ts";
 import type { ShimArguments } from "./arguments.ts";
-import { hasClaimedSandbox, owesHooks, readAddress, readShimPid } from "./bundle-files.ts";
+import { forgetHooks, hasClaimedSandbox, owesHooks, readAddress, readShimPid } from "./bundle-files.ts";
 import { type BundleRole, bundleRole } from "./bundle-role.ts";
 import { runLastHooks } from "./container-hooks.ts";
 import { encodeDeleteResponse, taskClient } from "./generated.ts";
@@ -42,19 +42,22 @@ export async function deleteShim(args: ShimArguments): Promise<Uint8Array> {
   const bundle = args.bundle || getcwd();
   // What a member has on the host is its sandbox's, which has a clean-up of its own.
   const socket = socketOf(bundle, args);
-  await runOwedHooks(bundle, socket, args.id);
   const shim = await shimState(roleOf(bundle), socket, args.id);
   if (shim !== "others") {
     await endShim(bundle, args, shim === "silent" ? SHIM_END_MS : 0);
     if (hasClaimedSandbox(bundle)) await cleanUpSandbox(args.id);
     unlinkIfExists(socket);
   }
+  // Where the shim lives on with the container, its hooks are the shim's own to run.
+  if (owesHooks(bundle) && (shim !== "others" || !(await knows(socket, args.id)))) {
+    await runOwedHooks(bundle, args.id);
+  }
   return encodeDeleteResponse({ exitStatus: EXIT_STATUS, exitedAt: timestampOf(wallClockMs()) });
 }
 
-/** What a shim that has crashed could not run any more. Where it lives on with the container, the hooks are its own to run. */
-async function runOwedHooks(bundle: string, socket: string, id: string): Promise<void> {
-  if (!owesHooks(bundle) || (await knows(socket, id))) return;
+/** The hooks for the end of a container that a shim which has crashed could not run any more; once. */
+async function runOwedHooks(bundle: string, id: string): Promise<void> {
+  forgetHooks(bundle);
   const warn = (message: string, fields?: object) =>
     writeSync(2, `${message} ${JSON.stringify(fields ?? {})}\n`);
   const logger = { debug: warn, info: warn, warn, error: warn };

@@ -35,13 +35,13 @@ class Bundle {
   readonly directory: string;
   readonly #namespace: string;
 
-  constructor(bench: Workbench, annotations: Readonly<Record<string, string>> = {}) {
+  constructor(bench: Workbench, annotations: Readonly<Record<string, string>> = {}, hooks: object = {}) {
     this.id = bench.newId();
     this.#namespace = bench.ctr.instance.tag;
     this.directory = join(bench.scratch, this.id);
     mkdirSync(this.directory);
     const process = { cwd: "/", args: ["true"], user: { uid: 0, gid: 0 } };
-    const spec = { ociVersion: "1.0.2", process, root: { path: "rootfs" }, annotations };
+    const spec = { ociVersion: "1.0.2", process, root: { path: "rootfs" }, annotations, hooks };
     writeFileSync(join(this.directory, "config.json"), JSON.stringify(spec));
   }
 
@@ -142,6 +142,25 @@ describe("delete", () => {
     expect(exitStatus).toBe(137);
     expect(Math.abs(Number(exitedAt?.seconds) - Date.now() / 1000)).toBeLessThan(10);
     expect(readProcess(shimPid)?.state ?? "Z").toBe("Z");
+  });
+
+  test("runs the hooks that a killed shim still owed, once, and tells of those that fail", async ({
+    bench,
+  }) => {
+    const notes = join(bench.scratch, "notes");
+    const note = { path: "/bin/sh", args: ["sh", "-c", `cat >> ${notes}; echo >> ${notes}`] };
+    const hooks = { poststop: [{ path: "/bin/false" }, note] };
+    const bundle = new Bundle(bench, {}, hooks);
+    // Of a container whose other hooks have run.
+    writeFileSync(join(bundle.directory, "kata-hooks"), "");
+    const { status, stderr } = await bundle.call("delete");
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/^a hook failed .*\/bin\/false: it ended with status 1.*\n$/);
+    expect(await bundle.call("delete")).toMatchObject({ status: 0, stderr: "" });
+    const states = readFileSync(notes, "utf8").trim().split("\n");
+    expect(states.map((state) => JSON.parse(state))).toEqual([
+      { ociVersion: "1.0.2", id: bundle.id, status: "stopped", bundle: bundle.directory, annotations: {} },
+    ]);
   });
 
   test("again, or of what never was, is no error", async ({ bench }) => {
