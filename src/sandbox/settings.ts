@@ -32,6 +32,8 @@ export interface SandboxSettings {
     readonly entropySource: string;
   };
   readonly size: SizeDefaults;
+  /** Host nodes for each node of the guest; undefined for a guest without nodes. */
+  readonly numa: { readonly mapping: readonly string[] } | undefined;
   /** Whether each CPU of the machine has one of the host's for itself, if there are as many. */
   readonly vcpusPinning: boolean;
   /** How memory comes to a machine that grows. */
@@ -122,13 +124,19 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       memoryMib: hypervisor.default_memory,
       maxMemoryMib: hypervisor.default_maxmemory,
       // QEMU's microvm has no hot-plugging at all.
-      isStatic: runtime.static_sandbox_resource_mgmt || hypervisor.machine_type === "microvm",
+      // QEMU plugs nothing into a NUMA node, and a confidential guest takes nothing that comes later.
+      isStatic:
+        runtime.static_sandbox_resource_mgmt ||
+        hypervisor.machine_type === "microvm" ||
+        hypervisor.enable_numa ||
+        hypervisor.confidential_guest,
       overheadVcpus: hypervisor.overhead_vcpus,
       overheadMemoryMib: hypervisor.overhead_memory,
       workloadVcpus: runtime.static_sandbox_default_workload_vcpus,
       workloadMemoryMib: runtime.static_sandbox_default_workload_mem,
       workloadMinimumMib: runtime.sandbox_workload_mem_min,
     },
+    numa: hypervisor.enable_numa ? { mapping: hypervisor.numa_mapping } : undefined,
     vcpusPinning: runtime.enable_vcpus_pinning,
     memoryGrowth: { slots: hypervisor.memory_slots, virtioMem: hypervisor.enable_virtio_mem },
     fileServer: {

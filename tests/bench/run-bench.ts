@@ -23,6 +23,7 @@ import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
 import { type Figure, figure } from "./figure.ts";
 import { networkFigures } from "./network-bench.ts";
 import { policyFigures } from "./policy-figures.ts";
+import { resizes } from "./resize-bench.ts";
 import { volumes } from "./volume-bench.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -34,6 +35,9 @@ const NETWORK_ROUNDS = 2;
 const RPC_DEADLINE_MS = 60_000;
 /** A cold container whose processor is emulated, on a busy machine, ms. */
 const CONTAINER_DEADLINE_MS = 60_000;
+
+/** Each needs a machine of its own. */
+const MOST_RESIZES = 5;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -58,6 +62,9 @@ async function main(): Promise<void> {
     figures.push(...(await networkFigures(measured, runtimes, NETWORK_ROUNDS, subjectName)));
     figures.push(...(await volumes(ROOT, engine, containerd, image.name, values.runtime)));
     figures.push(...(await policyFigures(ROOT, engine, containerd, image.name, values.runtime)));
+    if (values.runtime === KATA_RUNTIME) {
+      figures.push(...(await resizes(containerd, image.name, Math.min(rounds, MOST_RESIZES))));
+    }
   }
   figures.push(...(await protocol(engine)));
   process.stdout.write(tableOf(figures));

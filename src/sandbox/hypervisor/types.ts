@@ -81,6 +81,15 @@ export type GuestRoot =
   | { readonly kind: "initrd"; readonly path: string }
   | { readonly kind: "image"; readonly path: string; readonly filesystem: string };
 
+/** A part of the machine whose CPUs and memory are near to each other. */
+export interface NumaNode {
+  /** The host's nodes that its memory is on. */
+  readonly hostNodes: readonly number[];
+  readonly firstVcpu: number;
+  readonly lastVcpu: number;
+  readonly memoryMib: number;
+}
+
 /** How memory comes to a running machine. */
 export type MemoryGrowth =
   /** In modules: as many as there are slots. */
@@ -139,6 +148,8 @@ export interface MachineSpec {
   readonly memoryMib: number;
   /** Absent: the machine keeps the memory that it boots with. */
   readonly memoryGrowth?: MemoryGrowth | undefined;
+  /** Absent: CPUs and memory are all alike. Together they have all of both. */
+  readonly numaNodes?: readonly NumaNode[] | undefined;
   readonly hugePages: boolean;
   readonly preallocateMemory: boolean;
   /** Gives memory that the guest has freed back to the host. */

@@ -12,6 +12,7 @@ import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hype
 import type { NetworkChoice } from "../network/network-choice.ts";
 import { joinNetwork, type SandboxNetwork } from "../network/sandbox-network.ts";
 import { memoryGrowth } from "../resources/machine-growth.ts";
+import { guestNumaNodes, hostNumaNodes } from "../resources/numa.ts";
 import type { MachineSize, SizeRange } from "../resources/sizing.ts";
 import { firstEnd } from "../sandbox-end.ts";
 import { type SandboxPaths, SHARE_TAG } from "../sandbox-paths.ts";
@@ -55,6 +56,10 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
     ...range.boot,
     maxVcpus: range.most.vcpus,
     memoryGrowth: memoryGrowth(settings.memoryGrowth, range),
+    numaNodes:
+      settings.numa === undefined
+        ? undefined
+        : guestNumaNodes(settings.numa.mapping, hostNumaNodes(), range.boot),
     id: request.id,
     accelerator: choice.accelerator,
     devices: [],

@@ -184,6 +184,28 @@ describe("qemuArguments()", () => {
     );
   });
 
+  test("binds each node's memory to the host's nodes", () => {
+    const args = qemuArguments(
+      {
+        ...SPEC,
+        numaNodes: [
+          { hostNodes: [0, 1], firstVcpu: 0, lastVcpu: 0, memoryMib: 256 },
+          { hostNodes: [2], firstVcpu: 1, lastVcpu: 1, memoryMib: 256 },
+        ],
+      },
+      SERIAL,
+    );
+    expect(valuesOf("-machine", args)).toEqual(["q35,accel=kvm"]);
+    expect(valuesOf("-object", args).slice(0, 2)).toEqual([
+      "memory-backend-memfd,id=numa0-memory,size=256M,share=on,host-nodes=0,host-nodes=1,policy=bind",
+      "memory-backend-memfd,id=numa1-memory,size=256M,share=on,host-nodes=2,policy=bind",
+    ]);
+    expect(valuesOf("-numa", args)).toEqual([
+      "node,nodeid=0,cpus=0-0,memdev=numa0-memory",
+      "node,nodeid=1,cpus=1-1,memdev=numa1-memory",
+    ]);
+  });
+
   test("reserves huge pages at once, and gives freed memory back if it is told to", () => {
     const args = qemuArguments({ ...SPEC, hugePages: true, reclaimMemory: true }, SERIAL);
     expect(valuesOf("-object", args)[0]).toBe(

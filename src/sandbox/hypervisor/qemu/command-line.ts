@@ -8,7 +8,7 @@
 import { KataError } from "../../../kata-error.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
-import type { Device, MachineSpec, SharedDirectoryDevice } from "../types.ts";
+import type { Device, MachineSpec, NumaNode, SharedDirectoryDevice } from "../types.ts";
 import { confidentialArguments } from "./confidential.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
 import { networkCardOptions } from "./network-card.ts";
@@ -56,7 +56,9 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ]),
     ...flag("-smp", [`${spec.vcpus}`, `maxcpus=${spec.maxVcpus}`]),
     ...flag("-m", memorySize(spec)),
-    ...flag("-object", memoryBackend(spec, inherited.memory)),
+    ...(spec.numaNodes === undefined
+      ? flag("-object", memoryBackend(spec, inherited.memory))
+      : spec.numaNodes.flatMap((node, index) => numaNode(spec, node, index))),
     ...(confidential?.objects ?? []),
     ...virtioMemory(spec),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
@@ -126,7 +128,9 @@ function flag(name: string, options: readonly string[]): string[] {
 }
 
 function boardOptions(spec: MachineSpec): string[] {
-  const own = [`accel=${spec.accelerator}`, "memory-backend=memory0"];
+  // With nodes, each has a backend of its own.
+  const memory = spec.numaNodes === undefined ? ["memory-backend=memory0"] : [];
+  const own = [`accel=${spec.accelerator}`, ...memory];
   // A distribution's kernel finds this board's devices through ACPI alone.
   if (spec.machineType === "microvm") own.push("pit=off", "pic=off", "rtc=on", "acpi=on");
   // Comes from the operator's configuration, whose author means the commas.
@@ -154,6 +158,17 @@ function memoryBackend(spec: MachineSpec, file: number | undefined): string[] {
   const preallocate = spec.preallocateMemory || spec.hugePages ? ["prealloc=on"] : [];
   const pages = spec.hugePages ? ["hugetlb=on"] : [];
   return ["memory-backend-memfd", "id=memory0", size, "share=on", ...pages, ...preallocate];
+}
+
+/** Memory that the host takes from certain nodes, and the CPUs beside it. */
+function numaNode(spec: MachineSpec, node: NumaNode, index: number): string[] {
+  const [kind = "", , ...options] = memoryBackend({ ...spec, memoryMib: node.memoryMib }, undefined);
+  const id = `numa${index}-memory`;
+  const hostNodes = node.hostNodes.map((each) => `host-nodes=${each}`);
+  return [
+    ...flag("-object", [kind, `id=${id}`, ...options, ...hostNodes, "policy=bind"]),
+    ...flag("-numa", ["node", `nodeid=${index}`, `cpus=${node.firstVcpu}-${node.lastVcpu}`, `memdev=${id}`]),
+  ];
 }
 
 /** A device that has all memory that may come, and none of it yet. */

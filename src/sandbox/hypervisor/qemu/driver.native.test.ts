@@ -251,4 +251,20 @@ test("a start that is given up leaves nothing", async () => {
   assert(readDirectory("/proc/self/fd").length <= before + 1, "all descriptors are closed");
 });
 
+test("a machine with NUMA nodes on the host's, and one that can grow, are started", async () => {
+  await using here = place("booted\n");
+  const node = { hostNodes: [0], memoryMib: 64 };
+  const numaNodes = [
+    { ...node, firstVcpu: 0, lastVcpu: 0 },
+    { ...node, firstVcpu: 1, lastVcpu: 1 },
+  ];
+  const nodes = await here.boot({ vcpus: 2, maxVcpus: 2, memoryMib: 128, numaNodes });
+  await eventually(here.show, () => here.lines.some((line) => line.includes("booted")));
+  assertEqual((await nodes.vcpuThreads()).length, 2);
+  assertEqual(nodes.capabilities.resize, { vcpus: "fixed", memory: "fixed" });
+  const growing = await here.boot({ maxVcpus: 2, memoryGrowth: { kind: "virtio-mem", maxMemoryMib: 1088 } });
+  assertEqual(growing.size, { vcpus: 1, memoryMib: 64 });
+  assertEqual(growing.capabilities.resize, { vcpus: "grows", memory: "grows and shrinks" });
+});
+
 runTests();

@@ -16,6 +16,7 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
   // Its memory is not in the one file that is kept.
   if (spec.memoryGrowth?.kind === "virtio-mem")
     return { kind: "unsupported", reason: "enable_virtio_mem is set" };
+  if (spec.numaNodes !== undefined) return { kind: "unsupported", reason: "enable_numa is set" };
   if (spec.machineType === "microvm") return { kind: "unsupported", reason: "machine_type is microvm" };
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };
