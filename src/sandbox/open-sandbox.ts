@@ -14,6 +14,7 @@ import { LiveNetwork } from "./network/live-network.ts";
 import { chooseNetwork } from "./network/network-choice.ts";
 import { isHostNetwork } from "./network/pod-network.ts";
 import { CpuPlacement, setThreadAffinity } from "./resources/cpu-placement.ts";
+import { allowingDisks, DeviceAllowList } from "./resources/device-allow-list.ts";
 import {
   cgroupMounts,
   createHostCgroup,
@@ -65,11 +66,17 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     undo.add("run directories", () => removeRunDirectories(paths));
     const record = new CrashRecorder(paths);
     const cgroupPath = hostCgroupPath(id, spec.linux?.cgroupsPath, settings.sandboxCgroupOnly);
-    const directories = hostCgroupDirectories(cgroupPath);
+    const mounts = cgroupMounts();
+    const devicesMount = mounts.get("unified") ?? mounts.get("devices");
+    const restricted =
+      settings.sandboxCgroupOnly && devicesMount !== undefined ? `${devicesMount}${cgroupPath}` : undefined;
+    const directories = [
+      ...new Set([...hostCgroupDirectories(cgroupPath), ...(restricted === undefined ? [] : [restricted])]),
+    ];
     const namespace = choice.kind === "namespace" ? choice.path : undefined;
     const vcpuGroup = new VcpuGroup(
       planVcpuGroup({
-        mounts: cgroupMounts(),
+        mounts,
         sandboxCgroupOnly: settings.sandboxCgroupOnly,
         podPath: podGroupPath(id, spec.linux?.cgroupsPath),
         helperPath: cgroupPath,
@@ -81,6 +88,12 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     record.update({ cgroups: [...vcpuGroup.directories, ...directories], networkNamespace: namespace });
     const cgroups = createHostCgroup(directories, logger);
     undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
+    const devices =
+      restricted !== undefined && cgroups.includes(restricted)
+        ? new DeviceAllowList(restricted, logger)
+        : undefined;
+    devices?.apply();
+    undo.add("list of devices", () => devices?.close());
     vcpuGroup.create();
     undo.add("group of the machine's CPUs", () => vcpuGroup.remove(loop));
 
@@ -127,7 +140,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       }),
       storage: {
         files,
-        disks: new SandboxDisks(machine, settings.disks, logger),
+        disks: new SandboxDisks(allowingDisks(machine, devices), settings.disks, logger),
         volumes,
         emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,

@@ -3,10 +3,19 @@ import { hasErrno } from "../../kata-error.ts";
 import { sleep } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { exists, readTextFile, writeExisting } from "../../sys/files.ts";
+import { kernel } from "../../sys/kernel.ts";
 import { clone, getpid, pidfdSendSignal, SIGKILL, waitForChild } from "../../sys/process.ts";
+import { exit } from "../../sys/program.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import { TestLogger } from "../testing/test-pod.ts";
-import { createHostCgroup, hostCgroupDirectories, hostCgroupPath, removeHostCgroup } from "./host-cgroup.ts";
+import { DeviceAllowList } from "./device-allow-list.ts";
+import {
+  cgroupMounts,
+  createHostCgroup,
+  hostCgroupDirectories,
+  hostCgroupPath,
+  removeHostCgroup,
+} from "./host-cgroup.ts";
 
 test("hostCgroupPath() lies beside the pod's containers, or below /kata_overhead", () => {
   assertEqual(hostCgroupPath("id", "/kubepods/pod1/c1", false), "/kata_overhead/id");
@@ -55,6 +64,43 @@ test("a group that cannot be made is a warning, and nothing is left of it", () =
   assertEqual(createHostCgroup([first, "/proc/kata_overhead/x"], logger), []);
   assertEqual(exists(first), false);
   assertEqual(logger.of("warn").length, 1);
+});
+
+test("programs of a restricted group open the machine's devices and those that are allowed later, and no other", async () => {
+  const mounts = cgroupMounts();
+  const mount = mounts.get("devices") ?? mounts.get("unified");
+  assert(mount !== undefined, "this host restricts devices");
+  const directory = `${mount}/kata_device-test-${getpid()}`;
+  const logger = new TestLogger();
+  assertEqual(createHostCgroup([directory], logger), [directory]);
+  const list = new DeviceAllowList(directory, logger);
+  /** Statuses of a process that opens devices from within the group. */
+  const tryToOpen = async (): Promise<number> => {
+    const child = clone({ flags: 0 });
+    if (child.role === "child") {
+      loop.abandon();
+      writeExisting(`${directory}/cgroup.procs`, "0");
+      const opened = ["/dev/null", "/dev/kmsg"].map(
+        (path) => kernel().syscall("openat", -100, path, 0, 0) >= 0,
+      );
+      exit((opened[0] ? 1 : 0) + (opened[1] ? 2 : 0));
+    }
+    const { status } = await waitForChild(child.pidfd, child.pid);
+    child.pidfd.close();
+    return status;
+  };
+  try {
+    assertEqual(await tryToOpen(), 3, "both before");
+    list.apply();
+    assertEqual(await tryToOpen(), 1, "only /dev/null");
+    list.allow("/dev/kmsg");
+    list.allow("/etc/passwd");
+    assertEqual(await tryToOpen(), 3, "both after");
+    assertEqual(logger.lines, []);
+  } finally {
+    list.close();
+    await removeHostCgroup([directory], loop);
+  }
 });
 
 runTests();
