@@ -19,6 +19,7 @@ export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
   { name: "iproute2", why: "makes network namespaces for tests, and shows what is left in them" },
   { name: "iptables", why: "gives pods of tests the host's ports" },
   { name: "bsdutils", why: "gives tests a terminal (script)" },
+  { name: "dbus-daemon", why: "is the bus of tests that speak to systemd" },
   { name: "busybox-static", why: "is the small test image" },
   { name: "mmdebstrap", why: "makes the Debian image from packages" },
 ];

@@ -14,20 +14,12 @@ import { LiveNetwork } from "./network/live-network.ts";
 import { chooseNetwork } from "./network/network-choice.ts";
 import { isHostNetwork } from "./network/pod-network.ts";
 import { CpuPlacement, setThreadAffinity } from "./resources/cpu-placement.ts";
-import { allowingDisks, DeviceAllowList } from "./resources/device-allow-list.ts";
-import {
-  cgroupMounts,
-  createHostCgroup,
-  hostCgroupDirectories,
-  hostCgroupPath,
-  podGroupPath,
-  removeHostCgroup,
-} from "./resources/host-cgroup.ts";
+import { allowingDisks } from "./resources/device-allow-list.ts";
+import { placeOnHost } from "./resources/host-placement.ts";
 import { hostSize, usableCpus } from "./resources/host-size.ts";
 import { guestResources } from "./resources/machine-growth.ts";
 import { MachineSizing } from "./resources/machine-sizing.ts";
-import { podLimits, resourceLimits, sizeRange } from "./resources/sizing.ts";
-import { planVcpuGroup, VcpuGroup } from "./resources/vcpu-group.ts";
+import { sizeRange } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
@@ -65,37 +57,15 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     makeRunDirectories(paths);
     undo.add("run directories", () => removeRunDirectories(paths));
     const record = new CrashRecorder(paths);
-    const cgroupPath = hostCgroupPath(id, spec.linux?.cgroupsPath, settings.sandboxCgroupOnly);
-    const mounts = cgroupMounts();
-    const devicesMount = mounts.get("unified") ?? mounts.get("devices");
-    const restricted =
-      settings.sandboxCgroupOnly && devicesMount !== undefined ? `${devicesMount}${cgroupPath}` : undefined;
-    const directories = [
-      ...new Set([...hostCgroupDirectories(cgroupPath), ...(restricted === undefined ? [] : [restricted])]),
-    ];
     const namespace = choice.kind === "namespace" ? choice.path : undefined;
-    const vcpuGroup = new VcpuGroup(
-      planVcpuGroup({
-        mounts,
-        sandboxCgroupOnly: settings.sandboxCgroupOnly,
-        podPath: podGroupPath(id, spec.linux?.cgroupsPath),
-        helperPath: cgroupPath,
-        limits: podLimits(spec) ?? resourceLimits(spec.linux?.resources),
-      }),
-      logger,
-    );
     // Before there is anything to clean up.
-    record.update({ cgroups: [...vcpuGroup.directories, ...directories], networkNamespace: namespace });
-    const cgroups = createHostCgroup(directories, logger);
-    undo.add("cgroup", () => removeHostCgroup(cgroups, loop));
-    const devices =
-      restricted !== undefined && cgroups.includes(restricted)
-        ? new DeviceAllowList(restricted, logger)
-        : undefined;
-    devices?.apply();
-    undo.add("list of devices", () => devices?.close());
-    vcpuGroup.create();
-    undo.add("group of the machine's CPUs", () => vcpuGroup.remove(loop));
+    record.update({ networkNamespace: namespace });
+    const { sandboxCgroupOnly } = settings;
+    const { cgroups, vcpuGroup, devices } = await placeOnHost(
+      { id, spec, sandboxCgroupOnly, logger },
+      record,
+      undo,
+    );
 
     const network = await connectNetwork(choice, settings, range.boot, record, undo);
     const started = await startMachine({ request, settings, paths, range, network, record, cgroups }, undo);

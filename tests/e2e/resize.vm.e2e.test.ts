@@ -27,7 +27,7 @@ describe("the virtual machine of a container", () => {
     expect((await memoryMib()) - before).toBeGreaterThan(200);
 
     // A limit that is refused changes nothing.
-    await expect(task.update({ memory: { limit: 1 } })).rejects.toThrow();
+    await expect(task.update({ memory: { limit: 65_536, checkBeforeUpdate: true } })).rejects.toThrow();
     expect(await read("cat /sys/fs/cgroup/memory.max")).toBe(`${300 * MEBIBYTE}`);
 
     await task.update({ memory: { limit: 64 * MEBIBYTE } });

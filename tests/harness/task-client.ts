@@ -2,8 +2,6 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { decodeMetrics } from "../../build/generated/cgroups-v1.ts";
-import { decodeMetrics as decodeMetricsV2 } from "../../build/generated/cgroups-v2.ts";
 import { taskClient } from "../../build/generated/task-v2.ts";
 import { TtrpcClient } from "../../src/rpc/client.ts";
 import { nodeByteStream, nodeClock } from "./node-byte-stream.ts";
@@ -45,14 +43,6 @@ export class TaskClient implements Disposable {
 
   async pids(): Promise<number[]> {
     return (await this.#task.pids({ id: this.id })).processes.map(({ pid }) => pid);
-  }
-
-  /** The network's counters, in whichever form the host's cgroups ask for. */
-  async network() {
-    const { stats } = await this.#task.stats({ id: this.id });
-    const bytes = stats?.value ?? new Uint8Array(0);
-    const isV2 = stats?.typeUrl.includes("cgroups.v2") ?? false;
-    return (isV2 ? decodeMetricsV2(bytes) : decodeMetrics(bytes)).network;
   }
 
   [Symbol.dispose](): void {
