@@ -9,6 +9,7 @@ import { DOCTOR_COMMAND } from "./doctor-command.ts";
 import { ENV_COMMAND } from "./env-command.ts";
 import { IPTABLES_COMMAND } from "./iptables-command.ts";
 import { LOG_PARSER_COMMAND } from "./log-parser-command.ts";
+import { POLICY_COMMAND } from "./policy-command.ts";
 import type { Command } from "./types.ts";
 import { VERSION_COMMAND } from "./version-command.ts";
 
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   LOG_PARSER_COMMAND,
   DIRECT_VOLUME_COMMAND,
   IPTABLES_COMMAND,
+  POLICY_COMMAND,
   AZURE_COMMAND,
   COMPLETION_COMMAND,
   VERSION_COMMAND,

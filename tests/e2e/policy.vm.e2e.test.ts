@@ -1,12 +1,16 @@
 /** Policies on their way into the guest: by annotation and by initdata, in force before the host's first wish. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { DEFAULT_POLICIES, POLICY_REQUESTS } from "../../src/policy/agent-policy/default-policies.ts";
 import { encodeInitdata } from "../../src/policy/genpolicy/initdata.ts";
-import { writeKataConfiguration } from "../harness/kata-configuration.ts";
+import { runCommand } from "../harness/command.ts";
+import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
 import { test } from "../harness/workbench.ts";
 
 const POLICY = "io.katacontainers.config.agent.policy";
 const INITDATA = "io.katacontainers.config.hypervisor.cc_init_data";
+const KATA_RUNTIME_PROGRAM = join(BUILT_PROGRAMS, "kata-runtime");
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 /** Allows all but `kinds`. */
@@ -25,6 +29,18 @@ describe("a pod's policy", () => {
     expect(await bench.ctr.taskState(id)).toMatchObject({ state: "RUNNING" });
     await bench.ctr.must(["tasks", "pause", id]);
     await bench.ctr.must(["tasks", "resume", id]);
+
+    // Another policy by the administrator, as this one lets it; the next one cannot be replaced.
+    const set = (policy: string) => {
+      const file = join(bench.scratch, "policy.rego");
+      writeFileSync(file, policy);
+      return runCommand(KATA_RUNTIME_PROGRAM, ["policy", "set", file, "--sandbox-id", id]);
+    };
+    expect(await set(allBut("SetPolicyRequest"))).toMatchObject({ status: 0, stderr: "" });
+    expect(await bench.exec(id, "echo in")).toMatchObject({ status: 0, stdout: "in\n" });
+    const last = await set(DEFAULT_POLICIES["allow-all"]);
+    expect(last.status).toBe(1);
+    expect(last.stderr).toMatch(/SetPolicyRequest is blocked by policy/);
   });
 
   test("that is none is told in one line before anything runs", async ({ bench }) => {

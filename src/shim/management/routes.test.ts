@@ -34,6 +34,18 @@ describe("the management interface", () => {
     },
   );
 
+  test("gives the agent the policy that is put, and tells a refusal as one", async () => {
+    const sandbox = new FakeSandbox("pod1");
+    expect(await ask(sandbox, request("PUT", "/policy", {}, "package agent_policy\n"))).toEqual({
+      status: 200,
+      body: "",
+    });
+    expect(sandbox.asked).toEqual(["set policy package agent_policy\n"]);
+    expect((await ask(sandbox, request("GET", "/policy"))).status).toBe(405);
+    const refusal = new KataError("permission-denied", { operation: "SetPolicyRequest", object: "blocked" });
+    expect(failureAnswer(refusal).status).toBe(403);
+  });
+
   test.each(['{"VolumePath":"/v","Size":4096}', '{"volume_guest_path":"/v","size":4096}'])(
     "resizes a volume for %s",
     async (body) => {

@@ -21,6 +21,7 @@ const ROUTES: readonly Route[] = [
   { methods: ["GET"], path: "/ip6tables", answer: (sandbox) => packetFilter(sandbox, "ipv6") },
   { methods: ["PUT"], path: "/iptables", answer: (sandbox, { body }) => filter(sandbox, "ipv4", body) },
   { methods: ["PUT"], path: "/ip6tables", answer: (sandbox, { body }) => filter(sandbox, "ipv6", body) },
+  { methods: ["PUT"], path: "/policy", answer: setPolicy },
 ];
 
 /** The answer to `request`; a failure is an answer, too. */
@@ -48,6 +49,7 @@ export function failureAnswer(error: unknown): HttpResponse {
 function statusOf(error: KataError): number {
   if (hasCode(error, "not-found")) return 404;
   if (hasCode(error, "invalid-argument", "invalid-data", "malformed-message")) return 400;
+  if (hasCode(error, "permission-denied")) return 403;
   if (hasCode(error, "out-of-range")) return 413;
   if (hasCode(error, "unimplemented", "unsupported")) return 501;
   return hasCode(error, "unavailable") ? 503 : 500;
@@ -55,6 +57,12 @@ function statusOf(error: KataError): number {
 
 export function text(status: number, body: string, contentType = "text/plain; charset=utf-8"): HttpResponse {
   return { status, contentType, body: utf8Encode(body) };
+}
+
+/** The body is the policy as it is. */
+async function setPolicy(sandbox: Sandbox, { body }: HttpRequest): Promise<HttpResponse> {
+  await sandbox.setPolicy(utf8Decode(body));
+  return text(200, "");
 }
 
 async function volumeStats(sandbox: Sandbox, { query }: HttpRequest): Promise<HttpResponse> {
