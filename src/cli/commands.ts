@@ -7,6 +7,7 @@ import { CONTAINER_COMMANDS } from "./container-commands.ts";
 import { DIRECT_VOLUME_COMMAND } from "./direct-volume-command.ts";
 import { DOCTOR_COMMAND } from "./doctor-command.ts";
 import { ENV_COMMAND } from "./env-command.ts";
+import { FACTORY_COMMAND } from "./factory-command.ts";
 import { IPTABLES_COMMAND } from "./iptables-command.ts";
 import { LOG_PARSER_COMMAND } from "./log-parser-command.ts";
 import { POLICY_COMMAND } from "./policy-command.ts";
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   CONFIG_COMMAND,
   LOG_PARSER_COMMAND,
   DIRECT_VOLUME_COMMAND,
+  FACTORY_COMMAND,
   IPTABLES_COMMAND,
   POLICY_COMMAND,
   AZURE_COMMAND,

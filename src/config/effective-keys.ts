@@ -61,7 +61,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "virtio_fs_extra_args",
     "virtio_fs_queue_size",
   ]),
-  factory: new Set(["enable_template", "template_path"]),
+  factory: new Set(["enable_template", "template_path", "vm_cache_endpoint", "vm_cache_number"]),
   agent: new Set(["dial_timeout", "enable_debug", "kernel_modules", "policy"]),
   memAgent: new Set([]),
   runtime: new Set([
@@ -73,6 +73,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "disable_new_netns",
     "emptydir_mode",
     "enable_debug",
+    "enable_tracing",
     "enable_vcpus_pinning",
     "hypervisor_name",
     "internetworking_model",

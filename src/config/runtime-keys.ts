@@ -59,7 +59,7 @@ export const RUNTIME_KEYS = {
   disable_guest_seccomp: flag(true, "No filters of system calls in the guest.", { annotation: true, shown: true }),
   enable_vcpus_pinning: flag(false, "Bind each CPU of the machine to one of the host.", { annotation: true, otherAnnotations: ["io.katacontainers.enable_vcpus_pinning"], driverDefaults: { stratovirt: true } }),
   guest_selinux_label: text("", "SELinux label of the guest's containers.", { dialect: "go", annotation: true }),
-  enable_tracing: flag(false, "Record what the runtime does."),
+  enable_tracing: flag(false, "Record when each phase of a pod began and ended: a file in `/run/kata-traces` that ui.perfetto.dev shows."),
   jaeger_endpoint: text("", "Where records are sent; `http://localhost:14268/api/traces` if empty."),
   jaeger_user: text("", "User for that."),
   jaeger_password: text("", "Password for that."),

@@ -2,6 +2,7 @@
 import { KataError } from "../kata-error.ts";
 import type { CancelSignal } from "../sys/cancellation.ts";
 import type { Clock, Timer } from "../sys/clock.ts";
+import { tracePhase } from "../sys/trace.ts";
 import { FrameFlag, FrameType, oversized } from "./frame.ts";
 import type { Frame } from "./frame-parser.ts";
 import { decodeResponse } from "./generated.ts";
@@ -21,10 +22,12 @@ export abstract class ClientCall {
   #signal: CancelSignal | undefined;
   #onAbort: (() => void) | undefined;
   #ended = false;
+  readonly #endPhase: () => void;
 
   constructor(service: string, method: string) {
     this.service = service;
     this.method = method;
+    this.#endPhase = tracePhase("agent", method);
   }
 
   /** For messages. */
@@ -67,6 +70,7 @@ export abstract class ClientCall {
   protected finish(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
+    this.#endPhase();
     this.#table?.delete(this.#id);
     this.#timer?.cancel();
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);

@@ -3,6 +3,7 @@ import { KataError } from "../kata-error.ts";
 import type { ByteStream } from "../sys/byte-stream.ts";
 import { type CancelSignal, CancelSource } from "../sys/cancellation.ts";
 import type { Clock, Timer } from "../sys/clock.ts";
+import { tracePhase } from "../sys/trace.ts";
 import { dataFrame, FrameFlag, responseFrame } from "./frame.ts";
 import type { Request } from "./generated.ts";
 import { MessageQueue } from "./message-queue.ts";
@@ -36,6 +37,7 @@ export class ServerCall implements CallContext {
   /** Made when it is asked for: most handlers do not wait. */
   #source: CancelSource | undefined;
   #end: { readonly reason: unknown } | undefined;
+  readonly #endPhase: () => void;
 
   /** @param sendsMore the caller has said that data follows the request. */
   constructor(host: CallHost, id: number, request: Request, method: Method, sendsMore: boolean) {
@@ -44,6 +46,7 @@ export class ServerCall implements CallContext {
     this.#request = request;
     this.#method = method;
     this.metadata = toMap(request);
+    this.#endPhase = tracePhase("calls", request.method);
     if (request.timeoutNano > 0n) {
       const timeoutMs = Number(request.timeoutNano) / 1e6;
       this.timeoutMs = timeoutMs;
@@ -169,6 +172,7 @@ export class ServerCall implements CallContext {
 
   #finish(reason: unknown): void {
     this.#end = { reason };
+    this.#endPhase();
     this.#timer?.cancel();
     this.#host.forget(this.#id);
   }

@@ -31,6 +31,7 @@ export interface AgentClient {
     readonly sandboxId: string;
     readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
     readonly prepare?: boolean;
+    readonly parkInterfaces?: boolean;
     readonly identity?: {
       readonly seed: Uint8Array;
       readonly seconds: bigint;

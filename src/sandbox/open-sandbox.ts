@@ -6,6 +6,7 @@
 import { throwIfCancelled } from "../sys/cancellation.ts";
 import { loop } from "../sys/event-loop.ts";
 import { Rollback } from "../sys/rollback.ts";
+import { tracePhase } from "../sys/trace.ts";
 import type { AgentClient } from "./agent-client.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { danFile } from "./network/dan-network.ts";
@@ -24,8 +25,8 @@ import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
 import { type SandboxSettings, sandboxSettings } from "./settings.ts";
-import { startMachine } from "./start/start-machine.ts";
-import { connectNetwork, giveBack } from "./start/start-parts.ts";
+import { startPod } from "./start/start-machine.ts";
+import { giveBack } from "./start/start-parts.ts";
 import { GuestCopies } from "./storage/guest-copies.ts";
 import { CopiedFiles, type HostFiles, SharedFiles } from "./storage/host-files.ts";
 import { PodVolumes } from "./storage/pod-volumes.ts";
@@ -52,6 +53,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     isHostNamespace: isHostNetwork,
   });
   const undo = new Rollback();
+  const opening = tracePhase("shim", "open sandbox");
   const began = loop.now();
   try {
     makeRunDirectories(paths);
@@ -67,9 +69,10 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       undo,
     );
 
-    const network = await connectNetwork(choice, settings, range.boot, record, undo);
-    const started = await startMachine({ request, settings, paths, range, network, record, cgroups }, undo);
-    const { machine, agent, share, fileServerEnded, kind } = started;
+    const starting = tracePhase("shim", "start machine");
+    const started = await startPod({ request, settings, paths, range, choice, record, cgroups }, undo);
+    const { machine, agent, share, fileServerEnded, network, kind } = started;
+    starting();
     const files = hostFiles(settings, share, agent.calls, undo, logger);
     await files.showToPod(settings.bindMounts);
     const liveNetwork =
@@ -92,6 +95,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     });
     await placement.refresh();
     undo.add("following the network", () => liveNetwork?.end());
+    opening();
     logger.info("sandbox is running", { machine: kind, ms: Math.round(loop.now() - began) });
     const volumes = new PodVolumes(id);
     undo.add("notes of volumes", () => volumes.releaseAll());

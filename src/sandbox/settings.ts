@@ -58,6 +58,12 @@ export interface SandboxSettings {
   readonly emptyDirs: EmptyDirMode;
   /** What every pod sees of the host. */
   readonly bindMounts: readonly SandboxBindMount[];
+  readonly pool: {
+    /** Machines that are kept ready; 0 for no pool. */
+    readonly machines: number;
+    /** Socket of the process that keeps them. */
+    readonly endpoint: string;
+  };
   readonly vhostNet: boolean;
   readonly network: {
     readonly model: InterworkingModel | "none";
@@ -151,6 +157,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     sharesFiles,
     emptyDirs: emptyDirMode(runtime, sharesFiles),
     bindMounts: parseSandboxBindMounts(runtime.sandbox_bind_mounts),
+    pool: { machines: factory.vm_cache_number, endpoint: factory.vm_cache_endpoint },
     vhostNet: !hypervisor.disable_vhost_net,
     network: {
       model,

@@ -26,6 +26,7 @@ import {
 } from "../sys/process.ts";
 import { environment } from "../sys/program.ts";
 import { wallClockMs } from "../sys/time.ts";
+import { dropTrace, startTrace, tracePhase, writeTrace } from "../sys/trace.ts";
 import type { ShimArguments } from "./arguments.ts";
 import { claimSandbox, noteHooks, readAddress, writeOutOfMemory } from "./bundle-files.ts";
 import { Connections } from "./connections.ts";
@@ -60,11 +61,17 @@ const HANG_UP_MS = 250;
 const LAST_ANSWERS_MS = 1000;
 const LAST_EVENTS_MS = 1500;
 
+/** Where pods with `enable_tracing` leave what they did, a file each. */
+const TRACES = "/run/kata-traces";
+
 /** What Connect tells: the version of the task service that containerd's own shims name. */
 const TASK_VERSION = "2";
 
 /** Serves until the pod has ended. */
 export async function serve(args: ShimArguments): Promise<void> {
+  // Whether the pod wants it is known with its configuration.
+  startTrace();
+  const whole = tracePhase("shim", "serve");
   const bundle = args.bundle || getcwd();
   const logger = openShimLog(bundle, args);
   ignoreSignal(SIGHUP);
@@ -106,6 +113,9 @@ export async function serve(args: ShimArguments): Promise<void> {
   await pod.ended;
   await lastAnswers(connections, logger);
   await events.flushed(LAST_EVENTS_MS);
+  whole();
+  const trace = writeTrace(TRACES, args.id);
+  if (trace !== undefined) logger.info("the trace was written", { file: trace });
 }
 
 async function lastAnswers(connections: Connections, logger: Logger): Promise<void> {
@@ -153,6 +163,7 @@ function podParts(namespace: string, events: EventQueue, streams: NamedStreams, 
       const ofNode = loadConfiguration({ option, environment: environment.KATA_CONF_FILE ?? "" });
       const configuration = applyAnnotations(ofNode, spec.annotations ?? {});
       const { runtime, hypervisor, agent } = configuration;
+      if (!runtime.enable_tracing) dropTrace();
       if (runtime.enable_debug || hypervisor.enable_debug || agent.enable_debug) logger.showFrom("debug");
       return configuration;
     },

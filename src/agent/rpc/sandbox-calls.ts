@@ -41,6 +41,7 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
         prepare: request.prepare,
         identity: request.identity,
         network: networkOf(request),
+        parkCards: request.parkInterfaces,
       });
       return {};
     },

@@ -30,6 +30,7 @@ import {
   updateInterface,
   updateRoutes,
 } from "../guest/network.ts";
+import { ParkedCards } from "../guest/parked-cards.ts";
 import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
@@ -58,6 +59,8 @@ export interface SandboxRequest {
   /** For a clone: who it is from now on. */
   readonly identity: MachineIdentity | undefined;
   readonly network: GuestNetwork;
+  /** Puts the machine's network cards out of sight until a request has interfaces. */
+  readonly parkCards: boolean;
 }
 
 /** What else than its containers the pod's machine is told at once; each may be empty. */
@@ -116,6 +119,7 @@ export class Sandbox {
   #namespaces: SharedNamespaces | undefined;
   #guestHooks: Hooks = {};
   #pidHolder: PidHolder | undefined;
+  readonly #parked = new ParkedCards();
   /** Settles when the modules are loaded that containers need, or one of them has failed. */
   readonly modulesLoaded: Promise<void>;
 
@@ -140,13 +144,13 @@ export class Sandbox {
   }
 
   /**
-   * Creates the sandbox, or finishes one that was prepared.
+   * Creates the sandbox, prepares it further, or finishes one that was prepared.
    *
    * @throws KataError `failed-precondition` if there is or was one. Nothing is left if a step fails.
    */
   create(request: SandboxRequest): Promise<void> {
     const before = this.#state;
-    if (before === "created" || before === "destroyed" || (before === "prepared" && request.prepare)) {
+    if (before === "created" || before === "destroyed") {
       return Promise.reject(
         new KataError("failed-precondition", { operation: "create sandbox", object: `it is ${before}` }),
       );
@@ -193,6 +197,10 @@ export class Sandbox {
       this.#guestHooks = this.#findHooks(request.guestHookPath);
       if (request.dns.length > 0) this.#writeNameServers(request.dns);
       await this.#connect(request.network);
+      if (request.parkCards) {
+        this.requireGuest("park network cards");
+        this.#parked.park();
+      }
     } catch (error) {
       this.#state = before;
       await undo.run();
@@ -214,6 +222,7 @@ export class Sandbox {
     if (interfaces.length > 0 || routes !== undefined || neighbours.length > 0) {
       this.requireGuest("set up network");
     }
+    if (interfaces.length > 0) this.#parked.unpark();
     for (const each of interfaces) await updateInterface(each, this.context.settings.hotplugTimeoutMs);
     if (routes !== undefined) updateRoutes(routes);
     if (neighbours.length > 0) addNeighbours(neighbours);

@@ -8,7 +8,7 @@ import { type Clock, sleep, withDeadline } from "../../sys/clock.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
 import { pipe } from "../../sys/pipe.ts";
-import { SIGKILL, SIGTERM } from "../../sys/process.ts";
+import { pidfdSendSignal, SIGKILL, SIGTERM } from "../../sys/process.ts";
 import { type ChildProcess, spawn } from "../../sys/spawn.ts";
 import { ConsoleLog } from "./console-log.ts";
 
@@ -35,27 +35,35 @@ const LAST_OUTPUT_MS = 100;
 /** Lines of its output that become part of an error message. */
 const SHOWN_LINES = 3;
 
+/** What a program is to whom it ends with: a child, or the child of a process that keeps it for us. */
+export interface RunningProgram {
+  readonly name: string;
+  readonly pid: number;
+  /** Open as long as it has not ended. */
+  readonly pidfd: FileDescriptor;
+  /** Settles once with a sentence about its end. Never rejects. */
+  readonly exited: Promise<string>;
+  /** The last lines that it wrote, at most `lines`. */
+  tail(lines: number): readonly string[];
+}
+
 export class SupervisedProgram {
   readonly name: string;
   readonly pid: number;
+  readonly pidfd: FileDescriptor;
   /** Settles once with a sentence about its end. Never rejects. */
   readonly exited: Promise<string>;
-  readonly #child: ChildProcess;
-  readonly #output: ConsoleLog;
-
+  readonly #program: RunningProgram;
   readonly #clock: Clock;
 
-  private constructor(name: string, child: ChildProcess, output: ConsoleLog, clock: Clock) {
-    this.name = name;
-    this.pid = child.pid;
-    this.#child = child;
-    this.#output = output;
+  /** Looks after a program that runs; {@link start} starts one. */
+  constructor(program: RunningProgram, clock: Clock) {
+    this.name = program.name;
+    this.pid = program.pid;
+    this.pidfd = program.pidfd;
+    this.exited = program.exited;
+    this.#program = program;
     this.#clock = clock;
-    this.exited = child.exited.then(async ({ status }) => {
-      await Promise.race([output.ended, sleep(clock, LAST_OUTPUT_MS)]);
-      const how = status > 128 ? `was killed by signal ${status - 128}` : `exited with status ${status}`;
-      return `${name} ${how}`;
-    });
   }
 
   /** Starts the program. @throws KataError with a hint that names the configuration key. */
@@ -84,12 +92,8 @@ export class SupervisedProgram {
         cause: error,
       });
     }
-    return new SupervisedProgram(
-      request.name,
-      child,
-      new ConsoleLog(stream(), request.onOutput),
-      request.clock,
-    );
+    const log = new ConsoleLog(stream(), request.onOutput);
+    return new SupervisedProgram(runningChild(request, child, log), request.clock);
   }
 
   /**
@@ -126,11 +130,11 @@ export class SupervisedProgram {
 
   /** What it wrote last, on one line; empty if it wrote nothing. */
   lastOutput(): string {
-    return this.#output.tail(SHOWN_LINES).join(" | ");
+    return this.#program.tail(SHOWN_LINES).join(" | ");
   }
 
   /** Asks it to end by `ask`, by default SIGTERM, then kills it after `graceMs`. Any number of calls. */
-  async stop(graceMs: number, ask: () => void = () => void this.#child.kill(SIGTERM)): Promise<void> {
+  async stop(graceMs: number, ask: () => void = () => this.#kill(SIGTERM)): Promise<void> {
     if (graceMs > 0) {
       ask();
       try {
@@ -140,7 +144,29 @@ export class SupervisedProgram {
         if (!hasCode(error, "deadline-exceeded")) throw error;
       }
     }
-    this.#child.kill(SIGKILL);
+    this.#kill(SIGKILL);
     await this.exited;
   }
+
+  #kill(signal: number): void {
+    if (this.pidfd.isOpen) pidfdSendSignal(this.pidfd, signal);
+  }
+}
+
+function runningChild(
+  { name, clock }: ProgramRequest,
+  child: ChildProcess,
+  output: ConsoleLog,
+): RunningProgram {
+  return {
+    name,
+    pid: child.pid,
+    pidfd: child.pidfd,
+    exited: child.exited.then(async ({ status }) => {
+      await Promise.race([output.ended, sleep(clock, LAST_OUTPUT_MS)]);
+      const how = status > 128 ? `was killed by signal ${status - 128}` : `exited with status ${status}`;
+      return `${name} ${how}`;
+    }),
+    tail: (lines) => output.tail(lines),
+  };
 }

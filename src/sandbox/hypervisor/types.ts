@@ -6,10 +6,12 @@
 import type { ByteStream } from "../../sys/byte-stream.ts";
 import type { CancelSignal } from "../../sys/cancellation.ts";
 import type { Clock } from "../../sys/clock.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
 import type { MachineSize } from "../resources/sizing.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
 import type { NetworkDevice } from "./network-device.ts";
+import type { RunningProgram } from "./supervised-program.ts";
 
 /** What may become of a running machine's CPUs or memory. */
 export type Resizing = "fixed" | "grows" | "grows and shrinks";
@@ -197,7 +199,7 @@ export interface MachineExit {
 /** How the agent in the guest is reached. */
 export type AgentChannel =
   /** One stream for all, open from the start (virtio-serial). */
-  | { readonly kind: "stream"; readonly stream: ByteStream }
+  | { readonly kind: "stream"; readonly stream: ByteStream; readonly descriptor?: number }
   | { readonly kind: "vsock"; readonly cid: number; readonly port: number }
   /** A unix socket of the monitor, on which one asks for a port. */
   | { readonly kind: "hybrid-vsock"; readonly path: string; readonly port: number };
@@ -239,8 +241,29 @@ export interface VirtualMachine {
    * @throws KataError `resource-exhausted`, `hypervisor-error` or `deadline-exceeded` if it cannot grow; it is as it was then.
    */
   resize(target: MachineSize, memoryBlockMib: number): Promise<MachineSize>;
+  /**
+   * Gives the machine away: the result is all that another process needs to go on with it, and this object is of no use any more.
+   * Nothing may be under way.
+   *
+   * Absent if the monitor cannot be passed on.
+   *
+   * @throws KataError `unsupported` if the agent is not reached by a stream.
+   */
+  handOver?(): MachineHandles;
   /** Ends the monitor, gently for a moment, then by force. Any number of calls. */
   stop(): Promise<void>;
+}
+
+/** A machine between two processes; the descriptors are the holder's. */
+export interface MachineHandles {
+  readonly monitor: FileDescriptor;
+  readonly console: FileDescriptor;
+  readonly agent: FileDescriptor;
+  /** A pidfd of the monitor. */
+  readonly process: FileDescriptor;
+  readonly monitorVersion: string;
+  /** Ids of the devices that were plugged in, in this order. */
+  readonly plugged: readonly string[];
 }
 
 export interface Hypervisor {
@@ -254,6 +277,13 @@ export interface Hypervisor {
    * @throws KataError that says what is missing, or with the monitor's own words; nothing is left running.
    */
   boot(spec: MachineSpec, context: MachineContext, origin?: MachineOrigin): Promise<VirtualMachine>;
+  /** Goes on with a machine that another process has started with `spec`, whose monitor is `program`. */
+  adopt?(
+    spec: MachineSpec,
+    program: RunningProgram,
+    handles: Omit<MachineHandles, "process">,
+    context: MachineContext,
+  ): VirtualMachine;
   /**
    * Everything that a saved machine of `spec` depends on, as text: the monitor, its whole command line, the files that it was
    * booted from, the processor. A clone of a machine with another text may hang.

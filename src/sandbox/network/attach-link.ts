@@ -29,6 +29,12 @@ export interface LinkOptions {
   /** Whether a card of the host may be given to the machine. Only at its start. */
   readonly passCards: boolean;
   readonly record: NetworkRecord;
+  /**
+   * Brings the tap of a card that the machine has already into the namespace, under `name`.
+   *
+   * @returns false if there is none any more: a tap is made then.
+   */
+  readonly bringTap?: (namespace: NetworkNamespace, name: string) => boolean;
 }
 
 /** A link that is joined to a card of the machine. */
@@ -86,7 +92,8 @@ export async function attachLink(
     switch (endpoint.kind) {
       case "redirected": {
         const name = tapName(number);
-        const backend = taps(makeTap(namespace, name, options.queues));
+        const brought = options.bringTap?.(namespace, name) ?? false;
+        const backend = brought ? BROUGHT : taps(makeTap(namespace, name, options.queues));
         namespace.bringUp(name, link.mtu);
         const tap = linkByName(namespace.netlink, name);
         await limit({
@@ -141,6 +148,14 @@ export async function attachLink(
     await changes.undo();
     throw error;
   }
+}
+
+/** Of a tap that the machine has open already. */
+const BROUGHT: NetworkBackend = { kind: "tap", queues: [] };
+
+/** Whether a card is one that the machine had before it was joined to the network. */
+export function wasBrought({ backend }: NetworkDevice): boolean {
+  return backend.kind === "tap" && backend.queues.length === 0;
 }
 
 /** The guest is behind the character device: what it sends leaves the link, what it receives comes in. */

@@ -54,6 +54,11 @@ export class NetworkNamespace {
     }
   }
 
+  /** The namespace's descriptor, which stays this object's. */
+  get fd(): number {
+    return this.#namespace.fd;
+  }
+
   /** Any number of calls. */
   close(): void {
     this.netlink.close();

@@ -21,18 +21,19 @@ export interface SandboxNetwork {
 
 const NOTHING: GuestNetwork = { interfaces: [], routes: [], neighbours: [] };
 
+/** Of a machine that has nothing but loopback. */
+export const NO_NETWORK: SandboxNetwork = {
+  namespacePath: undefined,
+  devices: [],
+  guest: NOTHING,
+  pod: undefined,
+  closeDescriptors: () => undefined,
+  disconnect: () => Promise.resolve(),
+};
+
 /** @throws KataError; nothing is left in the pod's namespace then. */
 export async function joinNetwork(choice: NetworkChoice, options: LinkOptions): Promise<SandboxNetwork> {
-  if (choice.kind === "loopback") {
-    return {
-      namespacePath: undefined,
-      devices: [],
-      guest: NOTHING,
-      pod: undefined,
-      closeDescriptors: () => undefined,
-      disconnect: () => Promise.resolve(),
-    };
-  }
+  if (choice.kind === "loopback") return NO_NETWORK;
   if (choice.kind === "described") return await joinDanNetwork(choice.file, options);
   const namespace = choice.kind === "new" ? NetworkNamespace.create() : NetworkNamespace.open(choice.path);
   const pod = await PodNetwork.connect(namespace, options);

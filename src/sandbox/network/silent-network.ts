@@ -4,9 +4,11 @@
  * Neither namespace nor taps have a name on the host; they are gone when this is closed and the last process in it has ended.
  */
 import type { FileDescriptor } from "../../sys/descriptor.ts";
+import { duplicate } from "../../sys/process.ts";
 import type { NetworkDevice } from "../hypervisor/network-device.ts";
 import { cardId, tapName } from "./card-names.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
+import { NO_NETWORK, type SandboxNetwork } from "./sandbox-network.ts";
 import { makeTap } from "./tap.ts";
 
 /** Of no maker; the guest gets the pod's own before it uses the card. */
@@ -27,6 +29,16 @@ export class SilentNetwork {
   /** A file of the namespace, for this process and for children before their execve. */
   get path(): string {
     return this.#namespace.path;
+  }
+
+  /** What a start sees of it: a namespace to be in, and nothing to tell the guest. */
+  get unjoined(): SandboxNetwork {
+    return { ...NO_NETWORK, namespacePath: this.path };
+  }
+
+  /** The namespace's descriptor for another owner. */
+  duplicate(): FileDescriptor {
+    return duplicate(this.#namespace.fd);
   }
 
   /** A card whose tap is in the namespace. @param queues its queue pairs. */

@@ -43,7 +43,7 @@ export async function bootMachine(
   record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const booting = loop.now();
 
-  const watch = watchStart(machine, settings, fileServer);
+  const watch = watchStart(machine, settings, fileServer?.program);
   const agent = await reachAgent(machine, watch, settings.dialTimeoutMs, signal);
   undo.add("connection to the agent", () => agent.close());
   const booted = loop.now();
@@ -54,7 +54,7 @@ export async function bootMachine(
     boot_ms: Math.round(booted - booting),
     setup_ms: Math.round(loop.now() - booted),
   });
-  return { machine, agent, share, fileServerEnded: endOf(fileServer) };
+  return { machine, agent, share, fileServerEnded: endOf(fileServer?.program) };
 }
 
 function initdataDisk({ settings, paths }: StartRequest): DiskDevice[] {

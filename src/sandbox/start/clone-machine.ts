@@ -15,10 +15,15 @@ import { randomBytes } from "../../sys/random.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { copySparse } from "../../sys/sparse-copy.ts";
 import { CLOCK_REALTIME, clockGettime } from "../../sys/time.ts";
+import { traced } from "../../sys/trace.ts";
+import type { AgentConnection } from "../agent-client.ts";
 import { adoptAgent } from "../agent-connection.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
-import type { MachineSpec } from "../hypervisor/types.ts";
+import type { MachineSpec, VirtualMachine } from "../hypervisor/types.ts";
 import type { GuestNetwork } from "../network/pod-network.ts";
+import type { SandboxSettings } from "../settings.ts";
+import type { SharedDirectory } from "../storage/shared-directory.ts";
+import type { FileServer } from "../storage/virtiofsd.ts";
 import type { SavedTemplate } from "../template/template-store.ts";
 import {
   makeShare,
@@ -38,6 +43,14 @@ const CLONE_DEADLINE_MS = 20_000;
 const SEED_BYTES = 64;
 const NANOSECONDS = 1_000_000_000n;
 
+/** A clone that runs, and does not know yet that it is one; its share is not plugged in. */
+export interface BareClone {
+  readonly machine: VirtualMachine;
+  readonly agent: AgentConnection;
+  readonly share: SharedDirectory;
+  readonly fileServer: FileServer;
+}
+
 /** Clones `template`, which was made for `spec`. What it acquires is undone by `undo`. */
 export async function cloneMachine(
   start: StartRequest,
@@ -48,8 +61,38 @@ export async function cloneMachine(
   const { request, settings, network, record } = start;
   const { logger, signal } = request;
   const began = loop.now();
+  const clone = await bareClone(start, { ...spec, devices: network.devices }, template, undo);
+  const { machine, agent, share, fileServer } = clone;
+  record.addProcess("virtiofsd", fileServer.program.pid);
+  record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
+  const restored = loop.now();
+
+  const watch = watchStart(machine, settings, fileServer.program);
+  const become = async () => {
+    await setPodPolicy(agent, start);
+    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(network.guest) };
+    await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
+  };
+  const ready = Promise.all([become(), plugShare(clone, settings)]);
+  const what = { operation: "wake clone", object: template.directory };
+  await orCancelled(withDeadline(loop, CLONE_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
+  logger.debug("machine was cloned", {
+    restore_ms: Math.round(restored - began),
+    setup_ms: Math.round(loop.now() - restored),
+  });
+  return { machine, agent, share, fileServerEnded: fileServer.program.exited };
+}
+
+/** Starts a clone with the devices of `spec`, and a file server for it. */
+export async function bareClone(
+  start: StartRequest,
+  spec: MachineSpec,
+  template: SavedTemplate,
+  undo: Rollback,
+): Promise<BareClone> {
+  const { logger, signal } = start.request;
   using memory = newMemory(spec.memoryMib);
-  const copied = copySparse(template.memory.fd, memory.fd);
+  const copied = traced("shim", "copy memory", copySparse(template.memory.fd, memory.fd));
   // Its failure is the restored machine's.
   copied.catch(() => undefined);
   const share = makeShare(start.paths, undo);
@@ -62,38 +105,31 @@ export async function cloneMachine(
   } as const;
   // The machine goes before its file server, whichever of them came first.
   const [forFiles, forMachine] = [new Rollback(), new Rollback()];
-  const restoring = HYPERVISORS[settings.driver]
-    .boot({ ...spec, devices: network.devices }, { clock: loop, logger, signal }, origin)
+  const restoring = HYPERVISORS[start.settings.driver]
+    .boot(spec, { clock: loop, logger, signal }, origin)
     .then((machine) => {
       forMachine.add("virtual machine", () => machine.stop());
       return machine;
     });
-  const [machine, fileServer] = await together(restoring, serveFiles(start, share, forFiles)).finally(() => {
+  const [machine, fileServer] = await together(
+    traced("shim", "restore machine", restoring),
+    traced("shim", "start file server", serveFiles(start, share, forFiles)),
+  ).finally(() => {
     undo.adopt(forFiles);
     undo.adopt(forMachine);
   });
-  record.addProcess("virtiofsd", fileServer.program.pid);
-  record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
-  const restored = loop.now();
-
-  const watch = watchStart(machine, settings, fileServer);
   const agent = adoptAgent(machine.agentChannel);
   undo.add("connection to the agent", () => agent.close());
-  const become = async () => {
-    await setPodPolicy(agent, start);
-    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(network.guest) };
-    await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
-  };
-  const plugged = machine.attach(shareDevice(fileServer, settings));
-  const ready = Promise.all([become(), plugged]);
-  const what = { operation: "wake clone", object: template.directory };
-  await orCancelled(withDeadline(loop, CLONE_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
+  return { machine, agent, share, fileServer };
+}
+
+/** Plugs the share in; the guest looks for it by itself. */
+export async function plugShare(
+  { machine, fileServer }: BareClone,
+  settings: SandboxSettings,
+): Promise<void> {
+  await machine.attach(shareDevice(fileServer, settings));
   fileServer.release();
-  logger.debug("machine was cloned", {
-    restore_ms: Math.round(restored - began),
-    setup_ms: Math.round(loop.now() - restored),
-  });
-  return { machine, agent, share, fileServerEnded: fileServer.program.exited };
 }
 
 function newMemory(memoryMib: number): FileDescriptor {

@@ -1,42 +1,86 @@
 /**
- * A pod's machine by the quickest way that there is: a clone of a saved machine, or one that is booted.
+ * A pod's machine by the quickest way that there is: one that is ready in the pool, a clone of a saved one, or one that is booted.
  *
  * The quick way is never a reason to fail: whatever is in its way is logged, and the machine is booted.
  */
-import { describeError, hasCode, KataError } from "../../kata-error.ts";
-import { orCancelled, throwIfCancelled } from "../../sys/cancellation.ts";
-import { sleep } from "../../sys/clock.ts";
-import { loop } from "../../sys/event-loop.ts";
+import { describeError, hasCode } from "../../kata-error.ts";
+import { throwIfCancelled } from "../../sys/cancellation.ts";
 import { Rollback } from "../../sys/rollback.ts";
-import { HYPERVISORS, type HypervisorName } from "../hypervisor/drivers.ts";
+import { traced } from "../../sys/trace.ts";
 import type { MachineSpec } from "../hypervisor/types.ts";
-import { placeholderCard } from "../network/silent-network.ts";
-import { makeTemplate, type SavedCards } from "../template/make-template.ts";
+import type { NetworkChoice } from "../network/network-choice.ts";
+import { tapBringer } from "../network/pooled-network.ts";
+import type { SandboxNetwork } from "../network/sandbox-network.ts";
+import { type ClaimedMachine, claimMachine } from "../pool/claim.ts";
+import { poolKey } from "../pool/pool-key.ts";
+import type { SavedCards } from "../template/make-template.ts";
 import { type SavedTemplate, TemplateStore } from "../template/template-store.ts";
+import { adoptMachine } from "./adopt-machine.ts";
 import { bootMachine } from "./boot-machine.ts";
 import { cloneMachine } from "./clone-machine.ts";
-import { giveBack, machineSpec, type StartedMachine, type StartRequest } from "./start-parts.ts";
+import { provideTemplate, savable } from "./provide-template.ts";
+import {
+  connectNetwork,
+  giveBack,
+  machineSpec,
+  type StartedMachine,
+  type StartRequest,
+} from "./start-parts.ts";
 
 /** How a machine came to be, for the log. */
-export type StartKind = "booted" | "cloned";
+export type StartKind = "booted" | "cloned" | "pooled";
 
 /** A clone's card for the pod's link; pods with more links are booted. */
 const MAX_SAVED_CARDS = 1;
-/** Another shim's template is waited for this long, ms; to boot a machine beside it would take it as much time as its own. */
-const OTHERS_TEMPLATE_MS = 60_000;
-const LOOK_AGAIN_MS = 20;
+/** A start whose network is still to be joined. */
+export type UnconnectedStart = Omit<StartRequest, "network"> & { readonly choice: NetworkChoice };
 
-/** Starts the machine. What it acquires is undone by `undo`. */
-export async function startMachine(
-  start: StartRequest,
-  undo: Rollback,
-): Promise<StartedMachine & { readonly kind: StartKind }> {
-  const spec = await machineSpec(start);
-  const cloned = await tryToClone(start, spec, undo);
-  const started = cloned ?? (await bootMachine(start, spec, undo));
+export interface StartedPod extends StartedMachine {
+  readonly network: SandboxNetwork;
+  readonly kind: StartKind;
+}
+
+/** Joins the pod's network and starts the machine. What it acquires is undone by `undo`. */
+export async function startPod(start: UnconnectedStart, undo: Rollback): Promise<StartedPod> {
+  const pooled = await tryThePool(start, undo);
+  if (pooled !== undefined) return pooled;
+  const { choice, settings, range, record } = start;
+  const network = await connectNetwork(choice, settings, range.boot, record, undo);
+  const connected = { ...start, network };
+  const spec = await machineSpec(connected);
+  const cloned = await tryToClone(connected, spec, undo);
+  const started = cloned ?? (await bootMachine(connected, spec, undo));
   // Only now: a clone that fails is followed by a machine that is booted.
-  start.network.closeDescriptors();
-  return { ...started, kind: cloned === undefined ? "booted" : "cloned" };
+  network.closeDescriptors();
+  return { ...started, network, kind: cloned === undefined ? "booted" : "cloned" };
+}
+
+async function tryThePool(start: UnconnectedStart, undo: Rollback): Promise<StartedPod | undefined> {
+  const { request, settings, range, choice, record } = start;
+  // A guest reads its initdata while it boots; and a card of the pool has a tap, which needs a link to be redirected.
+  if (settings.pool.machines === 0 || settings.initdata !== "" || !settings.sharesFiles) return undefined;
+  const isRedirected = choice.kind === "namespace" && settings.network.model === "tcfilter";
+  if (choice.kind !== "loopback" && !isRedirected) return undefined;
+  const own = new Rollback();
+  try {
+    const claim = claimMachine(settings.pool.endpoint, poolKey(settings, range));
+    const claimed: ClaimedMachine = await traced("shim", "claim machine", claim);
+    const all = Object.values(claimed.descriptors);
+    own.add("descriptors", () => all.forEach((descriptor) => void descriptor.close()));
+    const bringTap = tapBringer(claimed.descriptors.network.fd);
+    const connecting = connectNetwork(choice, settings, range.boot, record, own, bringTap);
+    const network = await traced("shim", "join network", connecting);
+    const started = await adoptMachine({ ...start, network }, claimed, own);
+    network.closeDescriptors();
+    undo.adopt(own);
+    return { ...started, network, kind: "pooled" };
+  } catch (error) {
+    await giveBack(own, request);
+    throwIfCancelled(request.signal);
+    if (isStartsFault(error, true)) throw error;
+    request.logger.info("the machine does not come from the pool", { reason: describeError(error) });
+    return undefined;
+  }
 }
 
 async function tryToClone(
@@ -54,8 +98,7 @@ async function tryToClone(
   let store: TemplateStore | undefined;
   try {
     store = new TemplateStore(settings.template.path);
-    // One more port than the configuration says: the shared directory is plugged in.
-    const cloneSpec = { ...spec, hotPlugSlots: spec.hotPlugSlots + 1 };
+    const cloneSpec = savable(spec);
     template = await provideTemplate(start, cloneSpec, cards, store);
     const started = await cloneMachine(start, cloneSpec, template, own);
     undo.adopt(own);
@@ -101,75 +144,4 @@ function savedCards({ network }: StartRequest): SavedCards | undefined {
   // Other cards are known by their other ends, and a saved machine knows one by its name alone.
   if (network.devices.length > MAX_SAVED_CARDS || card.backend.kind !== "tap") return undefined;
   return { count: 1, queues: card.backend.queues.length };
-}
-
-/** The template for `spec`, made if there is none. @throws KataError with the reason why there is none. */
-async function provideTemplate(
-  start: StartRequest,
-  spec: MachineSpec,
-  cards: SavedCards,
-  store: TemplateStore,
-): Promise<SavedTemplate> {
-  const { request, settings } = start;
-  const { logger } = request;
-  const fingerprint = templateFingerprint(settings.driver, spec, cards);
-  store.prepare();
-  const onDamage = (reason: string) => logger.warn("a damaged template is made again", { reason });
-  const deadline = loop.now() + OTHERS_TEMPLATE_MS;
-  for (;;) {
-    const found = store.find(fingerprint, onDamage);
-    if (found !== undefined) return found;
-    const failure = store.failure(fingerprint);
-    if (failure !== undefined) {
-      throw new KataError("unavailable", {
-        operation: "use template",
-        object: `the last try failed: ${failure}`,
-        hint: "kata-runtime factory init tries again",
-      });
-    }
-    using lock = store.lock(fingerprint);
-    if (lock !== undefined) {
-      const madeMeanwhile = store.find(fingerprint, onDamage);
-      if (madeMeanwhile !== undefined) return madeMeanwhile;
-      await makeOrNote({
-        hypervisor: HYPERVISORS[settings.driver],
-        spec,
-        cards,
-        fingerprint,
-        store,
-        settings,
-        logger,
-      });
-      continue;
-    }
-    if (loop.now() > deadline) {
-      throw new KataError("deadline-exceeded", {
-        operation: "wait for template",
-        object: "another process is making it",
-      });
-    }
-    await orCancelled(sleep(loop, LOOK_AGAIN_MS), request.signal);
-  }
-}
-
-/** Makes a template, or notes for the others why not. */
-export async function makeOrNote(request: Parameters<typeof makeTemplate>[0]): Promise<void> {
-  try {
-    await makeTemplate(request);
-  } catch (error) {
-    request.store.noteFailure(request.fingerprint, describeError(error));
-    throw error;
-  }
-}
-
-/** What a template of `spec` with `cards` network cards depends on. @throws KataError `unsupported`. */
-export function templateFingerprint(
-  driver: HypervisorName,
-  spec: MachineSpec,
-  { count, queues }: SavedCards,
-): string {
-  const devices = Array.from({ length: count }, (_, index) => placeholderCard(index, queues));
-  const found = HYPERVISORS[driver].fingerprint({ ...spec, devices });
-  if (found.kind === "fingerprint") return found.text;
-  throw new KataError("unsupported", { operation: "save machine", object: found.reason });
 }

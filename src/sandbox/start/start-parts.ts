@@ -8,7 +8,9 @@ import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
 import { checkBoard, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
+import type { SupervisedProgram } from "../hypervisor/supervised-program.ts";
 import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
+import type { LinkOptions } from "../network/attach-link.ts";
 import type { NetworkChoice } from "../network/network-choice.ts";
 import { joinNetwork, type SandboxNetwork } from "../network/sandbox-network.ts";
 import { memoryGrowth } from "../resources/machine-growth.ts";
@@ -24,7 +26,7 @@ import type { SandboxRequest } from "../types.ts";
 
 /** What every way to start a pod's machine gets. */
 export interface StartRequest {
-  readonly request: SandboxRequest;
+  readonly request: Omit<SandboxRequest, "configuration">;
   readonly settings: SandboxSettings;
   readonly paths: SandboxPaths;
   readonly range: SizeRange;
@@ -110,6 +112,11 @@ export function shareDevice(server: FileServer, settings: SandboxSettings): Shar
   };
 }
 
+/** Queue pairs of a card. */
+export function cardQueues({ network: { queues } }: SandboxSettings, vcpus: number): number {
+  return queues > 1 ? queues : vcpus;
+}
+
 /** Joins the pod's network. What it acquires is undone by `undo`. */
 export async function connectNetwork(
   choice: NetworkChoice,
@@ -117,15 +124,17 @@ export async function connectNetwork(
   { vcpus }: MachineSize,
   record: CrashRecorder,
   undo: Rollback,
+  bringTap?: LinkOptions["bringTap"],
 ): Promise<SandboxNetwork> {
-  const { model, queues, limits, passCards } = settings.network;
+  const { model, limits, passCards } = settings.network;
   const network = await joinNetwork(choice, {
     model: model === "none" ? "tcfilter" : model,
-    queues: queues > 1 ? queues : vcpus,
+    queues: cardQueues(settings, vcpus),
     vhost: settings.vhostNet,
     limits,
     passCards,
     record: record.network,
+    ...(bringTap === undefined ? {} : { bringTap }),
   });
   undo.add("network", () => network.disconnect());
   return network;
@@ -142,7 +151,7 @@ export interface StartWatch {
 export function watchStart(
   machine: VirtualMachine,
   settings: SandboxSettings,
-  fileServer?: FileServer,
+  fileServer?: SupervisedProgram,
 ): StartWatch {
   const { kernel, root } = settings.machine;
   const failed = (reason: string) =>
@@ -160,9 +169,8 @@ export function watchStart(
 }
 
 /** How the file server ends; never, where there is none. */
-export function endOf(fileServer: FileServer | undefined): Promise<string> {
-  if (fileServer === undefined) return new Promise(() => undefined);
-  const { program } = fileServer;
+export function endOf(program: SupervisedProgram | undefined): Promise<string> {
+  if (program === undefined) return new Promise(() => undefined);
   return program.exited.then((how) => {
     const words = program.lastOutput();
     return words === "" ? how : `${how}: ${words}`;
@@ -199,7 +207,7 @@ export async function together<T extends readonly unknown[]>(
 }
 
 /** Undoes a start that has failed; what cannot be undone is logged, since the failure itself says more. */
-export async function giveBack(undo: Rollback, { logger }: SandboxRequest): Promise<void> {
+export async function giveBack(undo: Rollback, { logger }: Pick<SandboxRequest, "logger">): Promise<void> {
   await undo.run().catch((failure: unknown) => {
     logger.error("clean up after a failed start", { error: describeError(failure) });
   });

@@ -67,6 +67,16 @@ export class SharedDirectory {
     return new SharedDirectory(room, paths);
   }
 
+  /**
+   * Goes on with a directory that another process has made, whose file server is in another room: what is mounted in `mounts`, a copy
+   * of its tree, propagates there.
+   */
+  static join(room: MountRoom, paths: SandboxPaths, mounts: FileDescriptor): SharedDirectory {
+    mkdirIfMissing(paths.mounts, 0o755);
+    room.run(() => moveMountTo(mounts.fd, paths.mounts));
+    return new SharedDirectory(room, paths);
+  }
+
   /** Where the guest finds `name`. */
   guestPath(name: string): string {
     return `${GUEST_SHARE}/${name}`;

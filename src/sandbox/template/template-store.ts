@@ -141,6 +141,10 @@ export class TemplateStore {
     return readTextFileIfExists(path);
   }
 
+  forgetFailure(fingerprint: string): void {
+    unlinkIfExists(this.#failurePath(fingerprint));
+  }
+
   noteFailure(fingerprint: string, reason: string): void {
     unlinkIfExists(this.#failurePath(fingerprint));
     writeFile(this.#failurePath(fingerprint), reason);

@@ -12,11 +12,12 @@ import { claimVsock } from "../../transport/vsock-cid.ts";
 import { ConsoleLog } from "../console-log.ts";
 import { checkGuestFiles } from "../guest-files.ts";
 import { enterHelperNamespaces } from "../helper-confinement.ts";
-import { SupervisedProgram } from "../supervised-program.ts";
+import { type RunningProgram, SupervisedProgram } from "../supervised-program.ts";
 import type {
   AgentChannel,
   Hypervisor,
   MachineContext,
+  MachineHandles,
   MachineOrigin,
   MachineSpec,
   VirtualMachine,
@@ -39,6 +40,7 @@ export const qemu: Hypervisor = {
   name: "QEMU",
   boot,
   fileServerIs: "connected",
+  adopt,
   fingerprint(spec) {
     checkGuestFiles(spec, SECTION);
     return fingerprint(spec);
@@ -102,9 +104,8 @@ async function boot(
     undo.add("QEMU", () => program.stop(0));
     for (const end of [monitor.theirs, console.theirs, agent?.theirs, vsock?.descriptor]) end?.close();
 
-    const guestConsole = new ConsoleLog(new FdStream(console.ours), (line) =>
-      logger.debug("guest console", { line }),
-    );
+    const descriptors = { monitor: monitor.ours.fd, console: console.ours.fd };
+    const guestConsole = consoleLog(console.ours, context);
     undo.add("guest console", () => guestConsole.close());
     connecting = QmpClient.connect(monitorStream(new FdStream(monitor.ours)), clock);
     const client = await orCancelled(program.whileRunning("start QEMU", connecting), context.signal);
@@ -122,11 +123,36 @@ async function boot(
       agentChannel: agentChannel(agent?.ours, vsock?.cid),
       isTemplate: origin.kind === "template",
       clock,
+      descriptors,
     });
   } catch (error) {
     await undo.run();
     throw error;
   }
+}
+
+function adopt(
+  spec: MachineSpec,
+  running: RunningProgram,
+  { monitor, console, agent, monitorVersion, plugged }: Omit<MachineHandles, "process">,
+  context: MachineContext,
+): VirtualMachine {
+  const descriptors = { monitor: monitor.fd, console: console.fd };
+  return new QemuMachine({
+    spec,
+    program: new SupervisedProgram(running, context.clock),
+    client: QmpClient.adopt(monitorStream(new FdStream(monitor)), context.clock, monitorVersion),
+    guestConsole: consoleLog(console, context),
+    agentChannel: agentChannel(agent, undefined),
+    isTemplate: false,
+    clock: context.clock,
+    descriptors,
+    plugged,
+  });
+}
+
+function consoleLog(console: SocketEnd, { logger }: MachineContext): ConsoleLog {
+  return new ConsoleLog(new FdStream(console), (line) => logger.debug("guest console", { line }));
 }
 
 /** What `work` resolves with, undefined if it fails. */
@@ -137,7 +163,7 @@ function settled<T>(work: Promise<T> | undefined): Promise<T | undefined> {
 type SocketEnd = ReturnType<typeof socketPair>["ours"];
 
 function agentChannel(ours: SocketEnd | undefined, cid: number | undefined): AgentChannel {
-  if (ours !== undefined) return { kind: "stream", stream: new FdStream(ours) };
+  if (ours !== undefined) return { kind: "stream", stream: new FdStream(ours), descriptor: ours.fd };
   return { kind: "vsock", cid: cid ?? 0, port: AGENT_VSOCK_PORT };
 }
 

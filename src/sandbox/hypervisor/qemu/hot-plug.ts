@@ -31,6 +31,8 @@ interface Plugged {
   readonly backend: Backend;
 }
 
+const OTHERS_BACKEND: Backend = { driver: "", properties: {}, remove: () => Promise.resolve() };
+
 export class HotPlug {
   readonly #monitor: QmpClient;
   readonly #slots: HotPlugSlots;
@@ -89,6 +91,16 @@ export class HotPlug {
       this.#slots.giveBack(slot);
       throw error;
     }
+  }
+
+  /** Ids of what is plugged in, in the order of plugging. */
+  get plugged(): readonly string[] {
+    return [...this.#plugged.keys()];
+  }
+
+  /** Counts a device that another process has plugged in. It goes with the machine: what is behind it is not known here. */
+  adopt(id: string): void {
+    this.#plugged.set(id, { slot: this.#slots.take(id), backend: OTHERS_BACKEND });
   }
 
   /** @throws KataError `not-found` for a device that was not plugged in; `deadline-exceeded` if the guest keeps it. */

@@ -7,6 +7,7 @@
 import { describeError, KataError } from "../../../kata-error.ts";
 import type { ByteStream } from "../../../sys/byte-stream.ts";
 import { type Clock, withDeadline } from "../../../sys/clock.ts";
+import { tracePhase } from "../../../sys/trace.ts";
 import { utf8Decode, utf8Encode } from "../../../sys/utf8.ts";
 import { formatQmpCommand, parseQmpMessage, type QmpCommands, type QmpMessage } from "./qmp-messages.ts";
 
@@ -70,6 +71,15 @@ export class QmpClient {
   }
 
   /**
+   * Goes on with a connection that another process has made, and uses no more: nothing is under way on it.
+   *
+   * @param version of QEMU, as the other one was told.
+   */
+  static adopt(stream: MonitorStream, clock: Clock, version: string): QmpClient {
+    return new QmpClient(new Connection(stream, clock), version);
+  }
+
+  /**
    * Executes a command.
    *
    * @param descriptors sent along, for `getfd`.
@@ -122,6 +132,8 @@ class Connection {
     this.greeting = new Promise((resolve, reject) => {
       this.#greet = { resolve, reject };
     });
+    // Nobody waits for it on a connection that is adopted.
+    this.greeting.catch(() => undefined);
     this.#readAll().then(
       () => this.close(unavailable("it has closed the connection")),
       (error) => this.close(unavailable(describeError(error), error)),
@@ -136,6 +148,7 @@ class Connection {
   ): Promise<unknown> {
     if (this.#failure !== undefined) throw this.#failure;
     const id = this.#nextId++;
+    const endPhase = tracePhase("monitor", command);
     const answer = new Promise<unknown>((resolve, reject) => {
       this.#pending.set(id, { command, resolve, reject });
     });
@@ -148,6 +161,7 @@ class Connection {
     try {
       return await withDeadline(this.#clock, deadlineMs, { operation: "QEMU", object: command }, answer);
     } finally {
+      endPhase();
       this.#pending.delete(id);
     }
   }
@@ -176,8 +190,6 @@ class Connection {
     this.#failure = reason;
     this.#stream.close();
     this.#greet?.reject(reason);
-    // Nobody may be waiting for the greeting any more.
-    this.greeting.catch(() => undefined);
     for (const { reject } of [...this.#pending.values(), ...this.#waiters]) reject(reason);
   }
 

@@ -1,6 +1,7 @@
 /** A running QEMU. */
 import { KataError } from "../../../kata-error.ts";
 import type { Clock } from "../../../sys/clock.ts";
+import { duplicate } from "../../../sys/process.ts";
 import type { MachineSize } from "../../resources/sizing.ts";
 import type { ConsoleLog } from "../console-log.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
@@ -10,6 +11,7 @@ import type {
   Device,
   MachineCapabilities,
   MachineExit,
+  MachineHandles,
   MachineSpec,
   VirtualMachine,
 } from "../types.ts";
@@ -35,6 +37,10 @@ export interface QemuParts {
   /** Whether its memory lasts, so that it can be saved. */
   readonly isTemplate: boolean;
   readonly clock: Clock;
+  /** Numbers of the descriptors behind monitor and console, for who is given the machine. */
+  readonly descriptors: { readonly monitor: number; readonly console: number };
+  /** Ids of devices that were plugged in by another process. */
+  readonly plugged?: readonly string[];
 }
 
 export class QemuMachine implements VirtualMachine {
@@ -47,10 +53,12 @@ export class QemuMachine implements VirtualMachine {
   readonly #console: ConsoleLog;
   readonly #hotPlug: HotPlug;
   readonly #resize: Resize;
+  readonly #parts: QemuParts;
   #ended = false;
 
   constructor(parts: QemuParts) {
-    const { spec, program, client, guestConsole, agentChannel, isTemplate } = parts;
+    const { spec, program, client, guestConsole, agentChannel, isTemplate, plugged = [] } = parts;
+    this.#parts = parts;
     const slots = new HotPlugSlots(hasHotPlugBridge(spec), hasPci(spec) ? spec.hotPlugSlots : 0);
     const hotPlug = !slots.isEmpty;
     this.pid = program.pid;
@@ -70,6 +78,7 @@ export class QemuMachine implements VirtualMachine {
       spec.devices.filter((device) => device.kind === "network"),
     );
     this.#resize = new Resize(spec, client, parts.clock);
+    for (const id of plugged) this.#hotPlug.adopt(id);
     this.exited = program.exited.then((how) => {
       this.#ended = true;
       client.close();
@@ -136,6 +145,27 @@ export class QemuMachine implements VirtualMachine {
   async resize(target: MachineSize, memoryBlockMib: number): Promise<MachineSize> {
     this.#mustRun("resize");
     return await this.#resize.resize(target, memoryBlockMib);
+  }
+
+  handOver(): MachineHandles {
+    this.#mustRun("hand over");
+    const { agentChannel } = this;
+    if (agentChannel.kind !== "stream" || agentChannel.descriptor === undefined) {
+      throw new KataError("unsupported", { operation: "hand over machine", object: "its agent is on vsock" });
+    }
+    const { descriptors } = this.#parts;
+    const handles = {
+      monitor: duplicate(descriptors.monitor),
+      console: duplicate(descriptors.console),
+      agent: duplicate(agentChannel.descriptor),
+      process: duplicate(this.#program.pidfd.fd),
+      monitorVersion: this.#client.version,
+      plugged: this.#hotPlug.plugged,
+    };
+    this.#client.close();
+    this.#console.close();
+    agentChannel.stream.close();
+    return handles;
   }
 
   async stop(): Promise<void> {
