@@ -312,14 +312,24 @@ export class PodSandbox implements Sandbox {
   async stop(): Promise<void> {
     if (!this.#stopping && this.#end === undefined) {
       this.#stopping = true;
-      // Best effort: the machine is ended next, whatever the guest says.
-      await this.#calls
-        .destroySandbox({}, DESTROY)
-        .catch((error: unknown) =>
-          this.#parts.logger.debug("destroy sandbox in the guest", { error: describeError(error) }),
-        );
+      if (this.#guestHoldsBack()) {
+        // Best effort: the machine is ended next, whatever the guest says.
+        await this.#calls
+          .destroySandbox({}, DESTROY)
+          .catch((error: unknown) =>
+            this.#parts.logger.debug("destroy sandbox in the guest", { error: describeError(error) }),
+          );
+      }
     }
     await this.#release();
+  }
+
+  /**
+   * Whether the guest has anything to bring to an end: processes, or what it has written to disks. What was written to the shared
+   * directory is with the host since its files were closed.
+   */
+  #guestHoldsBack(): boolean {
+    return this.#containers.size > 0 || this.#parts.storage.disks.wereUsed;
   }
 
   async #call<T>(operation: string, call: () => Promise<T>): Promise<T> {

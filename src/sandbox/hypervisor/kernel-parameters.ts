@@ -49,6 +49,11 @@ const FAST_BOOT = [
  */
 const FAST_EMULATION = [
   "init_on_alloc=0",
+  // The emulator does not execute ahead: what works around that costs instructions at each call and return of the kernel. Its
+  // checks of each copy and its shifting stack cost some at each system call; an emulated machine is no security boundary anyway.
+  "mitigations=off",
+  "randomize_kstack_offset=off",
+  "hardened_usercopy=off",
   "initcall_blacklist=ftrace_check_for_weak_functions,trace_eval_init,tracer_init_tracefs,crypto_kdf108_init",
 ];
 

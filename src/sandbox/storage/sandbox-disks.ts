@@ -49,6 +49,11 @@ export class SandboxDisks {
     this.#logger = logger;
   }
 
+  /** Whether a disk is or was in the machine: the guest may hold back what it has written to it. */
+  get wereUsed(): boolean {
+    return this.#count > 0;
+  }
+
   /** Whether the machine takes disks while it runs. */
   get canAttach(): boolean {
     return this.#machine.capabilities.hotPlug.disk;

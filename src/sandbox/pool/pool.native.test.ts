@@ -1,0 +1,207 @@
+/** The pool as a service: what it gives away is a pod's, what is left of it goes with it. Needs build/bin/kata-runtime. */
+import type { Configuration } from "../../config/index.ts";
+import { hasErrno, KataError } from "../../kata-error.ts";
+import { sleep } from "../../sys/clock.ts";
+import { loop } from "../../sys/event-loop.ts";
+import {
+  exists,
+  mkdirAll,
+  readDirectory,
+  readTextFileIfExists,
+  removeTree,
+  writeFile,
+} from "../../sys/files.ts";
+import { getcwd, getpid, kill, SIGKILL, SIGTERM } from "../../sys/process.ts";
+import { type ChildProcess, spawn } from "../../sys/spawn.ts";
+import { assert, assertEqual, runTests, test } from "../../sys/testing/native-test.ts";
+import { utf8Decode } from "../../sys/utf8.ts";
+import { openSandbox } from "../open-sandbox.ts";
+import {
+  expectNoTraces,
+  readAll,
+  TestLogger,
+  testConfiguration,
+  testId,
+  testPlace,
+  testSpec,
+} from "../testing/test-pod.ts";
+import { askStatus } from "./claim.ts";
+import type { PoolStatus } from "./pool-protocol.ts";
+
+const ROOT = `/run/kata-pool-test.${getpid()}`;
+const ENDPOINT = `${ROOT}/cache.sock`;
+const PROGRAM = `${getcwd()}/build/bin/kata-runtime`;
+/** Warming a machine at low priority, on a busy host, ms. */
+const READY_MS = 150_000;
+const TEST_MS = 240_000;
+
+const configuration: Configuration = (() => {
+  const base = testConfiguration();
+  const factory = {
+    ...base.factory,
+    enable_template: true,
+    template_path: `${ROOT}/templates`,
+    vm_cache_number: 1,
+    vm_cache_endpoint: ENDPOINT,
+  };
+  return { ...base, factory };
+})();
+
+/** The same for the service, which reads a file. */
+function writeConfiguration(): string {
+  const { hypervisor, factory } = configuration;
+  const path = `${ROOT}/configuration.toml`;
+  writeFile(
+    path,
+    `[hypervisor.qemu]
+path = "${hypervisor.path}"
+kernel = "${hypervisor.kernel}"
+initrd = "${hypervisor.initrd}"
+default_vcpus = ${hypervisor.default_vcpus}
+default_memory = ${hypervisor.default_memory}
+[factory]
+template_path = "${factory.template_path}"
+vm_cache_number = 1
+vm_cache_endpoint = "${ENDPOINT}"
+[agent.kata]
+[runtime]
+`,
+  );
+  return path;
+}
+
+async function startPool(): Promise<ChildProcess> {
+  mkdirAll(ROOT, 0o700);
+  return await spawn({
+    path: PROGRAM,
+    args: ["kata-runtime", "factory", "serve"],
+    environment: [`KATA_CONF_FILE=${writeConfiguration()}`, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    descriptors: ["null", 2, 2],
+    parentDeathSignal: SIGKILL,
+  });
+}
+
+async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
+  const end = loop.now() + READY_MS;
+  while (!(await isSo())) {
+    if (loop.now() > end) throw new KataError("deadline-exceeded", { operation: "wait", object: what });
+    await sleep(loop, 50);
+  }
+}
+
+async function status(): Promise<PoolStatus | undefined> {
+  try {
+    return await askStatus(ENDPOINT);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ECONNREFUSED")) return undefined;
+    throw error;
+  }
+}
+
+async function readyMachine(): Promise<number> {
+  await until("a machine that is ready", async () => ((await status())?.ready.length ?? 0) > 0);
+  return (await status())?.ready[0]?.pid ?? 0;
+}
+
+/** A process that has ended and is not yet reaped has no command line. */
+const runs = (pid: number) => (readTextFileIfExists(`/proc/${pid}/cmdline`) ?? "") !== "";
+
+const sharesOfPools = () => {
+  const parent = "/run/kata-containers/shared/sandboxes";
+  return exists(parent) ? readDirectory(parent).filter(({ name }) => name.startsWith("pool-")) : [];
+};
+
+const WHO =
+  "cat /proc/sys/kernel/random/boot_id; head -c 16 /dev/urandom | md5sum; hostname; ls /sys/class/net";
+
+interface Pod {
+  readonly output: string;
+  readonly kind: string | undefined;
+  readonly stop: () => Promise<void>;
+  readonly hypervisorPid: number;
+}
+
+async function runPod(script: string): Promise<Pod> {
+  const place = testPlace();
+  const id = testId();
+  const logger = new TestLogger();
+  const spec = testSpec(place.rootfs, ["sh", "-c", script]);
+  const sandbox = await openSandbox({ id, configuration, spec, bundle: place.path, logger });
+  await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
+  await sandbox.startContainer(id);
+  const output = utf8Decode(await readAll(sandbox, id));
+  return {
+    output,
+    kind: /"machine":"(\w+)"/.exec(logger.lines.join("\n"))?.[1],
+    hypervisorPid: sandbox.hypervisorPid,
+    stop: async () => {
+      await sandbox.stop();
+      await expectNoTraces(id);
+      place[Symbol.dispose]();
+    },
+  };
+}
+
+test(
+  "machines of the pool are pods' own: other random bytes and boot ids, their names, and no card unless there is a network",
+  async () => {
+    const pool = await startPool();
+    try {
+      const pid = await readyMachine();
+      const first = await runPod(WHO);
+      assertEqual([first.kind, first.hypervisorPid], ["pooled", pid]);
+      await first.stop();
+      await readyMachine();
+      const second = await runPod(WHO);
+      assertEqual(second.kind, "pooled");
+      await second.stop();
+      const [bootA, randomA, hostA, ...linksA] = first.output.trim().split("\n");
+      const [bootB, randomB, hostB, ...linksB] = second.output.trim().split("\n");
+      assert(bootA !== bootB && randomA !== randomB, `${first.output} and ${second.output} differ`);
+      assertEqual([hostA, hostB, ...linksA, ...linksB], ["box", "box", "lo", "lo"]);
+    } finally {
+      pool.kill(SIGTERM);
+      await pool.exited;
+    }
+  },
+  TEST_MS,
+);
+
+test(
+  "a pool that is killed takes what it has kept along, and leaves what it has given away; the next one starts clean",
+  async () => {
+    const pool = await startPool();
+    const given = await readyMachine();
+    const pod = await runPod("echo here; exec sleep 1000 >/dev/null");
+    assertEqual([pod.kind, pod.hypervisorPid], ["pooled", given]);
+    const kept = await readyMachine();
+    kill(pool.pid, SIGKILL);
+    await pool.exited;
+    await until("the end of the machine that was kept", () => !runs(kept));
+    assert(runs(given), "the pod's machine runs on");
+    // Without a pool, a pod is cloned.
+    const other = await runPod("true");
+    assertEqual(other.kind, "cloned");
+    await other.stop();
+    const again = await startPool();
+    try {
+      const next = await readyMachine();
+      // A machine that ends before it is given away is replaced.
+      kill(next, SIGKILL);
+      await until("another machine", async () => {
+        const ready = (await status())?.ready[0]?.pid;
+        return ready !== undefined && ready !== next;
+      });
+    } finally {
+      again.kill(SIGTERM);
+      await again.exited;
+    }
+    await pod.stop();
+    assert(!runs(given), "the pod's machine has ended with it");
+    await until("nothing left of the pools", () => sharesOfPools().length === 0);
+    removeTree(ROOT);
+  },
+  TEST_MS,
+);
+
+runTests();
