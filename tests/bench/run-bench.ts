@@ -3,7 +3,7 @@
  *
  *   npm run bench                                  a table on stdout
  *   npm run bench -- --json FILE                   and a list of {name, subject, unit, median, p99, n} in FILE
- *   npm run bench -- --rounds 20                   that many cold containers of each runtime (7)
+ *   npm run bench -- --rounds 20                   that many containers of each way to start one (7)
  *   npm run bench -- --runtime io.containerd.runc.v2   another runtime than ours as the subject
  *
  * Needs root and what `npm run build` and `npm run image` have made.
@@ -18,9 +18,9 @@ import { buildProgram } from "../../scripts/build/program.ts";
 import { mustRun, startCommand } from "../harness/command.ts";
 import { busyboxImage, importImage } from "../harness/images.ts";
 import { startKataContainerd } from "../harness/kata-containerd.ts";
-import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
-import { type Figure, figure } from "./figure.ts";
+import { containers } from "./container-bench.ts";
+import type { Figure } from "./figure.ts";
 import { networkFigures } from "./network-bench.ts";
 import { policyFigures } from "./policy-figures.ts";
 import { resizes } from "./resize-bench.ts";
@@ -33,8 +33,6 @@ const RPC_BENCH = { entry: "tests/bench/rpc-bench.ts", output: "build/test/rpc-b
 const NETWORK_ROUNDS = 2;
 
 const RPC_DEADLINE_MS = 60_000;
-/** A cold container whose processor is emulated, on a busy machine, ms. */
-const CONTAINER_DEADLINE_MS = 60_000;
 
 /** Each needs a machine of its own. */
 const MOST_RESIZES = 5;
@@ -56,7 +54,7 @@ async function main(): Promise<void> {
     await using containerd = await startKataContainerd();
     const image = await busyboxImage();
     await importImage(containerd.ctr, image);
-    figures.push(...(await coldContainers(containerd, image.name, values.runtime, rounds)));
+    figures.push(...(await containers(containerd, image.name, values.runtime, rounds)));
     const measured = { root: ROOT, engine, containerd, image: image.name };
     const runtimes = [...new Set([values.runtime, RUNC_RUNTIME])];
     figures.push(...(await networkFigures(measured, runtimes, NETWORK_ROUNDS, subjectName)));
@@ -71,34 +69,9 @@ async function main(): Promise<void> {
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
 }
 
-/** `ctr run --rm … busybox true`, ours and the reference in turn, so that both see the same machine. */
-async function coldContainers(
-  containerd: PrivateContainerd,
-  image: string,
-  runtime: string,
-  rounds: number,
-): Promise<Figure[]> {
-  const runtimes = [...new Set([runtime, RUNC_RUNTIME])];
-  const samples = new Map<string, number[]>(runtimes.map((name) => [name, []]));
-  // The first container of each is not counted: it reads programs and images from the disk.
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, times] of samples) {
-      const id = `${containerd.address.tag}-${round}`;
-      const request = { id, image, runtime: name, command: ["true"] };
-      const { status, stderr, ms } = await containerd.ctr.runContainer(request, {
-        deadlineMs: CONTAINER_DEADLINE_MS,
-      });
-      if (status !== 0)
-        throw new Error(`bench: ${name}: exit status ${status}\n${stderr}\n${containerd.log}`);
-      if (round > 0) times.push(ms);
-    }
-  }
-  return [...samples].map(([name, times]) => figure("ctr-run", subjectName(name), "ms", times));
-}
-
-/** `kata-cold`: a machine is booted for the container. */
+/** What a runtime is called in the figures of what runs in its containers. */
 function subjectName(runtime: string): string {
-  return subjectOf(runtime).virtualMachine ? "kata-cold" : "runc";
+  return subjectOf(runtime).virtualMachine ? "kata" : "runc";
 }
 
 /** Costs of ttrpc and the codec, in the engine host. */

@@ -1,6 +1,8 @@
 /** The pool as a service: what it gives away is a pod's, what is left of it goes with it. Needs build/bin/kata-runtime. */
 import type { Configuration } from "../../config/index.ts";
 import { hasErrno, KataError } from "../../kata-error.ts";
+import { MS_PRIVATE, MS_REC } from "../../oci/mount-options.ts";
+import type { Spec } from "../../oci/types.ts";
 import { sleep } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import {
@@ -11,11 +13,15 @@ import {
   removeTree,
   writeFile,
 } from "../../sys/files.ts";
-import { getcwd, getpid, kill, SIGKILL, SIGTERM } from "../../sys/process.ts";
+import { mount } from "../../sys/mount.ts";
+import { unshare } from "../../sys/namespaces.ts";
+import { listLinks } from "../../sys/netlink/links.ts";
+import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid, kill, SIGKILL, SIGTERM } from "../../sys/process.ts";
 import { type ChildProcess, spawn } from "../../sys/spawn.ts";
 import { assert, assertEqual, runTests, test } from "../../sys/testing/native-test.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { openSandbox } from "../open-sandbox.ts";
+import { HOST_ADDRESS, POD_ADDRESS, POD_MAC, testNetwork } from "../testing/test-network.ts";
 import {
   expectNoTraces,
   readAll,
@@ -27,6 +33,10 @@ import {
 } from "../testing/test-pod.ts";
 import { askStatus } from "./claim.ts";
 import type { PoolStatus } from "./pool-protocol.ts";
+
+// What stands for the host's network, with all links in it, ends with this program.
+unshare(CLONE_NEWNS | CLONE_NEWNET);
+mount(null, "/", null, MS_REC | MS_PRIVATE);
 
 const ROOT = `/run/kata-pool-test.${getpid()}`;
 const ENDPOINT = `${ROOT}/cache.sock`;
@@ -121,11 +131,18 @@ interface Pod {
   readonly hypervisorPid: number;
 }
 
-async function runPod(script: string): Promise<Pod> {
+async function runPod(script: string, network?: string): Promise<Pod> {
   const place = testPlace();
   const id = testId();
   const logger = new TestLogger();
-  const spec = testSpec(place.rootfs, ["sh", "-c", script]);
+  const plain = testSpec(place.rootfs, ["sh", "-c", script]);
+  const spec: Spec =
+    network === undefined
+      ? plain
+      : {
+          ...plain,
+          linux: { namespaces: [{ type: "pid" }, { type: "mount" }, { type: "network", path: network }] },
+        };
   const sandbox = await openSandbox({ id, configuration, spec, bundle: place.path, logger });
   await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
   await sandbox.startContainer(id);
@@ -143,7 +160,7 @@ async function runPod(script: string): Promise<Pod> {
 }
 
 test(
-  "machines of the pool are pods' own: other random bytes and boot ids, their names, and no card unless there is a network",
+  "machines of the pool are pods' own: other random bytes and boot ids, their names, and their network or none",
   async () => {
     const pool = await startPool();
     try {
@@ -155,6 +172,23 @@ test(
       const second = await runPod(WHO);
       assertEqual(second.kind, "pooled");
       await second.stop();
+      await readyMachine();
+      using network = testNetwork();
+      const script = [
+        "cat /sys/class/net/eth0/address",
+        "ip -4 -o addr show eth0",
+        `ping -c 1 -W 10 ${HOST_ADDRESS}`,
+      ];
+      const third = await runPod(script.join("; "), network.path);
+      assertEqual(third.kind, "pooled");
+      await third.stop();
+      assert(third.output.startsWith(`${POD_MAC}\n`), `link of ${third.output}`);
+      assert(third.output.includes(`inet ${POD_ADDRESS}/24`), `address of ${third.output}`);
+      assert(third.output.includes("1 packets received"), `answer of ${third.output}`);
+      assertEqual(
+        listLinks(network.inside).map(({ name }) => name),
+        ["lo", "eth0"],
+      );
       const [bootA, randomA, hostA, ...linksA] = first.output.trim().split("\n");
       const [bootB, randomB, hostB, ...linksB] = second.output.trim().split("\n");
       assert(bootA !== bootB && randomA !== randomB, `${first.output} and ${second.output} differ`);
