@@ -59,8 +59,8 @@ async function tryThePool(start: UnconnectedStart, undo: Rollback): Promise<Star
   const { request, settings, range, choice, record } = start;
   // A guest reads its initdata while it boots; and a card of the pool has a tap, which needs a link to be redirected.
   if (settings.pool.machines === 0 || settings.initdata !== "" || !settings.sharesFiles) return undefined;
-  const isRedirected = choice.kind === "namespace" && settings.network.model === "tcfilter";
-  if (choice.kind !== "loopback" && !isRedirected) return undefined;
+  if (choice.kind === "described") return undefined;
+  if (choice.kind !== "loopback" && settings.network.model !== "tcfilter") return undefined;
   const own = new Rollback();
   try {
     const claim = claimMachine(settings.pool.endpoint, poolKey(settings, range));
