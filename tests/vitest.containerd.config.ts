@@ -14,6 +14,8 @@ export default defineConfig({
       "containerd/**/*.containerd.test.ts",
       "e2e/{events,exec,exit-status,log-uri,metrics,signals,stdio}.e2e.test.ts",
     ],
+    // The policies that genpolicy makes unless told otherwise name the version of the specification that containerd 2.x writes.
+    exclude: (process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid") === "sid" ? [] : ["containerd/policy.*"],
     globalSetup: [join(tests, "harness/containerd-of-suite.ts")],
     fileParallelism: false,
     pool: "forks",
