@@ -39,11 +39,15 @@ interface Guest extends AsyncDisposable {
 }
 
 /** A sandbox with a container without limits. */
-async function guest(changes: Partial<Configuration["hypervisor"]>): Promise<Guest> {
+async function guest(
+  changes: Partial<Configuration["hypervisor"]>,
+  runtime: Partial<Configuration["runtime"]> = {},
+): Promise<Guest> {
   const place = testPlace();
   const id = testId();
   const logger = new TestLogger();
-  const configuration = testConfiguration({ default_maxvcpus: 2, default_maxmemory: 2048, ...changes });
+  const base = testConfiguration({ default_maxvcpus: 2, default_maxmemory: 2048, ...changes });
+  const configuration = { ...base, runtime: { ...base.runtime, ...runtime } };
   const spec = testSpec(place.rootfs, ["sleep", "1000"]);
   const sandbox = await openSandbox({ id, configuration, spec, bundle: place.path, logger });
   const create = async (resources: LinuxResources, name = testId()): Promise<string> => {
@@ -162,7 +166,16 @@ vmTest("the machine grows in modules for a container and its update, and shrinks
 });
 
 vmTest("the machine grows and shrinks by virtio-mem in small pieces", async () => {
-  await using here = await guest({ enable_virtio_mem: true });
+  await using here = await guest({ enable_virtio_mem: true }, { sandbox_cgroup_only: true });
+  // All of its programs are in one group, which opens no device of the host but the machine's.
+  const devices = here.groups
+    .map((group) => group.replace("/cgroup/cpuset/", "/cgroup/devices/"))
+    .find((group) => exists(`${group}/devices.list`));
+  if (devices !== undefined) {
+    assert(!readTextFile(`${devices}/devices.list`).includes("a *:*"), "devices are restricted");
+    const members = readTextFile(`${devices}/cgroup.procs`).trim().split("\n");
+    assert(members.includes(String(here.sandbox.hypervisorPid)), "QEMU is in the group");
+  }
   const boot = await here.size();
   const second = await here.create({ memory: { limit: 100 * MIB } });
   assertGrown((await here.size()).memoryMib, boot.memoryMib, 100);
