@@ -75,6 +75,9 @@ function spec(changes: Partial<Spec>): Spec {
   return { ociVersion: "1.1.0", ...changes };
 }
 
+/** The name of the mount of number `index` of container c1, whose destination is /v. */
+const shared = (index: number) => `c1-${index.toString(16).padStart(16, "0")}-v`;
+
 test("the room's mounts are seen in it and not on the host, and this process stays where it was", () => {
   const before = [readlink("/proc/self/ns/mnt"), getcwd()];
   chdir("/tmp");
@@ -173,7 +176,7 @@ test("a container's root and volumes are inert on the host: no device, no set-ui
   assertEqual(mounts.spec.root?.path, "/run/kata-containers/shared/containers/c1/rootfs");
   assertEqual(
     mounts.spec.mounts?.map(({ source }) => source),
-    ["/run/kata-containers/shared/containers/c1-0-volume", "proc"],
+    [`/run/kata-containers/shared/containers/${shared(0)}`, "proc"],
   );
   const { exported } = here.paths;
   const errno = async (action: () => void, ...errnos: string[]) =>
@@ -183,7 +186,7 @@ test("a container's root and volumes are inert on the host: no device, no set-ui
       errnos.join(" or "),
     );
   await errno(() => readTextFile(`${exported}/c1/rootfs/device`), "EACCES");
-  await errno(() => writeFile(`${exported}/c1-0-volume/f`, "x"), "EROFS");
+  await errno(() => writeFile(`${exported}/${shared(0)}/f`, "x"), "EROFS");
   here.room.run(() => {
     const flags = readMountInfo()
       .filter(({ mountPoint }) => mountPoint === `${exported}/c1/rootfs`)
@@ -213,7 +216,7 @@ test("later mounts of the host reach a volume that asks for them, and no other",
     });
     const seen = () =>
       here.room.run(() =>
-        volumes.map((_, index) => exists(`${here.paths.exported}/c1-${index}-volume/point/f`)),
+        volumes.map((_, index) => exists(`${here.paths.exported}/${shared(index)}/point/f`)),
       );
     mount(`${here.path}/later`, `${volume}/point`, null, MS_BIND, null);
     assertEqual(seen(), [true, true, false]);
@@ -253,8 +256,8 @@ test("a volume is read-only and what is mounted below it is not, when only the v
       ],
     );
     const write = (path: string) => here.room.run(() => writeFile(`${here.paths.exported}/${path}`, "x"));
-    write("c1-0-volume/below/f");
-    for (const path of ["c1-0-volume/f", "c1-1-volume/f", "c1-1-volume/below/f"]) {
+    write(`${shared(0)}/below/f`);
+    for (const path of [`${shared(0)}/f`, `${shared(1)}/f`, `${shared(1)}/below/f`]) {
       await assertThrows(
         () => write(path),
         (error) => hasErrno(error, "EROFS"),
