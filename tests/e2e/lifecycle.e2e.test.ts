@@ -44,7 +44,10 @@ describe("a detached container", () => {
     const state = await bench.ctr.taskState(id);
     expect(listProcesses().map((entry) => entry.pid)).toContain(state?.pid);
     const listed = await bench.ctr.must(["task", "ps", id]);
-    expect(listed.split("\n").some((line) => line.trim().startsWith(`${state?.pid}`))).toBe(true);
+    const pids = listed.split("\n").flatMap((line) => /^\s*(\d+)\b/.exec(line)?.[1] ?? []);
+    // The loop, and the sleep that it may be in; in a virtual machine they have the guest's numbers.
+    expect([1, 2]).toContain(pids.length);
+    if (!subject.virtualMachine) expect(pids).toContain(`${state?.pid}`);
   });
 });
 
