@@ -180,6 +180,18 @@ static JSValue host_utf8_decode(JSContext *ctx, JSValueConst this_value, int arg
     return JS_NewStringLen(ctx, (const char *)data + offset, (size_t)length);
 }
 
+/*
+ * Gives back the memory of what was read of the program's file: the engine has made itself a copy, since the names in bytecode
+ * have other numbers in each program. What is wanted again is read again.
+ */
+static void forget_file(const uint8_t *start, const uint8_t *end)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)start + page - 1) & ~(page - 1), last = (uintptr_t)end & ~(page - 1);
+    if (first < last)
+        madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
 /* Runs a module and gives its exports. It awaits nothing at its top, so that its promise is settled at once. */
 static JSValue run_module(JSContext *ctx, const uint8_t *bytecode, size_t size, int flags)
 {
@@ -338,6 +350,7 @@ int main(int argc, char **argv)
     if (JS_IsException(exports))
         report(ctx);
     JS_FreeValue(ctx, exports);
+    forget_file(kata_bytecode, kata_bytecode_end);
     run_loop(runtime, ctx);
     return 0;
 }
