@@ -1,22 +1,19 @@
 /**
  * The commands of an OCI runtime, as Podman, CRI-O's conmon and Docker call them: names, flags and words are runc's.
  */
-import { containerVerb } from "./container/container-call.ts";
-import { runEvents } from "./container/run-events.ts";
-import { runExec } from "./container/run-exec.ts";
-import { runFeatures } from "./container/run-features.ts";
-import {
-  runCreate,
-  runDelete,
-  runKill,
-  runPause,
-  runResume,
-  runRun,
-  runStart,
-} from "./container/run-life-cycle.ts";
-import { runList, runPs, runSpec, runState } from "./container/run-queries.ts";
-import { runUpdate } from "./container/run-update.ts";
+import type { ContainerCall } from "./container/container-call.ts";
 import type { Command, Flag, Operands } from "./types.ts";
+
+/** A command whose code is loaded when it is called: `version` and the help need none of it. */
+function verb(
+  load: () => Promise<(call: ContainerCall) => Promise<number>>,
+  failed?: number,
+): Command["run"] {
+  return async (context) => {
+    const { containerVerb } = await import("./container/container-call.ts");
+    return await containerVerb(await load(), failed)(context);
+  };
+}
 
 /** Before the command. */
 export const CONTAINER_FLAGS: readonly Flag[] = [
@@ -58,7 +55,7 @@ const CREATE_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["create --bundle /tmp/web web", "the container of /tmp/web/config.json"]],
-  run: containerVerb(runCreate),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runCreate),
 };
 
 const START_COMMAND: Command = {
@@ -70,7 +67,7 @@ const START_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["start web", "let web run"]],
-  run: containerVerb(runStart),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runStart),
 };
 
 const RUN_COMMAND: Command = {
@@ -87,7 +84,7 @@ const RUN_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["run --bundle /tmp/web web", "run it here"]],
-  run: containerVerb(runRun),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runRun),
 };
 
 const STATE_COMMAND: Command = {
@@ -99,7 +96,7 @@ const STATE_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["state web", "what web is doing"]],
-  run: containerVerb(runState),
+  run: verb(async () => (await import("./container/run-queries.ts")).runState),
 };
 
 const KILL_COMMAND: Command = {
@@ -111,7 +108,7 @@ const KILL_COMMAND: Command = {
   operands: { shown: "ID [SIGNAL]", min: 1, max: 2 },
   flagsFirst: true,
   examples: [["kill web KILL", "end web"]],
-  run: containerVerb(runKill),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runKill),
 };
 
 const DELETE_COMMAND: Command = {
@@ -123,7 +120,7 @@ const DELETE_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["delete --force web", "whatever state it is in"]],
-  run: containerVerb(runDelete),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runDelete),
 };
 
 const EXEC_COMMAND: Command = {
@@ -152,7 +149,7 @@ const EXEC_COMMAND: Command = {
   operands: { shown: "ID [COMMAND...]", min: 1, max: Number.POSITIVE_INFINITY },
   flagsFirst: true,
   examples: [["exec -t web sh", "a shell in web"]],
-  run: containerVerb(runExec, EXEC_FAILED),
+  run: verb(async () => (await import("./container/run-exec.ts")).runExec, EXEC_FAILED),
 };
 
 const PS_COMMAND: Command = {
@@ -164,7 +161,7 @@ const PS_COMMAND: Command = {
   operands: { shown: "ID [OPTION...]", min: 1, max: Number.POSITIVE_INFINITY },
   flagsFirst: true,
   examples: [["ps --format json web", "as a list of numbers"]],
-  run: containerVerb(runPs),
+  run: verb(async () => (await import("./container/run-queries.ts")).runPs),
 };
 
 const PAUSE_COMMAND: Command = {
@@ -176,7 +173,7 @@ const PAUSE_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["pause web", "hold web"]],
-  run: containerVerb(runPause),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runPause),
 };
 
 const RESUME_COMMAND: Command = {
@@ -188,7 +185,7 @@ const RESUME_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["resume web", "go on"]],
-  run: containerVerb(runResume),
+  run: verb(async () => (await import("./container/run-life-cycle.ts")).runResume),
 };
 
 const limit = (name: string, doc: string, value = "NUMBER"): Flag => ({ names: [`--${name}`], value, doc });
@@ -220,7 +217,7 @@ const UPDATE_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["update --memory 256m web", "less memory for web"]],
-  run: containerVerb(runUpdate),
+  run: verb(async () => (await import("./container/run-update.ts")).runUpdate),
 };
 
 const EVENTS_COMMAND: Command = {
@@ -235,7 +232,7 @@ const EVENTS_COMMAND: Command = {
   operands: ID,
   flagsFirst: true,
   examples: [["events --stats web", "what web uses"]],
-  run: containerVerb(runEvents),
+  run: verb(async () => (await import("./container/run-events.ts")).runEvents),
 };
 
 const LIST_COMMAND: Command = {
@@ -245,7 +242,7 @@ const LIST_COMMAND: Command = {
   description: "Lists the containers below --root.",
   flags: [FORMAT, { names: ["--quiet", "-q"], doc: "ids only" }],
   examples: [["list", "those of this program"]],
-  run: containerVerb(runList),
+  run: verb(async () => (await import("./container/run-queries.ts")).runList),
 };
 
 const SPEC_COMMAND: Command = {
@@ -255,7 +252,7 @@ const SPEC_COMMAND: Command = {
   description: "Writes a specification with a shell in the directory rootfs of the bundle.",
   flags: [BUNDLE, { names: ["--rootless"], doc: "accepted: machines are root's" }],
   examples: [["spec --bundle /tmp/web", "then edit /tmp/web/config.json"]],
-  run: containerVerb(runSpec),
+  run: verb(async () => (await import("./container/run-queries.ts")).runSpec),
 };
 
 const FEATURES_COMMAND: Command = {
@@ -265,7 +262,7 @@ const FEATURES_COMMAND: Command = {
   description: "Shows as JSON what of the OCI runtime specification this runtime does.",
   flags: [],
   examples: [["features", "for engines"]],
-  run: containerVerb(runFeatures),
+  run: verb(async () => (await import("./container/run-features.ts")).runFeatures),
 };
 
 /** In the order of the help. */

@@ -1,10 +1,5 @@
-/** `kata-runtime policy set FILE --sandbox-id ID`: another policy for the agent of a running pod. */
-
-import { KataError } from "../kata-error.ts";
-import { utf8Encode } from "../sys/utf8.ts";
-import { askShim } from "./ask-shim.ts";
-import { readInput } from "./input.ts";
-import { type Command, type CommandContext, EXIT_OK, EXIT_USAGE } from "./types.ts";
+/** `kata-runtime policy`: how it is called. */
+import { type Command, EXIT_USAGE } from "./types.ts";
 
 const WITHIN = "policy";
 
@@ -18,7 +13,7 @@ SetPolicyRequest cannot be replaced. What the policy before remembered is forgot
   flags: [{ names: ["--sandbox-id"], value: "ID", doc: "the pod's id" }],
   operands: { shown: "FILE", min: 1, max: 1 },
   examples: [["policy set policy.rego --sandbox-id 5f2c", "from a file; - is stdin"]],
-  run: setPolicy,
+  run: async (context) => (await import("./policy/run-policy.ts")).runPolicySet(context),
 };
 
 export const POLICY_COMMAND: Command = {
@@ -32,17 +27,3 @@ export const POLICY_COMMAND: Command = {
   // Without the name of one of its commands it is the help.
   run: async () => EXIT_USAGE,
 };
-
-async function setPolicy({ flags, operands }: CommandContext): Promise<number> {
-  const sandboxId = flags.get("sandbox-id");
-  if (typeof sandboxId !== "string" || sandboxId === "") {
-    throw new KataError("invalid-argument", {
-      operation: "set policy",
-      object: "the command line",
-      hint: "--sandbox-id is missing",
-    });
-  }
-  const body = utf8Encode(readInput(operands[0] ?? "-"));
-  await askShim({ sandboxId, method: "PUT", target: "/policy", body });
-  return EXIT_OK;
-}
