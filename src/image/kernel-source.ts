@@ -1,7 +1,8 @@
 /** Where the guest's kernel comes from, and what every source gives. */
 import { readFileSync } from "node:fs";
-import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { madeOnce } from "../../scripts/apt/made-once.ts";
 import { type BinaryPackage, fetchBinaryPackage, packageRecord } from "../../scripts/apt/private-apt.ts";
 import { run } from "../../scripts/build/run.ts";
 import { KataError } from "../kata-error.ts";
@@ -93,17 +94,7 @@ async function openDebianKernel(
  */
 export async function unpackPackage(fetched: BinaryPackage, cache: string): Promise<string> {
   const directory = join(cache, `${fetched.name}-${fetched.sha256.slice(0, 16)}`);
-  const present = await readdir(directory).catch(() => undefined);
-  if (present !== undefined) return directory;
-  const unfinished = `${directory}.${process.pid}`;
-  try {
-    await run("dpkg-deb", ["--extract", fetched.path, unfinished]);
-    await rename(unfinished, directory);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
-  return directory;
+  return await madeOnce(directory, (unfinished) => run("dpkg-deb", ["--extract", fetched.path, unfinished]));
 }
 
 /** The modules below `directory`; a module's file is read when it is looked for. */

@@ -1,7 +1,6 @@
 /** containerd of other Debian suites than the machine's own: its package is fetched and unpacked, never installed. */
-import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { madeOnce } from "../../scripts/apt/made-once.ts";
 import { fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
 import { mustRun } from "./command.ts";
 
@@ -15,13 +14,7 @@ export async function containerdPrograms(suite: ContainerdSuite): Promise<string
   if (suite === "system") return undefined;
   const { path, sha256 } = await fetchBinaryPackage({ suite, name: "containerd" });
   const directory = join(CACHE, `${suite}-${sha256.slice(0, 16)}`);
-  if (!existsSync(directory)) {
-    const unfinished = `${directory}.${process.pid}`;
-    await rm(unfinished, { recursive: true, force: true });
-    await mkdir(unfinished, { recursive: true });
-    await mustRun("dpkg-deb", ["--extract", path, unfinished]);
-    await rename(unfinished, directory);
-  }
+  await madeOnce(directory, (unfinished) => mustRun("dpkg-deb", ["--extract", path, unfinished]));
   return join(directory, "usr/bin");
 }
 

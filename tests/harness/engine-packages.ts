@@ -1,8 +1,8 @@
 /** Container engines from Debian's packages: fetched and unpacked into a cache, never installed. */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { madeOnce } from "../../scripts/apt/made-once.ts";
 import { type BinaryPackage, fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
 import { mustRun } from "./command.ts";
 
@@ -63,11 +63,8 @@ async function unpacked(title: string, wanted: readonly Wanted[]): Promise<strin
     .update(packages.map(({ sha256 }) => sha256).join())
     .digest("hex");
   const directory = join(CACHE, `${title}-${key.slice(0, 16)}`);
-  if (existsSync(directory)) return directory;
-  const unfinished = `${directory}.${process.pid}`;
-  await rm(unfinished, { recursive: true, force: true });
-  for (const part of ["etc", "usr"]) await mkdir(join(unfinished, part), { recursive: true });
-  for (const { path } of packages) await mustRun("dpkg-deb", ["--extract", path, unfinished]);
-  await rename(unfinished, directory);
-  return directory;
+  return await madeOnce(directory, async (unfinished) => {
+    for (const part of ["etc", "usr"]) await mkdir(join(unfinished, part), { recursive: true });
+    for (const { path } of packages) await mustRun("dpkg-deb", ["--extract", path, unfinished]);
+  });
 }
