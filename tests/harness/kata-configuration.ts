@@ -47,6 +47,8 @@ const DEFAULTS: Configuration = {
     default_memory: GUEST_MEMORY_MIB,
   },
   "agent.kata": {},
+  // Of this checkout: not among those of the machine's pods, and kept for the next tests.
+  factory: { template_path: join(ROOT, "build/templates") },
   runtime: {},
 };
 

@@ -15,11 +15,12 @@ export const DEEPEST_RUN_DIRECTORY = 6;
 
 /**
  * What the first container of a machine makes and later ones use again, empty as it is: directories that hold those of
- * sandboxes, and cgroups that hold theirs.
+ * sandboxes, and cgroups that hold theirs, those that
+ * containerd names after Kubernetes' namespace among them.
  */
 export function isSharedRoom(path: string): boolean {
   return (
     /^\/run\/(kata|kata-containers|vc)(\/(shared|shared\/sandboxes|sbs|vm))?\/?$/.test(path) ||
-    /^\/sys\/fs\/cgroup(\/[^/]+)?\/kata_overhead$/.test(path)
+    /^\/sys\/fs\/cgroup(\/[^/]+)?\/(kata_overhead|k8s\.io)$/.test(path)
   );
 }

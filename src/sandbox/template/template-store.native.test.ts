@@ -1,6 +1,7 @@
 /** Templates on a real file system: found, refused when anything about them has changed, removed to make room. */
 import { hasCode } from "../../kata-error.ts";
 import {
+  AT_FDCWD,
   chmod,
   exists,
   mkdirAll,
@@ -9,8 +10,10 @@ import {
   unlinkIfExists,
   writeFile,
 } from "../../sys/files.ts";
+import { check, kernel } from "../../sys/kernel.ts";
 import { getpid } from "../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
+import { templateName } from "./template-name.ts";
 import { TemplateStore } from "./template-store.ts";
 
 let made = 0;
@@ -119,6 +122,24 @@ test("a failure is kept for the next one, and forgotten with a template", () => 
   make(here.store, "machine");
   assertEqual(here.store.failure("machine"), undefined);
 });
+
+test("failures of machines that nobody asks for any more are removed in time", () => {
+  using here = emptyStore();
+  for (const machine of ["old machine", "new machine"]) here.store.noteFailure(machine, "no room");
+  const failures = () => readDirectory(here.path).map(({ name }) => `${here.path}/${name}`);
+  changedLongAgo(failures().find((path) => path.includes(templateName("old machine"))) ?? "");
+  make(here.store, "machine");
+  assertEqual(
+    failures().filter((path) => path.endsWith(".failed")),
+    [`${here.path}/${templateName("new machine")}.failed`],
+  );
+});
+
+/** Source: utimensat(2). */
+function changedLongAgo(path: string): void {
+  const accessAndModification = BigInt64Array.of(1n, 0n, 1n, 0n);
+  check(kernel().syscall("utimensat", AT_FDCWD, path, accessAndModification, 0), "utimensat", path);
+}
 
 test("the longest unused templates make room", () => {
   using here = emptyStore();

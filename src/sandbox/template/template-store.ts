@@ -238,12 +238,17 @@ export class TemplateStore {
     }
   }
 
+  /** Machines that are no longer wanted would leave their failures behind for ever. */
   #removeAbandoned(): void {
     for (const { name } of readDirectory(this.#path)) {
-      if (!name.startsWith("new-")) continue;
+      const lifetime = name.startsWith("new-")
+        ? ABANDONED_AFTER_MS
+        : name.endsWith(".failed")
+          ? RETRY_AFTER_MS
+          : undefined;
       const status = statIfExists(`${this.#path}/${name}`);
-      if (status === undefined || wallClockMs() - status.modifiedAt < ABANDONED_AFTER_MS) continue;
-      removeTree(`${this.#path}/${name}`);
+      if (lifetime === undefined || status === undefined) continue;
+      if (wallClockMs() - status.modifiedAt > lifetime) removeTree(`${this.#path}/${name}`);
     }
   }
 }

@@ -67,6 +67,7 @@ export function testConfiguration(changes: Partial<Configuration["hypervisor"]> 
       default_memory: GUEST_MEMORY_MIB,
       ...changes,
     },
+    factory: { ...configuration.factory, template_path: imageFile("../templates") },
   };
 }
 
