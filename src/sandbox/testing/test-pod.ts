@@ -16,7 +16,7 @@ import {
   symlink,
   writeFile,
 } from "../../sys/files.ts";
-import { getcwd, getpid } from "../../sys/process.ts";
+import { getcwd, getpid, ignoreSignal, SIGPIPE } from "../../sys/process.ts";
 import { environment } from "../../sys/program.ts";
 import { test } from "../../sys/testing/native-test.ts";
 import type { Logger, Sandbox } from "../types.ts";
@@ -88,6 +88,9 @@ const VM_TEST_DEADLINE_MS = 90_000;
 export function vmTest(name: string, body: () => Promise<void>): void {
   test(name, body, VM_TEST_DEADLINE_MS);
 }
+
+// As the programs that run sandboxes do: a machine that is gone is an error of the write.
+ignoreSignal(SIGPIPE);
 
 let made = 0;
 
