@@ -27,6 +27,26 @@ export function footprintOf(pid: number): Footprint {
   };
 }
 
+/**
+ * What of `now` was not there before. The other way round is no leak: what ended meanwhile belonged to an earlier test, whose last
+ * traces a look at the beginning of a test may still see.
+ */
+export function leftBehind(before: Footprint, now: Footprint): Partial<Footprint> {
+  const kinds = ["processes", "mounts", "cgroups", "descriptors"] as const;
+  const left = kinds.map((kind) => [kind, withoutEach(now[kind], before[kind])] as const);
+  return Object.fromEntries(left.filter(([, things]) => things.length > 0));
+}
+
+/** `things` less one for each of `others`. */
+function withoutEach(things: readonly string[], others: readonly string[]): string[] {
+  const remaining = [...things];
+  for (const other of others) {
+    const index = remaining.indexOf(other);
+    if (index >= 0) remaining.splice(index, 1);
+  }
+  return remaining;
+}
+
 /** Processes below `pid`, at any depth. */
 export function descendantsOf(pid: number): number[] {
   const children = new Map<number, number[]>();

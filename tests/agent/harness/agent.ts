@@ -5,7 +5,6 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { isDeepStrictEqual } from "node:util";
 import {
   type AgentServiceClient,
   agentServiceClient,
@@ -19,7 +18,14 @@ import { specToMessage } from "../../../src/oci/wire.ts";
 import { TtrpcClient } from "../../../src/rpc/client.ts";
 import { eventually } from "../../harness/eventually.ts";
 import { nodeByteStream, nodeClock } from "../../harness/node-byte-stream.ts";
-import { agentCgroups, descendantsOf, type Footprint, footprintOf, isAlive } from "./agent-footprint.ts";
+import {
+  agentCgroups,
+  descendantsOf,
+  type Footprint,
+  footprintOf,
+  isAlive,
+  leftBehind,
+} from "./agent-footprint.ts";
 import { type ProcessResult, TestContainer } from "./container.ts";
 
 export const AGENT_BINARY = join(dirname(fileURLToPath(import.meta.url)), "../../../build/bin/kata-agent");
@@ -221,13 +227,14 @@ export class TestAgent implements AsyncDisposable {
     return footprintOf(this.pid);
   }
 
-  /** Waits until {@link state} is `expected`. */
-  async settled(expected: Footprint): Promise<void> {
+  /** Waits until nothing is there that {@link state} did not have `before`. */
+  async settled(before: Footprint): Promise<void> {
+    const left = () => leftBehind(before, this.state());
     await eventually(
-      "the agent's state is as before",
+      "the agent has left nothing",
       END_DEADLINE_MS,
-      () => (isDeepStrictEqual(this.state(), expected) ? true : undefined),
-      () => JSON.stringify({ expected, actual: this.state() }, undefined, 1),
+      () => Object.keys(left()).length === 0 || undefined,
+      () => `left behind: ${JSON.stringify(left(), undefined, 1)}`,
     );
   }
 
