@@ -1,6 +1,6 @@
 /*
- * Build-time tool: compiles one bundled module to QuickJS bytecode.
- * usage: compile SCRIPT NAME OUTPUT   (NAME is what stack traces show)
+ * Build-time tool: compiles the bundled modules of a program to QuickJS bytecode.
+ * usage: compile {SCRIPT NAME OUTPUT}...   (NAME is what stack traces show, and what the others import)
  *
  * A module, not a script in a function of its own: the engine looks for a function's captured variables one after the other,
  * so that thousands of functions over thousands of variables cost more than all else at the start of a program.
@@ -31,30 +31,51 @@ static char *read_whole(const char *path, size_t *size)
     return text;
 }
 
-int main(int argc, char **argv)
+/* Who imports a module is compiled without it: the program finds it by its name. */
+static int no_exports(JSContext *ctx, JSModuleDef *module)
+{
+    return 0;
+}
+
+static JSModuleDef *stand_in(JSContext *ctx, const char *name, void *opaque)
+{
+    return JS_NewCModule(ctx, name, no_exports);
+}
+
+/* False if it could not be done, which is told then. */
+static int compile(JSRuntime *runtime, const char *path, const char *name, const char *output_path)
 {
     size_t script_size, bytecode_size;
-    if (argc != 4) {
-        fprintf(stderr, "usage: compile SCRIPT NAME OUTPUT\n");
-        return 2;
-    }
-    char *script = read_whole(argv[1], &script_size);
-    JSRuntime *runtime = JS_NewRuntime();
+    char *script = read_whole(path, &script_size);
     JSContext *ctx = JS_NewContext(runtime);
-    JS_SetStripInfo(runtime, JS_STRIP_SOURCE);
-    JSValue program = JS_Eval(ctx, script, script_size, argv[2], JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    JSValue program = JS_Eval(ctx, script, script_size, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
     if (JS_IsException(program)) {
         JSValue exception = JS_GetException(ctx);
         JSValue stack = JS_GetPropertyStr(ctx, exception, "stack");
-        fprintf(stderr, "%s\n%s\n", JS_ToCString(ctx, exception), JS_ToCString(ctx, stack));
-        return 1;
+        fprintf(stderr, "%s: %s\n%s\n", path, JS_ToCString(ctx, exception), JS_ToCString(ctx, stack));
+        return 0;
     }
     uint8_t *bytecode = JS_WriteObject(ctx, &bytecode_size, program, JS_WRITE_OBJ_BYTECODE);
-    FILE *output = fopen(argv[3], "wb");
+    FILE *output = fopen(output_path, "wb");
     if (bytecode == NULL || output == NULL || fwrite(bytecode, 1, bytecode_size, output) != bytecode_size ||
         fclose(output) != 0) {
-        perror(argv[3]);
-        return 1;
+        perror(output_path);
+        return 0;
     }
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4 || (argc - 1) % 3 != 0) {
+        fprintf(stderr, "usage: compile {SCRIPT NAME OUTPUT}...\n");
+        return 2;
+    }
+    JSRuntime *runtime = JS_NewRuntime();
+    JS_SetStripInfo(runtime, JS_STRIP_SOURCE);
+    JS_SetModuleLoaderFunc(runtime, NULL, stand_in, NULL);
+    for (int i = 1; i < argc; i += 3)
+        if (!compile(runtime, argv[i], argv[i + 1], argv[i + 2]))
+            return 1;
     return 0;
 }

@@ -11,8 +11,9 @@
  *   utf8Decode(buffer, offset, length)   string; invalid bytes become U+FFFD.
  *   argv, environ             lists of strings.
  *   pageOf(address, length)   ArrayBuffer over mapped memory that the caller keeps mapped.
- *   sourceLines               ArrayBuffer: the build's table from bundle lines to TypeScript lines.
- *   runModule(buffer)         runs a bytecode module, the program's second part, and gives its exports.
+ *   sourceLines(name)         ArrayBuffer: the build's table from lines of the part of that name to TypeScript lines;
+ *                             null if there is no such part.
+ *   runModule(buffer)         runs a bytecode module that is no part of the program, and gives its exports.
  *   tick, onUncaught, onRejection   set by the program; see run_loop(), report() and rejection_tracker().
  *
  * Memory that a call hands to the kernel stays put: the engine never moves array buffers, and the arguments are
@@ -34,8 +35,15 @@
 /* Exit status of a program that ended by an uncaught error. */
 #define EXIT_UNCAUGHT 70
 
-extern const uint8_t kata_bytecode[], kata_bytecode_end[];
-extern const uint8_t kata_source_lines[], kata_source_lines_end[];
+/* A module of the program: the first is where it begins, the others are read when something imports them. */
+struct part {
+    const char *name;
+    const uint8_t *bytecode, *bytecode_end;
+    const uint8_t *source_lines, *source_lines_end;
+};
+
+/* Laid into the binary by the build; the last one has no name. */
+extern const struct part kata_parts[];
 extern char **environ;
 
 static JSValue host;
@@ -192,10 +200,53 @@ static void forget_file(const uint8_t *start, const uint8_t *end)
         madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
-/* Runs a module and gives its exports. It awaits nothing at its top, so that its promise is settled at once. */
-static JSValue run_module(JSContext *ctx, const uint8_t *bytecode, size_t size, int flags)
+static const struct part *find_part(const char *name)
 {
-    JSValue program = JS_ReadObject(ctx, bytecode, size, JS_READ_OBJ_BYTECODE | flags);
+    const struct part *part = kata_parts;
+    while (part->name != NULL && strcmp(part->name, name) != 0)
+        part++;
+    return part->name == NULL ? NULL : part;
+}
+
+static JSValue read_part(JSContext *ctx, const struct part *part)
+{
+    JSValue module = JS_ReadObject(ctx, part->bytecode, (size_t)(part->bytecode_end - part->bytecode),
+                                   JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
+    forget_file(part->bytecode, part->bytecode_end);
+    return module;
+}
+
+/* The engine asks for what a module imports, at once or later by import(). */
+static JSModuleDef *load_part(JSContext *ctx, const char *name, void *opaque)
+{
+    const struct part *part = find_part(name);
+    JSValue module;
+    if (part == NULL) {
+        JS_ThrowReferenceError(ctx, "the program has no part %s", name);
+        return NULL;
+    }
+    module = read_part(ctx, part);
+    /* The engine's list of modules holds it. */
+    JS_FreeValue(ctx, module);
+    return JS_IsException(module) ? NULL : JS_VALUE_GET_PTR(module);
+}
+
+static JSValue host_source_lines(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
+{
+    const char *name = JS_ToCString(ctx, argv[0]);
+    const struct part *part = name == NULL ? NULL : find_part(name);
+    if (name == NULL)
+        return JS_EXCEPTION;
+    JS_FreeCString(ctx, name);
+    if (part == NULL)
+        return JS_NULL;
+    return JS_NewArrayBuffer(ctx, (uint8_t *)part->source_lines,
+                             (size_t)(part->source_lines_end - part->source_lines), NULL, NULL, 0);
+}
+
+/* Runs a module that was read and gives its exports. It awaits nothing at its top, so that its promise is settled at once. */
+static JSValue run_module(JSContext *ctx, JSValue program)
+{
     if (JS_IsException(program))
         return program;
     if (JS_ResolveModule(ctx, program) < 0)
@@ -216,7 +267,7 @@ static JSValue host_run_module(JSContext *ctx, JSValueConst this_value, int argc
     size_t size;
     if (!bytes_of(ctx, argv[0], &data, &size))
         return JS_ThrowTypeError(ctx, "runModule: not a buffer");
-    return run_module(ctx, data, size, 0);
+    return run_module(ctx, JS_ReadObject(ctx, data, size, JS_READ_OBJ_BYTECODE));
 }
 
 static JSValue string_list(JSContext *ctx, char **strings)
@@ -327,6 +378,7 @@ int main(int argc, char **argv)
     JS_AddIntrinsicPromise(ctx);
     JS_AddIntrinsicWeakRef(ctx);
     JS_SetHostPromiseRejectionTracker(runtime, rejection_tracker, NULL);
+    JS_SetModuleLoaderFunc(runtime, NULL, load_part, NULL);
 
     host = JS_NewObject(ctx);
     define(ctx, "syscall", host_syscall, MAX_ARGUMENTS + 1);
@@ -335,22 +387,19 @@ int main(int argc, char **argv)
     define(ctx, "utf8Encode", host_utf8_encode, 1);
     define(ctx, "utf8EncodeInto", host_utf8_encode_into, 3);
     define(ctx, "utf8Decode", host_utf8_decode, 3);
+    define(ctx, "sourceLines", host_source_lines, 1);
     define(ctx, "runModule", host_run_module, 1);
     JS_SetPropertyStr(ctx, host, "argv", string_list(ctx, argv));
     JS_SetPropertyStr(ctx, host, "environ", string_list(ctx, environ));
     JS_SetPropertyStr(ctx, host, "architecture", JS_NewString(ctx, KATA_ARCHITECTURE));
-    JS_SetPropertyStr(ctx, host, "sourceLines",
-                      JS_NewArrayBuffer(ctx, (uint8_t *)kata_source_lines,
-                                        (size_t)(kata_source_lines_end - kata_source_lines), NULL, NULL, 0));
     JSValue global = JS_GetGlobalObject(ctx);
     JS_SetPropertyStr(ctx, global, "__kata", JS_DupValue(ctx, host));
     JS_FreeValue(ctx, global);
 
-    JSValue exports = run_module(ctx, kata_bytecode, (size_t)(kata_bytecode_end - kata_bytecode), JS_READ_OBJ_ROM_DATA);
+    JSValue exports = run_module(ctx, read_part(ctx, kata_parts));
     if (JS_IsException(exports))
         report(ctx);
     JS_FreeValue(ctx, exports);
-    forget_file(kata_bytecode, kata_bytecode_end);
     run_loop(runtime, ctx);
     return 0;
 }

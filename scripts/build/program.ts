@@ -1,5 +1,10 @@
-/** One program: TypeScript → bundle → bytecode → static binary. */
-import { appendFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+/**
+ * One program: TypeScript → bundle → bytecode → static binary.
+ *
+ * The bundle has several parts if the program uses `import()`: what only that needs is in parts of its own, which are not read
+ * before, so that they cost neither time nor memory.
+ */
+import { appendFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { build } from "esbuild";
 import { COMPILER_FLAGS, type Engine } from "./engine.ts";
@@ -32,14 +37,15 @@ const EXTENSION_SUFFIX = ".extension";
 export async function buildProgram(root: string, engine: Engine, program: Program): Promise<void> {
   const name = basename(program.output);
   const directory = join(root, "build/intermediate", name);
+  await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   await mkdir(dirname(join(root, program.output)), { recursive: true });
-  await bundle(root, program.entry, directory, "bundle.js", async (script, map) => {
-    const lines = sourceLinesTable(JSON.parse(map), (source) => relative(root, join(directory, source)));
-    await writeFile(join(directory, "source-lines.bin"), lines);
-    await run(engine.compiler, [script, name, join(directory, "bytecode.bin")]);
-  });
-  await writeFile(join(directory, "embed.S"), embed());
+  const parts = await bundle(root, program.entry, directory, name);
+  await run(
+    engine.compiler,
+    parts.flatMap((part) => [part.script, part.name, part.bytecode]),
+  );
+  await writeFile(join(directory, "embed.S"), embed(parts));
   const binary = join(directory, name);
   await run(
     "musl-gcc",
@@ -65,32 +71,48 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     { cwd: directory },
   );
   if (program.extension !== undefined) {
-    const bytecode = join(directory, "extension.bin");
-    await bundle(root, program.extension, directory, "extension.js", (script) =>
-      run(engine.compiler, [script, `${name}${EXTENSION_SUFFIX}`, bytecode]),
-    );
-    await appendFile(binary, withTrailer(await readFile(bytecode)));
+    const within = join(directory, "extension");
+    await mkdir(within);
+    const [only, ...more] = await bundle(root, program.extension, within, `${name}${EXTENSION_SUFFIX}`);
+    if (only === undefined || more.length > 0)
+      throw new Error(`${program.extension}: an extension has one part`);
+    await run(engine.compiler, [only.script, only.name, only.bytecode]);
+    await appendFile(binary, withTrailer(await readFile(only.bytecode)));
   }
   // Renamed into place: a running program keeps its file.
   await rename(binary, join(root, program.output));
 }
 
-/** Bundles the module `entry` to a file of `directory`; `use` gets its path and the text of its source map. */
+/** A module of the bundle. */
+interface Part {
+  /** What the others import, and stack traces show. */
+  readonly name: string;
+  /** Files of this part, absolute. */
+  readonly script: string;
+  readonly sourceLines: string;
+  readonly bytecode: string;
+}
+
+/** Name of the part that a program begins with, as long as it is a file. */
+const FIRST = "bundle.js";
+
+/** Bundles the module `entry` into `directory`. @returns its parts; the first one, called `name`, imports the others. */
 async function bundle(
   root: string,
   entry: string,
   directory: string,
-  file: string,
-  use: (script: string, map: string) => Promise<unknown>,
-): Promise<void> {
-  const path = join(directory, file);
+  name: string,
+): Promise<readonly Part[]> {
   const result = await build({
     absWorkingDir: root,
     entryPoints: [entry],
-    outfile: path,
+    outdir: directory,
+    entryNames: FIRST.slice(0, FIRST.indexOf(".")),
+    chunkNames: "[name]-[hash]",
     bundle: true,
+    splitting: true,
     write: false,
-    // compile.c says why the program is one module.
+    // compile.c says why it is modules.
     format: "esm",
     platform: "neutral",
     target: "es2022",
@@ -108,11 +130,34 @@ async function bundle(
     },
     logLevel: "silent",
   });
-  const script = result.outputFiles.find(({ path }) => path.endsWith(".js"));
-  const map = result.outputFiles.find(({ path }) => path.endsWith(".map"));
-  if (script === undefined || map === undefined) throw new Error(`${entry}: esbuild wrote no bundle`);
-  await writeFile(path, withQuickDisposal(script.text));
-  await use(path, map.text);
+  const scripts = result.outputFiles.filter(({ path }) => path.endsWith(".js"));
+  const isFirst = ({ path }: { readonly path: string }) => basename(path) === FIRST;
+  const ordered = [...scripts.filter(isFirst), ...scripts.filter((script) => !isFirst(script))];
+  return await Promise.all(
+    ordered.map(async (script): Promise<Part> => {
+      const map = result.outputFiles.find(({ path }) => path === `${script.path}.map`);
+      if (map === undefined) throw new Error(`${script.path}: esbuild wrote no source map`);
+      const part = {
+        name: isFirst(script) ? name : basename(script.path),
+        script: script.path,
+        sourceLines: `${script.path}.lines`,
+        bytecode: `${script.path}.bytecode`,
+      };
+      const lines = sourceLinesTable(JSON.parse(map.text), (source) =>
+        relative(root, join(directory, source)),
+      );
+      await writeFile(part.script, withQuickDisposal(withoutIdleBanner(script.text)));
+      await writeFile(part.sourceLines, lines);
+      return part;
+    }),
+  );
+}
+
+/** Leaves the line empty in a part that knows nothing of disposal. */
+function withoutIdleBanner(script: string): string {
+  return /isposeSymbol|Symbol\.(asyncD|d)ispose|__callDispose = /.test(script.slice(BANNER.length))
+    ? script
+    : script.replace(BANNER, "");
 }
 
 const DISPOSAL = "__callDispose = (stack, error, hasError) => {";
@@ -132,7 +177,7 @@ const QUICK_DISPOSAL = [
 ].join(" ");
 
 function withQuickDisposal(script: string): string {
-  if (!script.includes("__callDispose(")) return script;
+  if (!script.includes("__callDispose = ")) return script;
   if (!script.includes(DISPOSAL))
     throw new Error("esbuild's helper for `using` is not the one that is known here");
   return script.replace(DISPOSAL, `${DISPOSAL} ${QUICK_DISPOSAL}`);
@@ -147,9 +192,21 @@ function withTrailer(bytecode: Uint8Array): Uint8Array {
   return Buffer.concat([bytecode, new Uint8Array(trailer.buffer), Buffer.from(EXTENSION_MARK)]);
 }
 
-/** Assembler that lays the bytecode and the line table into the binary, without a C array to compile. */
-function embed(): string {
-  const part = (symbol: string, file: string) =>
-    `.balign 16\n.globl ${symbol}\n${symbol}:\n.incbin "${file}"\n.globl ${symbol}_end\n${symbol}_end:\n.byte 0\n`;
-  return `.section .rodata\n${part("kata_bytecode", "bytecode.bin")}${part("kata_source_lines", "source-lines.bin")}.section .note.GNU-stack,"",@progbits\n`;
+/** Assembler that lays the parts into the binary, without C arrays to compile, and a table of `struct part` of native/engine.c. */
+function embed(parts: readonly Part[]): string {
+  const data = (label: string, file: string) =>
+    `.balign 16\n${label}:\n.incbin ${JSON.stringify(file)}\n${label}_end:\n.byte 0\n`;
+  const rows = parts.map((_, index) => {
+    const symbols = ["name", "bytecode", "bytecode_end", "lines", "lines_end"];
+    return `.quad ${symbols.map((symbol) => `${symbol.replace(/^[a-z]+/, `$&${index}`)}`).join(", ")}\n`;
+  });
+  return [
+    ".section .rodata\n",
+    ...parts.map(({ bytecode }, index) => data(`bytecode${index}`, bytecode)),
+    // Nobody reads these but a program that tells where it failed.
+    ...parts.map(({ sourceLines }, index) => data(`lines${index}`, sourceLines)),
+    ...parts.map(({ name }, index) => `name${index}: .asciz ${JSON.stringify(name)}\n`),
+    `.balign 16\n.globl kata_parts\nkata_parts:\n${rows.join("")}.quad 0, 0, 0, 0, 0\n`,
+    '.section .note.GNU-stack,"",@progbits\n',
+  ].join("");
 }

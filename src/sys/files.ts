@@ -268,6 +268,8 @@ export interface FileStatus {
   readonly blocks: number;
   /** Milliseconds since 1970. */
   readonly modifiedAt: number;
+  /** When content or anything of this was changed, which nobody can set; milliseconds since 1970. */
+  readonly changedAt: number;
   /** The device that a device node stands for. */
   readonly deviceMajor: number;
   readonly deviceMinor: number;
@@ -318,6 +320,7 @@ function parseStatx(_checked: number): FileStatus {
     inode: u64(32),
     size: u64(40),
     blocks: u64(48),
+    changedAt: u64(96) * 1000 + view.getUint32(104, true) / 1e6,
     modifiedAt: u64(112) * 1000 + view.getUint32(120, true) / 1e6,
     deviceMajor: view.getUint32(128, true),
     deviceMinor: view.getUint32(132, true),

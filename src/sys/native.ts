@@ -10,8 +10,9 @@ export interface NativeHost {
   readonly argv: readonly string[];
   readonly environ: readonly string[];
   readonly architecture: "x86_64" | "aarch64";
-  readonly sourceLines: ArrayBuffer;
-  /** Runs a bytecode module of the build and gives its exports. */
+  /** The table of a part of the program; null if it has none of that name. */
+  sourceLines(part: string): ArrayBuffer | null;
+  /** Runs a bytecode module of the build that is no part of the program, and gives its exports. */
   runModule(bytecode: Uint8Array): unknown;
   tick?: () => boolean;
   onUncaught?: (error: unknown) => void;

@@ -1,9 +1,9 @@
 /**
- * From lines of the bundle, which the engine's stacks name, to lines of our source files.
+ * From lines of a program's parts, which the engine's stacks name, to lines of our source files.
  *
- * The build writes the table (`scripts/build/source-lines.ts`): the source files' names, each followed by a newline; a NUL;
- * then a number for each bundle line, in little-endian base 128 (the low bit of the number: another source file's
- * index follows; the rest: how far the source line moved since the bundle line before, zigzag).
+ * The build writes a table for each part (`scripts/build/source-lines.ts`): the source files' names, each followed by a newline; a NUL;
+ * then a number for each line of the part, in little-endian base 128 (the low bit of the number: another source file's
+ * index follows; the rest: how far the source line moved since the line before, zigzag).
  */
 import { nativeHost } from "./native.ts";
 import { utf8Decode } from "./utf8.ts";
@@ -16,31 +16,42 @@ interface Place {
   readonly line: number;
 }
 
-/** `stack` as the engine gives it, with each `bundle:line:column` replaced by the source file and line; an extension's stay. */
+interface BundlePlace {
+  readonly part: string;
+  /** From 1 on. */
+  readonly line: number;
+}
+
+/** `stack` as the engine gives it, with each `part:line:column` replaced by the source file and line; an extension's stay. */
 export function mapStack(stack: string): string {
-  const lines = stack.split("\n");
-  const shown = lines.slice(0, MAX_STACK_LINES);
-  const places = lookUp(
-    shown.map((line) =>
-      Number(/\((?![^():]*\.extension:)(?:[^():]+):(\d+)(?::\d+)?\)$/.exec(line)?.[1] ?? 0),
-    ),
-  );
-  return shown
+  const lines = stack.split("\n").slice(0, MAX_STACK_LINES);
+  const places = lines.map((line): BundlePlace | undefined => {
+    const [, part, number] = /\(([^():]+):(\d+)(?::\d+)?\)$/.exec(line) ?? [];
+    return part === undefined ? undefined : { part, line: Number(number) };
+  });
+  const found = new Map<string, Map<number, Place>>();
+  for (const { part } of places.filter((place) => place !== undefined)) {
+    if (found.has(part)) continue;
+    const wanted = places.flatMap((place) => (place?.part === part ? [place.line] : []));
+    found.set(part, lookUp(part, new Set(wanted)));
+  }
+  return lines
     .map((line, index) => {
       const place = places[index];
-      return place === undefined ? line : line.replace(/\([^()]*\)$/, `(${place.file}:${place.line})`);
+      const source = place && found.get(place.part)?.get(place.line);
+      return source === undefined ? line : line.replace(/\([^()]*\)$/, `(${source.file}:${source.line})`);
     })
     .join("\n");
 }
 
-/** The source places of bundle lines (1-based; 0 for none). */
-function lookUp(wanted: readonly number[]): (Place | undefined)[] {
-  const table = nativeHost === undefined ? new Uint8Array() : new Uint8Array(nativeHost.sourceLines);
+/** The source places of lines of a part. */
+function lookUp(part: string, wanted: ReadonlySet<number>): Map<number, Place> {
+  const found = new Map<number, Place>();
+  const table = new Uint8Array(nativeHost?.sourceLines(part) ?? []);
   const namesEnd = table.indexOf(0);
-  if (namesEnd < 0) return wanted.map(() => undefined);
+  if (namesEnd < 0) return found;
   const names = utf8Decode(table.subarray(0, namesEnd)).split("\n");
   const last = Math.max(0, ...wanted);
-  const found = new Map<number, Place>();
   let at = namesEnd + 1;
   const next = (): number => {
     let value = 0;
@@ -59,8 +70,7 @@ function lookUp(wanted: readonly number[]): (Place | undefined)[] {
     sourceLine += zigzag & 1 ? -((zigzag + 1) >> 1) : zigzag >> 1;
     if (number & 1) source = next();
     const file = names[source];
-    if (wanted.includes(line) && file !== undefined && sourceLine > 0)
-      found.set(line, { file, line: sourceLine });
+    if (wanted.has(line) && file !== undefined && sourceLine > 0) found.set(line, { file, line: sourceLine });
   }
-  return wanted.map((line) => found.get(line));
+  return found;
 }

@@ -18,11 +18,11 @@ beforeAll(async () => {
 }, 120_000);
 
 /** `FILE:LINE` of the only line of the fixture with `text`. */
-function placeOf(text: string): string {
-  const lines = readFileSync(join(ROOT, SOURCE), "utf8").split("\n");
+function placeOf(text: string, source = SOURCE): string {
+  const lines = readFileSync(join(ROOT, source), "utf8").split("\n");
   const found = lines.flatMap((line, index) => (line.includes(text) ? [index + 1] : []));
   expect(found).toHaveLength(1);
-  return `${SOURCE}:${found[0]}`;
+  return `${source}:${found[0]}`;
 }
 
 describe("an uncaught error of a binary", () => {
@@ -44,6 +44,14 @@ describe("an uncaught error of a binary", () => {
       expect(stderr).not.toContain("bundle.js");
     });
   }
+
+  test("shows them in a part that was read later, too, down to the part that called it", async () => {
+    const { status, stderr } = await runCommand(join(ROOT, PROGRAM), ["in-a-part"]);
+    expect(status).toBe(EXIT_UNCAUGHT);
+    expect(stderr).toContain(placeOf("throw new KataError(", "tests/build/fixtures/failing-part.ts"));
+    expect(stderr).toContain(placeOf("failInPart()"));
+    expect(stderr).not.toMatch(/chunk-|failing-part-/);
+  });
 
   test("is none when nothing fails", async () => {
     expect(await runCommand(join(ROOT, PROGRAM), [])).toMatchObject({ status: 0, stdout: "", stderr: "" });

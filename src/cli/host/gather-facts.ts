@@ -27,8 +27,9 @@ import {
 } from "./host-root.ts";
 import { KERNEL_HEAD_BYTES, kernelFormat } from "./kernel-format.ts";
 import { readPlatform } from "./platform.ts";
-import { programVersion, versionFailure } from "./program-version.ts";
+import { versionFailure } from "./program-version.ts";
 import { guestProtections } from "./protections.ts";
+import { rememberedVersion } from "./remembered-version.ts";
 import {
   snapshotAccelerator,
   snapshotArchitecture,
@@ -125,7 +126,7 @@ async function askHypervisor(host: HostRoot, path: string): Promise<HypervisorFa
   if (!program.usable) return { program, version: "", error: program.why };
   if (host.directory !== undefined) return { program, version: versionInProgram(host, path), error: "" };
   try {
-    return { program, version: await programVersion(path), error: "" };
+    return { program, version: await rememberedVersion(path), error: "" };
   } catch (error) {
     return { program, version: "", error: versionFailure(error) };
   }
