@@ -115,6 +115,8 @@ test("config explain knows keys, other names and annotations, and proposes the n
     "io.katacontainers.config.hypervisor.kernel_params",
   ]);
   assert(annotation.stdout.startsWith("kernel_params in [hypervisor.NAME]\n"), annotation.stdout);
+  const idle = await runKataRuntime(["config", "explain", "msize_9p"]);
+  assert(idle.stdout.includes("\n  Effect:      none: files are shared by virtio-fs"), idle.stdout);
   const wrong = await runKataRuntime(["config", "explain", "defalt_memory"]);
   assertEqual([wrong.status, wrong.stdout], [1, ""]);
   assert(wrong.stderr.includes("did you mean default_memory?"), wrong.stderr);

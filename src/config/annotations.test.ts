@@ -286,3 +286,12 @@ describe("matchesGlob()", () => {
     );
   });
 });
+
+test("an annotation of a key without effect becomes a warning, unless it says what goes without saying", () => {
+  const configuration = enabling(["memory_offset"]);
+  const name = `${HYPERVISOR}memory_offset`;
+  expect(applyAnnotations(configuration, { [name]: "1024" }).warnings).toEqual([
+    `${name}: it has no effect: ${SECTIONS.hypervisor.memory_offset?.withoutEffect}`,
+  ]);
+  expect(applyAnnotations(configuration, { [name]: "0" }).warnings).toEqual([]);
+});

@@ -18,6 +18,7 @@ import { driverOf, type Key } from "./key.ts";
 import { suggestion } from "./nearest-name.ts";
 import { findContradictions } from "./validate.ts";
 import { readAnnotationValue } from "./value.ts";
+import { withoutEffect } from "./without-effect.ts";
 
 const PREFIX = "io.katacontainers.";
 
@@ -101,6 +102,8 @@ export function applyAnnotations(
     const value = readValue(target, annotation, text);
     checkListed(configuration, target, annotation, value);
     checkItems(target, annotation, value);
+    const idle = withoutEffect(target.key, configuration.driver, value);
+    if (idle !== undefined) warnings.push(`${annotation}: ${idle}`);
     const section = values[target.section];
     section[target.name] = target.key.appends === true ? join(section[target.name], value) : value;
     // A guest has one root: who asks for another kind takes the configured one's place.

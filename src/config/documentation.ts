@@ -62,7 +62,8 @@ behind \`io.katacontainers.config.hypervisor.\`; so does one that is marked with
 ## Keys
 
 Keys that are **bold** change something in this version. The others are read and checked, so that a file made for upstream's
-runtime can be used as it is, and have no effect yet. Drivers other than \`qemu\` and \`clh\` are refused when a container starts; so are other
+runtime can be used as it is; their rows tell why they have no effect, and so do \`kata-runtime config explain KEY\` and, if one
+is set to something else than its default, a warning in the shim's log and of \`kata-runtime config check\`. Drivers other than \`qemu\` and \`clh\` are refused when a container starts; so are other
 values of \`shared_fs\` than \`virtio-fs\` and \`none\`, and of \`internetworking_model\` than \`tcfilter\`, \`macvtap\` and \`none\`. Sizes are in MiB where
 nothing else is said.
 `;
@@ -91,7 +92,9 @@ function row(section: SectionName, name: string, key: Key): string {
   );
   const defaults = key.annotationOnly === true ? "" : [code(toToml(key.default)), ...own].join("; ");
   const shown = EFFECTIVE_KEYS[section].has(name) ? `**${code(name)}**` : code(name);
-  const cells = [shown, typeText(key), defaults, drivers, annotations, key.doc];
+  const meaning =
+    key.withoutEffect === undefined ? key.doc : `${key.doc} *Without effect: ${key.withoutEffect}.*`;
+  const cells = [shown, typeText(key), defaults, drivers, annotations, meaning];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
 

@@ -5,6 +5,10 @@ import { expect, test } from "vitest";
 import { SECTIONS, type SectionName } from "./configuration.ts";
 import { EFFECTIVE_KEYS } from "./effective-keys.ts";
 
+const ROWS = (Object.keys(SECTIONS) as SectionName[]).flatMap((section) =>
+  Object.entries(SECTIONS[section]).map(([name, key]) => ({ section, name, key })),
+);
+
 const SOURCE = fileURLToPath(new URL("..", import.meta.url));
 
 /** What the reader of the configuration itself goes by. */
@@ -39,3 +43,10 @@ test.each(Object.keys(SECTIONS) as SectionName[])(
     expect([...EFFECTIVE_KEYS[section]].sort()).toEqual([...keysRead(section)].sort());
   },
 );
+
+test.each(ROWS)("$section $name has an effect, or its row tells why not", ({ section, name, key }) => {
+  const { withoutEffect } = key;
+  expect(withoutEffect === undefined, withoutEffect).toBe(EFFECTIVE_KEYS[section].has(name));
+  // The end of a sentence that others begin.
+  if (withoutEffect !== undefined) expect(withoutEffect).toMatch(/^[`a-z].{15,}[^.]$/);
+});

@@ -1,6 +1,7 @@
 /**
  * The keys that change something in this version. Every other one is read and checked, so that a file made for another
- * version can be used, and has no effect yet. A test compares the list with the code that reads the configuration.
+ * version can be used, and its row tells why it has no effect. A test compares the list with the code that reads the
+ * configuration, and with the rows.
  */
 import type { SectionName } from "./configuration.ts";
 

@@ -61,6 +61,8 @@ export interface KeyTraits<T> {
   readonly oneOf?: readonly string[];
   /** Written in a sample even though it is the default. */
   readonly shown?: true;
+  /** Why it is accepted and changes nothing in this version; the end of a sentence, without its full stop. */
+  readonly withoutEffect?: string;
 }
 
 export interface KeyOf<Kind extends string, T> extends KeyTraits<T> {

@@ -12,6 +12,7 @@ import { nearestName } from "./nearest-name.ts";
 import { type ConfigurationSource, configurationError, isTree, MergedSources, type Tree } from "./source.ts";
 import { findContradictions, findOddities } from "./validate.ts";
 import { checkValue } from "./value.ts";
+import { withoutEffect } from "./without-effect.ts";
 
 export interface ParseOptions {
   /** Laid over the main text in the order of their names. */
@@ -88,7 +89,7 @@ class Parser {
       { path: ["agent", agentTable], section: "agent", inner: ["mem_agent"] },
       { path: ["agent", agentTable, "mem_agent"], section: "memAgent" },
     ];
-    for (const place of places) Object.assign(values[place.section], this.#readSection(place));
+    for (const place of places) Object.assign(values[place.section], this.#readSection(place, driver));
     // One root is enough: naming one in the file takes the default of the other away.
     if (values.hypervisor.image !== "" && !this.#paths.has("hypervisor.initrd"))
       values.hypervisor.initrd = "";
@@ -176,7 +177,7 @@ class Parser {
     return tables[0] ?? "kata";
   }
 
-  #readSection({ path, section, inner = [] }: Place): Record<string, unknown> {
+  #readSection({ path, section, inner = [] }: Place, driver: DriverName): Record<string, unknown> {
     const keys: Section = SECTIONS[section];
     const canonical = canonicalNames(keys);
     const table = this.#table(path);
@@ -192,6 +193,8 @@ class Parser {
       if (!checked.ok)
         throw configurationError(this.#sources.locate(at), `${written}: ${checked.why}`, WRONG_VALUE);
       values[name] = checked.value;
+      const idle = withoutEffect(key, driver, checked.value);
+      if (idle !== undefined) this.#warnings.push(`${this.#sources.locate(at)}: ${written}: ${idle}`);
       this.#paths.set(`${section}.${name}`, at);
     }
     return values;

@@ -41,6 +41,7 @@ export function renderSample(driver: DriverName): string {
         "",
         `# ${key.doc}`,
         ...boundLines(key),
+        ...(key.withoutEffect === undefined ? [] : [`# Without effect: ${key.withoutEffect}.`]),
         `${shown}${name} = ${toToml(defaultFor(key, driver))}`,
       );
     }

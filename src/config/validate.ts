@@ -117,13 +117,10 @@ function hypervisorRule(key: string, why: string): Contradiction {
 }
 
 /** Values that have no effect. */
-export function findOddities({ hypervisor, runtime }: Configuration): Contradiction[] {
+export function findOddities({ hypervisor }: Configuration): Contradiction[] {
   const odd: Contradiction[] = [];
   if (hypervisor.extra_monitor_socket !== "" && !hypervisor.enable_debug) {
     odd.push(hypervisorRule("extra_monitor_socket", "it has no effect without enable_debug"));
-  }
-  if (runtime.jaeger_endpoint !== "" && !runtime.enable_tracing) {
-    odd.push({ section: "runtime", key: "jaeger_endpoint", why: "it has no effect without enable_tracing" });
   }
   return odd;
 }

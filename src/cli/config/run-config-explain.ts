@@ -25,6 +25,8 @@ interface Explanation {
   readonly aliases: readonly string[];
   /** Something in this version reads it. */
   readonly hasEffect: boolean;
+  /** Why nothing does. */
+  readonly withoutEffect?: string;
 }
 
 /** @throws KataError `not-found` for a name that no key and no annotation has, with the nearest one. */
@@ -51,7 +53,7 @@ export async function runConfigExplain({ flags, operands, output }: CommandConte
 }
 
 function explain(section: Parameters<typeof annotationNames>[0], name: string, key: Key): Explanation {
-  const { oneOf, min, max } = key;
+  const { oneOf, min, max, withoutEffect } = key;
   return {
     key: name,
     table: key.annotationOnly === true ? "" : sectionHeader(section, "NAME"),
@@ -66,6 +68,7 @@ function explain(section: Parameters<typeof annotationNames>[0], name: string, k
     annotations: annotationNames(section, name, key),
     aliases: key.aliases ?? [],
     hasEffect: EFFECTIVE_KEYS[section].has(name),
+    ...(withoutEffect === undefined ? {} : { withoutEffect }),
   };
 }
 
@@ -80,7 +83,7 @@ function explanationLines(each: Explanation): string {
     ["Default", `${toToml(each.default)}${own.join("")}`],
     ["Monitors", each.drivers.join(", ")],
     ["Annotation", each.annotations.join(", ") || "none"],
-    ["Effect", each.hasEffect ? "yes" : "none in this version: it is read and checked"],
+    ["Effect", each.hasEffect ? "yes" : `none: ${each.withoutEffect}`],
   ];
   if (each.aliases.length > 0) rows.push(["Also called", each.aliases.join(", ")]);
   const head = each.table === "" ? `${each.key} (annotations only)` : `${each.key} in ${each.table}`;

@@ -1,0 +1,20 @@
+/** What is accepted and changes nothing, told to whoever sets it. */
+import { DRIVERS, type DriverName, defaultFor, isUsedBy, type Key } from "./key.ts";
+
+/**
+ * Why `value` of the key changes nothing with `driver`; undefined if it does, or if it is what goes without saying.
+ *
+ * @param value has been checked against the key.
+ */
+export function withoutEffect(key: Key, driver: DriverName, value: unknown): string | undefined {
+  if (isEqual(value, defaultFor(key, driver))) return undefined;
+  if (key.withoutEffect !== undefined) return `it has no effect: ${key.withoutEffect}`;
+  if (isUsedBy(key, driver)) return undefined;
+  const users = Object.values(DRIVERS).filter((each) => isUsedBy(key, each));
+  return `it has no effect with ${driver}: it is a key of ${users.join(", ")}`;
+}
+
+/** Whether two values of one key are the same; both are what TOML has. */
+function isEqual(one: unknown, other: unknown): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other);
+}
