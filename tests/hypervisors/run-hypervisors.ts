@@ -18,6 +18,7 @@ const RESULTS = join(ROOT, "build/test-results");
 /** As `KATA_TEST_HYPERVISOR` names them, and what runs under that name here. */
 const MONITORS = {
   qemu: "QEMU, q35",
+  "qemu-microvm": "QEMU, microvm",
   clh: "Cloud Hypervisor's stand-in, a real guest behind its API",
 } as const;
 
@@ -45,7 +46,7 @@ async function main(): Promise<number> {
   }
   console.log("");
   for (const { name, passed, failed } of results) {
-    console.log(`${name.padEnd(6)} ${passed} passed, ${failed} failed (${MONITORS[name]})`);
+    console.log(`${name.padEnd(12)} ${passed} passed, ${failed} failed (${MONITORS[name]})`);
   }
   const sum = (field: "passed" | "failed") => results.reduce((total, result) => total + result[field], 0);
   console.log(`${sum("passed")} passed, ${sum("failed")} failed`);

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { checkBoard, chooseAccelerator, warnOfEmulation } from "./accelerator.ts";
+import { boardParameters, chooseAccelerator, warnOfEmulation } from "./accelerator.ts";
 
 test("chooseAccelerator() takes a KVM that runs a vCPU", async () => {
   expect(await chooseAccelerator(async () => ({ works: true, reason: "" }))).toEqual({
@@ -19,11 +19,16 @@ test("warnOfEmulation() warns once of TCG, with the reason, and of nothing else"
   ]);
 });
 
-test("checkBoard() refuses to emulate a microvm, and nothing else", () => {
+test("boardParameters() tells the kernel of an emulated microvm what it cannot measure, or refuses", () => {
   const emulated = { accelerator: "tcg", reason: "/dev/kvm is missing" } as const;
-  expect(() => checkBoard(emulated, "microvm")).toThrow(
+  expect(boardParameters(emulated, "microvm", () => 2_100_000)).toEqual([
+    "reboot=t",
+    "tsc_early_khz=2100000",
+    "tsc=reliable",
+  ]);
+  expect(() => boardParameters(emulated, "microvm", () => undefined)).toThrow(
     expect.objectContaining({ code: "unsupported", hint: expect.stringContaining("q35") }),
   );
-  checkBoard(emulated, "q35");
-  checkBoard({ accelerator: "kvm", reason: undefined }, "microvm");
+  expect(boardParameters(emulated, "q35", () => undefined)).toEqual([]);
+  expect(boardParameters({ accelerator: "kvm", reason: undefined }, "microvm")).toEqual(["reboot=t"]);
 });

@@ -7,6 +7,7 @@ import { KataError } from "../../kata-error.ts";
 import { exists } from "../../sys/files.ts";
 import type { Logger } from "../types.ts";
 import { probeKvm } from "./kvm-probe.ts";
+import { timeStampRate } from "./time-stamp-rate.ts";
 
 export type Accelerator = "kvm" | "mshv" | "tcg";
 
@@ -34,16 +35,27 @@ export function warnOfEmulation(choice: AcceleratorChoice, logger: Logger): void
 }
 
 /**
- * Refuses a board on which an emulated guest would never come up: `microvm` has no clock that a kernel could measure the CPU's
- * time stamp counter with, which hardware virtualization makes unnecessary.
+ * What the kernel has to be told of the board.
  *
- * @throws KataError `unsupported`.
+ * An emulated `microvm` has no clock by which a kernel could measure the CPU's time stamp counter, which hardware virtualization
+ * makes unnecessary; so it is told the rate.
+ *
+ * @param rate of the counter, kHz.
+ * @throws KataError `unsupported` for a board on which a guest would never come up.
  */
-export function checkBoard({ accelerator, reason }: AcceleratorChoice, machineType: string): void {
-  if (accelerator !== "tcg" || machineType !== "microvm") return;
+export function boardParameters(
+  { accelerator, reason }: AcceleratorChoice,
+  machineType: string,
+  rate: () => number | undefined = timeStampRate,
+): readonly string[] {
+  if (machineType !== "microvm") return [];
+  // It has no keyboard's controller, by which other boards are reset.
+  if (accelerator !== "tcg") return ["reboot=t"];
+  const kilohertz = rate();
+  if (kilohertz !== undefined) return ["reboot=t", `tsc_early_khz=${kilohertz}`, "tsc=reliable"];
   throw new KataError("unsupported", {
     operation: "emulate machine",
-    object: `machine_type = "microvm" (${reason})`,
+    object: `machine_type = "microvm" (${reason}), and this host does not tell how fast its time stamp counter runs`,
     hint: "without hardware virtualization set machine_type of [hypervisor.qemu] to q35",
   });
 }

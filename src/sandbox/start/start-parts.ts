@@ -6,7 +6,7 @@ import type { Rollback } from "../../sys/rollback.ts";
 import type { AgentConnection } from "../agent-client.ts";
 import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
-import { checkBoard, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
+import { boardParameters, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { SupervisedProgram } from "../hypervisor/supervised-program.ts";
 import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
@@ -52,9 +52,10 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
   const { request, settings, range, network, cgroups } = start;
   const choice = await chooseAccelerator();
   warnOfEmulation(choice, request.logger);
-  checkBoard(choice, settings.machine.machineType);
+  const { machineType, kernelParameters } = settings.machine;
   return {
     ...settings.machine,
+    kernelParameters: [...boardParameters(choice, machineType), kernelParameters].join(" "),
     ...range.boot,
     maxVcpus: range.most.vcpus,
     memoryGrowth: memoryGrowth(settings.memoryGrowth, range),

@@ -93,6 +93,8 @@ describe("qemuArguments()", () => {
       "microvm,accel=kvm,memory-backend=memory0,pit=off,pic=off,rtc=on,acpi=on",
     ]);
     expect(valuesOf("-device", args).filter((device) => /-pci|pcie/.test(device))).toEqual([]);
+    expect(valuesOf("-global", args)).toEqual(["virtio-mmio.force-legacy=false"]);
+    expect(qemuArguments(SPEC, SERIAL)).not.toContain("-global");
   });
 
   test("emulates the largest CPU without what is slow, and without options for a real one", () => {

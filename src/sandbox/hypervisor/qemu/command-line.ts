@@ -50,6 +50,8 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
   return [
     ...flag("-name", [`sandbox-${spec.id}`, ...(spec.debug ? ["debug-threads=on"] : [])]),
     ...flag("-machine", [spec.machineType, ...boardOptions(spec), ...(confidential?.board ?? [])]),
+    // The older kind of these devices is QEMU's default; file servers speak the newer one.
+    ...(hasPci(spec) ? [] : flag("-global", ["virtio-mmio.force-legacy=false"])),
     ...flag("-cpu", [
       confidential?.model ?? (spec.accelerator === "tcg" ? "max" : "host"),
       ...cpuOptions(spec),
