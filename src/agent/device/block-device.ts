@@ -111,8 +111,21 @@ export async function scsiBlockNode(address: string, timeoutMs: number): Promise
   return deviceNode(name);
 }
 
-/** The node of a disk that the host names by its path in the guest (`/dev/vda`). */
-export async function namedBlockNode(path: string, timeoutMs: number): Promise<string> {
+/** Sizes in sysfs are in sectors, whatever those of the disk are. Source: Documentation/ABI/stable/sysfs-block, "size". */
+const SECTOR_BYTES = 512n;
+
+/**
+ * The node of a disk that the host names by its path in the guest (`/dev/vda`).
+ *
+ * @param bytes its size: a disk whose backing the host has exchanged keeps its node, and has another size when the kernel has
+ * noticed. Undefined if any will do.
+ */
+export async function namedBlockNode(
+  path: string,
+  timeoutMs: number,
+  bytes?: bigint,
+  sysfs = SYSFS,
+): Promise<string> {
   const match = /^\/dev\/([\w-]{1,32})$/.exec(path);
   const name = match?.[1];
   if (name === undefined) {
@@ -122,10 +135,33 @@ export async function namedBlockNode(path: string, timeoutMs: number): Promise<s
       hint: "it is a node in /dev",
     });
   }
-  await awaitDevice(`disk ${path}`, timeoutMs, () =>
-    exists(`${SYSFS}/class/block/${name}`) ? name : undefined,
+  const what = `disk ${path}${bytes === undefined ? "" : ` of ${bytes} bytes`}`;
+  await awaitDevice(what, timeoutMs, () =>
+    hasSize(`${sysfs}/class/block/${name}`, bytes) ? name : undefined,
   );
   return deviceNode(name);
+}
+
+function hasSize(directory: string, bytes: bigint | undefined): boolean {
+  if (bytes === undefined) return exists(directory);
+  const sectors = readTextFileIfExists(`${directory}/size`)?.trim();
+  return sectors !== undefined && BigInt(sectors) === bytes / SECTOR_BYTES;
+}
+
+/**
+ * The value of the option `capacity=BYTES` among a disk's.
+ *
+ * @throws KataError `invalid-argument` for what is no size.
+ */
+export function capacityOf(options: readonly string[]): bigint | undefined {
+  const text = options.find((option) => option.startsWith("capacity="))?.slice("capacity=".length);
+  if (text === undefined) return undefined;
+  if (/^\d{1,18}$/.test(text)) return BigInt(text);
+  throw new KataError("invalid-argument", {
+    operation: "find block device",
+    object: `capacity=${text.slice(0, 40)}`,
+    hint: "it is a number of bytes",
+  });
 }
 
 /** The path of the node of block device `name`; it is made where no devtmpfs has done so. */

@@ -6,7 +6,7 @@
 import { KataError } from "../../kata-error.ts";
 import type { LinuxDevice, LinuxDeviceCgroup, Spec } from "../../oci/types.ts";
 import { stat } from "../../sys/files.ts";
-import { namedBlockNode, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
+import { capacityOf, namedBlockNode, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
 
 export interface PluggedDevice {
   /** `blk`, `mmioblk`, `nvdimm` or `scsi`. */
@@ -17,6 +17,8 @@ export interface PluggedDevice {
   readonly guestPath: string;
   /** The path in the spec's devices. */
   readonly containerPath: string;
+  /** `capacity=BYTES` of a disk whose node was there before. */
+  readonly options?: readonly string[];
 }
 
 export interface DeviceNumbers {
@@ -53,13 +55,13 @@ export async function resolveDevices(
   return withGuestNumbers(spec, numbers);
 }
 
-function findNode({ type, id, guestPath }: PluggedDevice, timeoutMs: number): Promise<string> {
+function findNode({ type, id, guestPath, options = [] }: PluggedDevice, timeoutMs: number): Promise<string> {
   switch (type) {
     case "blk":
       return id === "" ? namedBlockNode(guestPath, timeoutMs) : virtioBlockNode(id, timeoutMs);
     case "mmioblk":
     case "nvdimm":
-      return namedBlockNode(guestPath, timeoutMs);
+      return namedBlockNode(guestPath, timeoutMs, capacityOf(options));
     case "scsi":
       return scsiBlockNode(id, timeoutMs);
     default:

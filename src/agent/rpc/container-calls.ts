@@ -27,11 +27,12 @@ export function containerCalls(sandbox: Sandbox): ContainerCalls {
       await sandbox.createContainer({
         id: request.containerId,
         spec: specFromMessage(required(request.OCI, "create container", "OCI")),
-        devices: request.devices.map(({ type, id, vmPath, containerPath }) => ({
+        devices: request.devices.map(({ type, id, vmPath, containerPath, options }) => ({
           type,
           id,
           guestPath: vmPath,
           containerPath,
+          options,
         })),
         storages: decodeStorages(request.storages),
         sharedPidNamespace: request.sandboxPidns,

@@ -2,7 +2,7 @@
 import { hasErrno, KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll, stat, statIfExists } from "../../sys/files.ts";
 import { awaitDevice } from "../device/await-device.ts";
-import { namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
+import { capacityOf, namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
 import { findDisk } from "./find-disk.ts";
 import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
 import { reserveHugePages } from "./huge-pages.ts";
@@ -21,7 +21,7 @@ import { openVerityDevice, parseVerityInfo } from "./verity-device.ts";
 import { watchableBind } from "./watchable-bind.ts";
 
 /** A driver that mounts the disk which `node` finds. */
-function disk(node: (source: string, timeoutMs: number) => Promise<string>): StorageDriver {
+function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promise<string>): StorageDriver {
   return async (storage, context) => {
     for (const option of storage.driverOptions) {
       // Whoever asks for these counts on them: without them a disk is neither secret nor what it was made as.
@@ -33,7 +33,7 @@ function disk(node: (source: string, timeoutMs: number) => Promise<string>): Sto
         });
       }
     }
-    const found = await node(storage.source, context.hotplugTimeoutMs);
+    const found = await node(storage.source, context.hotplugTimeoutMs, capacityOf(storage.driverOptions));
     const verity = optionValue(storage.driverOptions, "verity_info");
     if (verity !== undefined) return mountVerified(storage, found, verity, context);
     const undo = mountStorage(storage, found);

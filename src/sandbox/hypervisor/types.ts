@@ -73,10 +73,12 @@ export interface SharedDirectoryDevice {
 
 export type Device = DiskDevice | NetworkDevice | SharedDirectoryDevice;
 
-/** Where the guest finds a device: slot numbers from the root bus down, two hexadecimal digits each, `02/00`. */
-export interface AttachedDevice {
-  readonly pciPath: string;
-}
+/** Where the guest finds a device. */
+export type AttachedDevice =
+  /** Slot numbers from the root bus down, two hexadecimal digits each, `02/00`. */
+  | { readonly pciPath: string }
+  /** A node that was there before, `/dev/vdb`, whose disk has this size as soon as the guest has noticed. */
+  | { readonly node: string; readonly bytes: bigint };
 
 /** Root filesystem of the guest: an archive in memory, or a disk. */
 export type GuestRoot =

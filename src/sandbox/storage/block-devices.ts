@@ -21,7 +21,7 @@ import {
 } from "../../sys/files.ts";
 import { baseName } from "../path.ts";
 import type { Logger } from "../types.ts";
-import type { GuestDevice } from "./guest-messages.ts";
+import { diskOfDevice, type GuestDevice } from "./guest-messages.ts";
 import type { HeldDisk, SandboxDisks } from "./sandbox-disks.ts";
 
 /** A block device for one container. */
@@ -100,13 +100,7 @@ export async function plugIn(disks: SandboxDisks, wanted: BlockDevice): Promise<
   const disk = await disks.attach({ path: wanted.path, readOnly });
   return {
     disk,
-    message: {
-      id: disk.pciPath,
-      type: "blk",
-      vmPath: "",
-      containerPath: wanted.device.path,
-      options: [],
-    },
+    message: { ...diskOfDevice(disk.address), containerPath: wanted.device.path },
   };
 }
 

@@ -16,7 +16,7 @@ import {
   withBlockDevices,
 } from "./block-devices.ts";
 import { type BlockRootfs, blockRootfs } from "./block-rootfs.ts";
-import type { GuestDevice, GuestStorage } from "./guest-messages.ts";
+import { diskOfStorage, type GuestDevice, type GuestStorage } from "./guest-messages.ts";
 import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
 import { planMount } from "./plan-mounts.ts";
@@ -145,10 +145,11 @@ async function plugInRootfs(
 ): Promise<GuestStorage> {
   const disk = await disks.attach({ path, readOnly });
   undo.add("disk of root filesystem", () => disk.release());
+  const { driver, source, driverOptions } = diskOfStorage(disk.address);
   return {
-    driver: "blk",
-    driverOptions: verity === undefined ? [] : [`verity_info=${verity}`],
-    source: disk.pciPath,
+    driver,
+    driverOptions: [...driverOptions, ...(verity === undefined ? [] : [`verity_info=${verity}`])],
+    source,
     fstype: filesystem,
     options,
     mountPoint,

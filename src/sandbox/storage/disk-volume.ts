@@ -7,7 +7,7 @@ import { utf8Encode } from "../../sys/utf8.ts";
 import { requireUnused } from "./block-devices.ts";
 import type { DirectVolume } from "./direct-volume.ts";
 import { hasFilesystem, makeFilesystem } from "./filesystem-image.ts";
-import { GUEST_DISKS, type GuestStorage } from "./guest-messages.ts";
+import { addressText, diskOfStorage, GUEST_DISKS, type GuestStorage } from "./guest-messages.ts";
 import type { VolumeContext } from "./volumes.ts";
 
 /** Permissions for the root of a new file system, which mkfs does not set. */
@@ -43,13 +43,14 @@ export async function diskVolume(
   const readOnly = options.includes("ro");
   const disk = await disks.attach({ path: device, readOnly });
   undo.add(`disk of volume ${path}`, () => disk.release());
-  const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(disk.pciPath), true, true)}`;
+  const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(addressText(disk.address)), true, true)}`;
   undo.add(`volume ${path}`, volumes.add({ path, device, guestPath, diskId: disk.id }, volume.isDirect));
+  const { driver, source, driverOptions } = diskOfStorage(disk.address);
+  const mode = isNew && volume.rootMode !== undefined ? [`${ROOT_MODE}${volume.rootMode.toString(8)}`] : [];
   return {
-    driver: "blk",
-    driverOptions:
-      isNew && volume.rootMode !== undefined ? [`${ROOT_MODE}${volume.rootMode.toString(8)}`] : [],
-    source: disk.pciPath,
+    driver,
+    driverOptions: [...driverOptions, ...mode],
+    source,
     fstype: filesystem,
     options,
     mountPoint: guestPath,

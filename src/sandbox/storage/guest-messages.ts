@@ -1,4 +1,5 @@
 /** What the host tells the guest of storage and devices: messages of the agent's protocol, in the parts that are used here. */
+import type { AttachedDevice } from "../hypervisor/types.ts";
 import { GUEST_SANDBOX } from "../sandbox-paths.ts";
 
 /** Message `Storage`: a file system that the agent mounts before the containers that use it. */
@@ -15,9 +16,10 @@ export interface GuestStorage {
 
 /** Message `Device`: a device that has been plugged in for one container, at a path of its specification's devices. */
 export interface GuestDevice {
-  /** PCI path. */
+  /** PCI path; empty for a device that is known by its node. */
   readonly id: string;
-  readonly type: "blk";
+  readonly type: "blk" | "mmioblk";
+  /** Node in the guest, if the host knows it. */
   readonly vmPath: string;
   readonly containerPath: string;
   readonly options: readonly string[];
@@ -25,3 +27,27 @@ export interface GuestDevice {
 
 /** Where the guest mounts disks; upstream's place, which policies name. */
 export const GUEST_DISKS = `${GUEST_SANDBOX}/storage`;
+
+/** Option of a disk whose node was there before: the bytes that it has once the guest has noticed what is behind it now. */
+const CAPACITY = "capacity=";
+
+/** How a storage names a disk. */
+export function diskOfStorage(
+  address: AttachedDevice,
+): Pick<GuestStorage, "driver" | "source"> & { readonly driverOptions: readonly string[] } {
+  if ("pciPath" in address) return { driver: "blk", source: address.pciPath, driverOptions: [] };
+  return { driver: "mmioblk", source: address.node, driverOptions: [`${CAPACITY}${address.bytes}`] };
+}
+
+/** How a container's device names a disk. */
+export function diskOfDevice(
+  address: AttachedDevice,
+): Pick<GuestDevice, "id" | "type" | "vmPath" | "options"> {
+  if ("pciPath" in address) return { id: address.pciPath, type: "blk", vmPath: "", options: [] };
+  return { id: "", type: "mmioblk", vmPath: address.node, options: [`${CAPACITY}${address.bytes}`] };
+}
+
+/** For names and messages. */
+export function addressText(address: AttachedDevice): string {
+  return "pciPath" in address ? address.pciPath : address.node;
+}

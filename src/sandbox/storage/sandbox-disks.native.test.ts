@@ -35,7 +35,7 @@ test("a disk is plugged in once, however many use it at the same time, and taken
   makeSparseFile(`${path}/disk`, 1);
   const request = { path: `${path}/disk`, readOnly: false };
   const [first, second] = await Promise.all([disks.attach(request), disks.attach(request)]);
-  assertEqual([first.id, second.pciPath], [second.id, first.pciPath]);
+  assertEqual([first.id, second.address], [second.id, first.address]);
   await first.release();
   assertEqual(machine.log, ["attach disk0"]);
   // Somebody who comes while it is taken out waits, and has it plugged in again.

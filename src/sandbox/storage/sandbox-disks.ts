@@ -5,8 +5,9 @@
  */
 import { describeError } from "../../kata-error.ts";
 import { S_IFBLK, S_IFMT, stat } from "../../sys/files.ts";
-import type { DiskTuning, VirtualMachine } from "../hypervisor/types.ts";
+import type { AttachedDevice, DiskTuning, VirtualMachine } from "../hypervisor/types.ts";
 import type { Logger } from "../types.ts";
+import { addressText } from "./guest-messages.ts";
 
 export interface DiskRequest {
   /** A file or block device of the host. */
@@ -19,7 +20,7 @@ export interface HeldDisk {
   /** The machine's name for it. */
   readonly id: string;
   /** Where the guest finds it. */
-  readonly pciPath: string;
+  readonly address: AttachedDevice;
   /** Gives it up. Once. */
   release(): Promise<void>;
 }
@@ -31,7 +32,7 @@ interface Plugged {
   readonly id: string;
   readonly path: string;
   users: number;
-  readonly ready: Promise<string>;
+  readonly ready: Promise<AttachedDevice>;
   /** While the guest lets go of it. */
   leaving?: Promise<void>;
 }
@@ -65,15 +66,15 @@ export class SandboxDisks {
     await this.#plugged.get(key)?.leaving;
     const plugged = this.#plugged.get(key) ?? this.#plugIn(key, request);
     plugged.users++;
-    let pciPath: string;
+    let address: AttachedDevice;
     try {
-      pciPath = await plugged.ready;
+      address = await plugged.ready;
     } catch (error) {
       // Somebody may be trying again by now.
       if (this.#plugged.get(key) === plugged) this.#plugged.delete(key);
       throw error;
     }
-    return { id: plugged.id, pciPath, release: () => this.#release(key, plugged) };
+    return { id: plugged.id, address, release: () => this.#release(key, plugged) };
   }
 
   /** Tells the guest that a disk has grown to `bytes`. */
@@ -84,9 +85,9 @@ export class SandboxDisks {
   #plugIn(key: string, { path, readOnly }: DiskRequest): Plugged {
     const id = `disk${this.#count++}`;
     const device = { kind: "disk", id, path, readOnly, tuning: this.#tuning } as const;
-    const ready = this.#machine.attach(device).then(({ pciPath }) => {
-      this.#logger.debug("disk is plugged in", { id, path, pciPath, readOnly });
-      return pciPath;
+    const ready = this.#machine.attach(device).then((address) => {
+      this.#logger.debug("disk is plugged in", { id, path, at: addressText(address), readOnly });
+      return address;
     });
     const plugged = { id, path, users: 0, ready };
     this.#plugged.set(key, plugged);

@@ -23,6 +23,7 @@ import { assert, assertEqual, assertThrows, runTests } from "../../../sys/testin
 import { connectAgent } from "../../agent-connection.ts";
 import { NetworkNamespace } from "../../network/network-namespace.ts";
 import { makeTap } from "../../network/tap.ts";
+import { addressText } from "../../storage/guest-messages.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
 import type { MachineSpec } from "../types.ts";
 import { cloudHypervisor } from "./driver.ts";
@@ -115,7 +116,9 @@ vmTest("a guest boots, answers over the hybrid vsock, and devices come and go wh
         using file = open(disk, O_RDWR | O_CREAT, 0o600);
         ftruncate(file.fd, 1 << 20);
       }
-      const { pciPath } = await machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false });
+      const pciPath = addressText(
+        await machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false }),
+      );
       assert(/^[0-9a-f]{2}$/.test(pciPath), `a slot of the root bus: ${pciPath}`);
       await assertThrows(
         () => machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false }),

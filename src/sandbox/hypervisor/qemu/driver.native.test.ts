@@ -16,6 +16,7 @@ import {
 } from "../../../sys/files.ts";
 import { getpid, kill, SIGKILL } from "../../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../../sys/testing/native-test.ts";
+import { addressText } from "../../storage/guest-messages.ts";
 import { writeTinyKernel } from "../../testing/tiny-kernel.ts";
 import type { Logger } from "../../types.ts";
 import type { MachineSpec, VirtualMachine } from "../types.ts";
@@ -158,7 +159,7 @@ test("a disk is plugged into a running machine and leaves no backend behind when
   const machine = await here.boot();
   assertEqual(machine.capabilities.hotPlug, { disk: true, network: true });
   const disk = { kind: "disk", id: "disk0", path: `${here.path}/disk`, readOnly: true } as const;
-  const { pciPath } = await machine.attach(disk);
+  const pciPath = addressText(await machine.attach(disk));
   assert(/^[0-9a-f]{2}\/02$/.test(pciPath), `the bridge's first slot, not ${pciPath}`);
   await assertThrows(
     () => machine.attach(disk),
@@ -166,13 +167,13 @@ test("a disk is plugged into a running machine and leaves no backend behind when
     "already-exists",
   );
   const other = await machine.attach({ ...disk, id: "disk1" });
-  assertEqual(other.pciPath, pciPath.replace(/2$/, "3"), "another slot is taken");
+  assertEqual(addressText(other), pciPath.replace(/2$/, "3"), "another slot is taken");
   await assertThrows(
     () => machine.attach({ ...disk, id: "disk2", path: `${here.path}/missing` }),
     (error) => hasErrno(error, "ENOENT"),
     "ENOENT",
   );
-  assertEqual((await machine.attach({ ...disk, id: "disk2" })).pciPath, pciPath.replace(/2$/, "4"));
+  assertEqual(addressText(await machine.attach({ ...disk, id: "disk2" })), pciPath.replace(/2$/, "4"));
 });
 
 test("a microvm boots without PCI", async () => {

@@ -78,7 +78,7 @@ vmTest(
         ftruncate(disk.fd, 1 << 20);
       }
       const before = readDirectory("/proc/self/fd").length;
-      const { pciPath } = await machine.attach({
+      const diskAddress = await machine.attach({
         kind: "disk",
         id: "disk0",
         path: `${directory}/disk`,
@@ -101,7 +101,7 @@ vmTest(
         backend: { kind: "tap", queues: [{ tap: tap?.fd ?? -1 }] },
       });
       tap?.close();
-      assertEqual(card.pciPath, pciPath, "the slot is used again");
+      assertEqual(card, diskAddress, "the slot is used again");
       await machine.detach("network0");
 
       makeRunDirectories(paths);
