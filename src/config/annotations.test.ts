@@ -64,6 +64,7 @@ const COMPANIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   [`${HYPERVISOR}shared_fs`]: { [`${HYPERVISOR}shared_fs`]: "none" },
   [`${HYPERVISOR}enable_vhost_user_store`]: { [`${HYPERVISOR}enable_hugepages`]: "true" },
   [`${HYPERVISOR}numa_mapping`]: {},
+  [`${HYPERVISOR}image`]: { [`${HYPERVISOR}image`]: "/some/image" },
   [`${HYPERVISOR}blk_logical_sector_size`]: { [`${HYPERVISOR}blk_logical_sector_size`]: "4096" },
   [`${HYPERVISOR}blk_physical_sector_size`]: { [`${HYPERVISOR}blk_physical_sector_size`]: "4096" },
   [`${RUNTIME}disable_new_netns`]: { [`${RUNTIME}internetworking_model`]: "none" },

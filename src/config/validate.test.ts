@@ -6,6 +6,8 @@ const FILE = "/c.toml";
 /** Rules between keys: [driver, lines that break it, the key that is pointed at, lines that keep it]. */
 const RULES: readonly (readonly [driver: string, broken: string, key: string, kept: string])[] = [
   ["qemu", 'image = "/a"\ninitrd = "/b"', "image", 'image = "/a"\ninitrd = ""'],
+  ["qemu", 'image = "cloud-image"\ninitrd = ""', "image", 'image = "/cloud-image"\ninitrd = ""'],
+  ["qemu", 'image = "/a/../b"\ninitrd = ""', "image", 'image = "/a/b"\ninitrd = ""'],
   ["qemu", 'image = ""\ninitrd = ""', "image", 'image = ""\ninitrd = ""\nconfidential_guest = true'],
   ["qemu", 'kernel = ""', "kernel", 'kernel = ""\nfirmware = "/OVMF.fd"'],
   ["qemu", 'path = ""', "path", 'path = "/usr/bin/qemu"'],

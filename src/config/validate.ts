@@ -29,6 +29,8 @@ function* assetRules({ driver, hypervisor }: Configuration): Generator<Contradic
   if (image !== "" && initrd !== "")
     yield hypervisorRule("image", "image and initrd are both set; a guest has one root");
   if (driver === "remote") return;
+  if (image !== "" && (!image.startsWith("/") || image.split("/").includes("..")))
+    yield hypervisorRule("image", `it has to be an absolute path without .., got ${JSON.stringify(image)}`);
   if (image === "" && initrd === "" && !confidential_guest)
     yield hypervisorRule("image", "neither image nor initrd is set");
   if (kernel === "" && hypervisor.firmware === "")

@@ -101,6 +101,8 @@ export interface AgentClient {
 /** A connection to the agent. */
 export interface AgentConnection {
   readonly calls: AgentClient;
+  /** Asks whether the agent is there. */
+  readonly check: (options?: CallOptions) => Promise<unknown>;
   /** Settles when the connection has ended, for whatever reason. Never rejects. */
   readonly closed: Promise<void>;
   close(): void;

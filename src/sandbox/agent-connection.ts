@@ -13,7 +13,7 @@ import type { ByteStream } from "../sys/byte-stream.ts";
 import { type CancelSignal, CancelSource, orCancelled, throwIfCancelled } from "../sys/cancellation.ts";
 import { sleep, type Timer } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
-import { connect } from "../sys/socket.ts";
+import { connect, showAddress } from "../sys/socket.ts";
 import type { AgentConnection } from "./agent-client.ts";
 import { agentServiceClient, healthClient } from "./generated.ts";
 import type { AgentChannel } from "./hypervisor/types.ts";
@@ -62,6 +62,8 @@ function showChannel(channel: AgentChannel): string {
       return `vsock://${channel.cid}:${channel.port}`;
     case "hybrid-vsock":
       return `hvsock://${channel.path}:${channel.port}`;
+    case "socket":
+      return `remote://${showAddress(channel.address)}`;
   }
 }
 
@@ -69,6 +71,7 @@ type DialledChannel = Exclude<AgentChannel, { kind: "stream" }>;
 
 function connectTo(channel: DialledChannel, signal: CancelSignal): Promise<ByteStream> {
   if (channel.kind === "vsock") return connect(channel, signal);
+  if (channel.kind === "socket") return connect(channel.address, signal);
   return connectHybridVsock(channel.path, channel.port, signal);
 }
 
@@ -104,7 +107,12 @@ export function adoptAgent(channel: AgentChannel): AgentConnection {
 }
 
 function connectionOf(client: TtrpcClient): AgentConnection {
-  return { calls: agentServiceClient(client), closed: client.closed, close: () => client.close() };
+  return {
+    calls: agentServiceClient(client),
+    check: (options) => healthClient(client).check({}, options),
+    closed: client.closed,
+    close: () => client.close(),
+  };
 }
 
 /** The connection once the agent has answered; the client is closed if it does not. */

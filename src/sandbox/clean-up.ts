@@ -2,7 +2,8 @@
  * Giving back what a sandbox has left whose shim was killed: what `shim delete` does.
  *
  * The helper programs end with their shim by themselves (`PR_SET_PDEATHSIG`), and mounts, taps and sockets end with them. Left are
- * directories, cgroups and changes of the pod's network, and a program for the moment that it takes to end. Everything is tried, whatever fails,
+ * directories, cgroups and changes of the pod's network, a program for the moment that it takes to end, and a machine that runs on another
+ * host. Everything is tried, whatever fails,
  * and all of it may be gone already.
  */
 import { describeError, hasErrno, KataError } from "../kata-error.ts";
@@ -12,6 +13,7 @@ import { exists, readTextFileIfExists } from "../sys/files.ts";
 import { pidfdOpen, pidfdSendSignal, SIGKILL } from "../sys/process.ts";
 import { Rollback } from "../sys/rollback.ts";
 import { type CrashRecord, type RecordedProcess, readCrashRecord } from "./crash-record.ts";
+import { stopRemote } from "./hypervisor/remote/remote-service.ts";
 import { NetworkNamespace } from "./network/network-namespace.ts";
 import { undoNetworkStep } from "./network/network-steps.ts";
 import { baseName } from "./path.ts";
@@ -46,6 +48,8 @@ export async function cleanUpSandbox(id: string): Promise<void> {
     const cgroups = record.cgroups.filter((directory) => isCgroupOf(id, directory));
     for (const each of record.processes) await attempt(each.name, () => endProcess(each));
     for (const each of cgroups) await attempt(`processes in ${each}`, () => endMembers(each));
+    const { remote } = record;
+    if (remote !== undefined) await attempt("remote machine", () => stopRemote(remote, id));
     await attempt("network", () => undoNetwork(record));
     await attempt("cgroups", () => removeHostCgroup(cgroups, loop));
   }

@@ -14,6 +14,7 @@ const RECORD: CrashRecord = {
     { kind: "driver", pciAddress: "0000:01:00.0", driver: "ixgbevf" },
   ],
   cgroups: ["/sys/fs/cgroup/pids/kata_overhead/x"],
+  remote: { socket: "/run/peerpod/hypervisor.sock", timeoutMs: 600_000 },
 };
 
 test("parseCrashRecord() reads what was written", () => {
@@ -49,6 +50,7 @@ test("parseCrashRecord() leaves out everything that could harm somebody else", (
       null,
     ],
     cgroups: ["/etc", "/sys/fs/cgroup/../../etc", "/sys/fs/cgroup/a\0b"],
+    remote: { socket: "relative", timeoutMs: 1 },
   });
   expect(parseCrashRecord(text)).toEqual(EMPTY_RECORD);
 });

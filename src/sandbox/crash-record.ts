@@ -3,6 +3,7 @@
  * `shim delete`. The file may be missing, half written or of another version: whatever it says is checked before it is used.
  */
 import { readTextFileIfExists, replaceFile } from "../sys/files.ts";
+import type { RemoteService } from "./hypervisor/remote/remote-service.ts";
 import { type NetworkStep, parseNetworkSteps } from "./network/network-steps.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
 
@@ -20,6 +21,8 @@ export interface CrashRecord {
   /** What was changed in it, in order. */
   readonly networkSteps: readonly NetworkStep[];
   readonly cgroups: readonly string[];
+  /** Who may have made a machine for the sandbox on another host, which goes on without its shim. */
+  readonly remote?: RemoteService | undefined;
 }
 
 export const EMPTY_RECORD: CrashRecord = {
@@ -58,6 +61,7 @@ export function parseCrashRecord(text: string): CrashRecord | undefined {
     networkNamespace: isAbsolutePath(record.networkNamespace) ? record.networkNamespace : undefined,
     networkSteps: parseNetworkSteps(record.networkSteps),
     cgroups: listOf(record.cgroups, isCgroup),
+    remote: isRemoteService(record.remote) ? record.remote : undefined,
   };
 }
 
@@ -74,6 +78,12 @@ function isProcess(value: unknown): value is RecordedProcess {
     Number(pid) > 1 &&
     Number.isSafeInteger(startTime)
   );
+}
+
+function isRemoteService(value: unknown): value is RemoteService {
+  if (typeof value !== "object" || value === null) return false;
+  const { socket, timeoutMs } = value as Readonly<Record<string, unknown>>;
+  return isAbsolutePath(socket) && Number.isSafeInteger(timeoutMs) && Number(timeoutMs) >= 0;
 }
 
 function isAbsolutePath(value: unknown): value is string {

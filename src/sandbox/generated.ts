@@ -7,3 +7,4 @@ export {
 } from "../../build/generated/agent.ts";
 export { type VolumeStatsResponse, VolumeUsageUnit as VolumeUnit } from "../../build/generated/csi.ts";
 export { type HealthClient, healthClient } from "../../build/generated/health.ts";
+export { type HypervisorClient, hypervisorClient } from "../../build/generated/remote.ts";

@@ -8,6 +8,7 @@ import { loop } from "../sys/event-loop.ts";
 import { Rollback } from "../sys/rollback.ts";
 import { tracePhase } from "../sys/trace.ts";
 import type { AgentClient } from "./agent-client.ts";
+import { endingWithSilence } from "./agent-silence.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { danFile } from "./network/dan-network.ts";
 import { liveGuest } from "./network/live-guest.ts";
@@ -20,7 +21,7 @@ import { placeOnHost } from "./resources/host-placement.ts";
 import { hostSize, usableCpus } from "./resources/host-size.ts";
 import { guestResources } from "./resources/machine-growth.ts";
 import { MachineSizing } from "./resources/machine-sizing.ts";
-import { sizeRange } from "./resources/sizing.ts";
+import { type HostSize, sizeRange } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
@@ -45,11 +46,13 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
   throwIfCancelled(signal);
   const settings = sandboxSettings(request.configuration);
   const paths = sandboxPaths(id);
-  const host = hostSize();
+  // Of machines on other hosts, this one's size says nothing.
+  const host = settings.remote === undefined ? hostSize() : LARGEST_REMOTE;
   const range = sizeRange(settings.size, host, spec, settings.template.enabled);
   const choice = chooseNetwork(spec, {
     disableNewNamespace: settings.disableNewNetworkNamespace || settings.network.model === "none",
     description: danFile(settings.network.danDirectory, id),
+    isElsewhere: settings.remote !== undefined,
     isHostNamespace: isHostNetwork,
   });
   const undo = new Rollback();
@@ -102,7 +105,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     return new PodSandbox({
       id,
       machine,
-      agent,
+      agent: machine.endsUnnoticed === true ? endingWithSilence(agent, loop) : agent,
       sizing: new MachineSizing({
         machine,
         guest: guestResources(agent.calls),
@@ -133,6 +136,9 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     throw error;
   }
 }
+
+/** As upstream's bound of `default_vcpus`, and more memory than any cloud's machine has. */
+const LARGEST_REMOTE: HostSize = { cpus: 32, memoryMib: 64 << 20 };
 
 /** How the host's files come to the guest. */
 function hostFiles(

@@ -49,3 +49,30 @@ test("sandboxSettings() takes seconds as milliseconds, modules as words, and the
     fileServer: { program: "/usr/libexec/virtiofsd" },
   });
 });
+
+test("sandboxSettings() needs nothing of this host for machines that are made elsewhere", () => {
+  const text =
+    '[hypervisor.remote]\nremote_hypervisor_socket = "/s.sock"\nremote_hypervisor_timeout = 9\nmachine_type = "t3.small"\nimage = "ami-1"\ndefault_gpus = 2\ndefault_gpu_model = "g"\n[runtime]\nexperimental_force_guest_pull = true\n';
+  const settings = sandboxSettings(parseConfiguration(text, "/c.toml", { strict: true }));
+  expect(settings).toMatchObject({
+    driver: "remote",
+    sharesFiles: false,
+    guestPull: true,
+    size: { isStatic: true },
+    remote: {
+      service: { socket: "/s.sock", timeoutMs: 9000 },
+      instanceType: "t3.small",
+      image: "ami-1",
+      gpus: 2,
+      gpuModel: "g",
+      initdata: "",
+    },
+  });
+});
+
+test("sandboxSettings() refuses to share files with a machine that is made elsewhere", () => {
+  const text = '[hypervisor.remote]\nshared_fs = "virtio-fs"\nvirtio_fs_daemon = "/v"\n';
+  expect(() => sandboxSettings(parseConfiguration(text, "/c.toml"))).toThrowError(
+    expect.objectContaining({ code: "unsupported", object: 'shared_fs = "virtio-fs"' }),
+  );
+});

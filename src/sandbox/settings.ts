@@ -3,7 +3,8 @@ import type { Configuration } from "../config/index.ts";
 import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
-import { HYPERVISORS, type HypervisorName, isHypervisorName } from "./hypervisor/drivers.ts";
+import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
+import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
 import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
@@ -31,6 +32,8 @@ export interface SandboxSettings {
     readonly hotPlugSlots: number;
     readonly entropySource: string;
   };
+  /** Who makes the machine, for one that runs on another host. */
+  readonly remote: RemoteSettings | undefined;
   readonly size: SizeDefaults;
   /** Host nodes for each node of the guest; undefined for a guest without nodes. */
   readonly numa: { readonly mapping: readonly string[] } | undefined;
@@ -47,6 +50,8 @@ export interface SandboxSettings {
   readonly disks: DiskTuning;
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
+  /** Whether the guest pulls the images of all containers by itself. */
+  readonly guestPull: boolean;
   readonly template: {
     /** Machines are cloned from a saved one, which is made when there is none. */
     readonly enabled: boolean;
@@ -98,6 +103,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
   if (!sharesFiles && hypervisor.shared_fs !== "none") {
     throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs and none");
   }
+  if (sharesFiles && isElsewhere(driver)) throw unsupported("shared_fs", hypervisor.shared_fs, "none for it");
   refuseUnkeptPromises(hypervisor);
   const model = runtime.internetworking_model;
   if (model !== "tcfilter" && model !== "macvtap" && model !== "none") {
@@ -124,6 +130,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       hotPlugSlots: hypervisor.pcie_root_port,
       entropySource: hypervisor.entropy_source,
     },
+    remote: isElsewhere(driver) ? remoteSettings(hypervisor) : undefined,
     size: {
       vcpus: hypervisor.default_vcpus,
       maxVcpus: hypervisor.default_maxvcpus,
@@ -133,6 +140,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       // QEMU plugs nothing into a NUMA node, and a confidential guest takes nothing that comes later.
       isStatic:
         runtime.static_sandbox_resource_mgmt ||
+        isElsewhere(driver) ||
         hypervisor.machine_type === "microvm" ||
         hypervisor.enable_numa ||
         hypervisor.confidential_guest,
@@ -146,13 +154,16 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     vcpusPinning: runtime.enable_vcpus_pinning,
     memoryGrowth: { slots: hypervisor.memory_slots, virtioMem: hypervisor.enable_virtio_mem },
     fileServer: {
-      program: fileServerProgram(hypervisor.virtio_fs_daemon, hypervisor.valid_virtio_fs_daemon_paths),
+      program: sharesFiles
+        ? fileServerProgram(hypervisor.virtio_fs_daemon, hypervisor.valid_virtio_fs_daemon_paths)
+        : "",
       cache: hypervisor.virtio_fs_cache,
       queueSize: hypervisor.virtio_fs_queue_size,
       extraArguments: hypervisor.virtio_fs_extra_args,
     },
     disks: diskTuning(hypervisor),
     blockRootfs: !hypervisor.disable_block_device_use,
+    guestPull: runtime.experimental_force_guest_pull || runtime.experimental.includes("force_guest_pull"),
     template: { enabled: factory.enable_template, path: factory.template_path },
     sharesFiles,
     emptyDirs: emptyDirMode(runtime, sharesFiles),
@@ -184,6 +195,20 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       const [name = "", ...parameters] = line.split(/\s+/).filter((part) => part !== "");
       return { name, parameters };
     }),
+  };
+}
+
+function remoteSettings(hypervisor: Configuration["hypervisor"]): RemoteSettings {
+  return {
+    service: {
+      socket: hypervisor.remote_hypervisor_socket,
+      timeoutMs: hypervisor.remote_hypervisor_timeout * 1000,
+    },
+    instanceType: hypervisor.machine_type,
+    image: hypervisor.image,
+    gpus: hypervisor.default_gpus,
+    gpuModel: hypervisor.default_gpu_model,
+    initdata: hypervisor.initdata,
   };
 }
 

@@ -308,6 +308,46 @@ describe("evaluate()", () => {
   );
 });
 
+describe("evaluate() of a host whose machines are made by a remote hypervisor", () => {
+  const text = '[hypervisor.remote]\nremote_hypervisor_socket = "/s.sock"\n';
+  const configuration = { kind: "read", configuration: parseConfiguration(text, "/c.toml") } as const;
+  const program = { usable: true, path: "/s.sock", bytes: 0 } as const;
+  const lacksAll = {
+    configuration,
+    accelerator: { accelerator: "tcg", reason: "/dev/kvm is missing" },
+    fileServer: undefined,
+    kernel: { usable: false, path: "", why: "not set", format: "unknown" },
+    root: { usable: false, path: "", why: "not set", kind: "initrd" },
+  } as const;
+
+  test("asks for nothing that only machines of this host need", () => {
+    const hypervisor = { program, version: "0.0.0", error: "" };
+    const { results, ready } = evaluate(sampleFacts({ ...lacksAll, hypervisor }), true);
+    expect(ready).toBe(true);
+    expect(results.map(({ name }) => name)).toEqual([
+      "processor",
+      "overlayfs",
+      "cgroups",
+      "user",
+      "configuration",
+      "a remote hypervisor",
+      "containerd",
+    ]);
+    expect(results[5]).toMatchObject({ verdict: "ok", detail: "/s.sock: 0.0.0" });
+  });
+
+  test("names the socket of a service that is not there", () => {
+    const hypervisor = { program, version: "", error: "missing" };
+    const { results, capable, ready } = evaluate(sampleFacts({ ...lacksAll, hypervisor }));
+    expect({ capable, ready }).toEqual({ capable: true, ready: false });
+    expect(results[5]).toMatchObject({
+      verdict: "failed",
+      detail: "/s.sock: missing",
+      fix: expect.stringContaining("remote_hypervisor_socket"),
+    });
+  });
+});
+
 test("the list of what is looked at is that of the checks, in their order", () => {
   const shown = { QEMU: "monitor", "guest initrd": "guest root" } as Readonly<Record<string, string>>;
   const looked = evaluate(sampleFacts()).results.map(({ name }) => shown[name] ?? name);

@@ -34,7 +34,10 @@ export interface CheckReport {
 
 /** @param strict a warning counts as a failure. */
 export function evaluate(facts: HostFacts, strict = false): CheckReport {
-  const results = CHECKS.map((check) => check(facts));
+  const elsewhere = facts.configuration.configuration.driver === "remote";
+  const results = CHECKS.filter((check) => !elsewhere || !OF_LOCAL_MACHINES.has(check)).map((check) =>
+    check(facts),
+  );
   const holds = (about: CheckResult["about"]) =>
     !results.some(
       (result) =>
@@ -49,7 +52,7 @@ export function evaluate(facts: HostFacts, strict = false): CheckReport {
 }
 
 /** Monitors that the shim of this version can start: those that `sandboxSettings` takes. */
-export const DRIVEN: ReadonlySet<DriverName> = new Set<DriverName>(["qemu", "clh"]);
+export const DRIVEN: ReadonlySet<DriverName> = new Set<DriverName>(["qemu", "clh", "remote"]);
 
 /** For what this user may not try. */
 const AS_ROOT = "sudo kata-runtime check";
@@ -73,6 +76,17 @@ const CHECKS: readonly Check[] = [
   checkRoot,
   checkContainerd,
 ];
+
+/** What machines that run on other hosts do not need here. */
+const OF_LOCAL_MACHINES: ReadonlySet<Check> = new Set([
+  checkAccelerator,
+  checkTun,
+  checkVsock,
+  checkVhostNet,
+  checkFileServer,
+  checkKernel,
+  checkRoot,
+]);
 
 function checkProcessor({ cpu, architecture, platform }: HostFacts): CheckResult {
   const flag = virtualizationFlag(cpu);
@@ -140,7 +154,7 @@ const MONITORS: Readonly<Record<DriverName, string>> = {
   qemu: "QEMU",
   clh: "Cloud Hypervisor",
   firecracker: "Firecracker",
-  remote: "a remote one",
+  remote: "a remote hypervisor",
   stratovirt: "StratoVirt",
   dragonball: "Dragonball",
   openvmm: "OpenVMM",
@@ -282,6 +296,11 @@ function checkHypervisor(facts: HostFacts): CheckResult {
       verdict: "ok",
       detail: `${program.path}: ${version || "a version that it does not tell"}`,
     };
+  if (driver === "remote") {
+    const fix =
+      "start the service that makes machines, or set remote_hypervisor_socket of [hypervisor.remote] to its socket";
+    return { ...base, verdict: "failed", detail: `${program.path}: ${error}`, fix };
+  }
   const name = driver === "qemu" ? QEMU_PROGRAMS[architecture] : (program.path.split("/").at(-1) ?? "");
   const fix =
     error === "missing"

@@ -1,8 +1,10 @@
 /** Looks at the host. Nothing is changed; what cannot be found out becomes a fact too. */
 import { type Configuration, defaultConfiguration, VIRTIOFSD_PATHS } from "../../config/index.ts";
-import { KataError } from "../../kata-error.ts";
+import { describeError, KataError } from "../../kata-error.ts";
 import { chooseAccelerator } from "../../sandbox/hypervisor/accelerator.ts";
 import { loadConfiguration } from "../../sandbox/load-configuration.ts";
+import { withDeadline } from "../../sys/clock.ts";
+import { loop } from "../../sys/event-loop.ts";
 import { uname } from "../../sys/host.ts";
 import { kernel } from "../../sys/kernel.ts";
 import { CLASSIC_MODULES } from "./classic-findings.ts";
@@ -65,7 +67,9 @@ async function gather(host: HostRoot, { configurationFile, environment }: FactsR
   const { hypervisor } = configuration.configuration;
   const [accelerator, monitor] = await Promise.all([
     isSnapshot ? snapshotAccelerator(host, cpu, architecture) : chooseAccelerator(),
-    askHypervisor(host, monitorPath(configuration, architecture)),
+    configuration.configuration.driver === "remote"
+      ? askRemoteHypervisor(host, hypervisor.remote_hypervisor_socket)
+      : askHypervisor(host, monitorPath(configuration, architecture)),
   ]);
   const kernelFile = fileFact(host, hypervisor.kernel);
   const path = isSnapshot ? undefined : environment.PATH;
@@ -129,6 +133,29 @@ async function askHypervisor(host: HostRoot, path: string): Promise<HypervisorFa
     return { program, version: await rememberedVersion(path), error: "" };
   } catch (error) {
     return { program, version: "", error: versionFailure(error) };
+  }
+}
+
+/** How long a service on this host may take to tell its version, ms. */
+const SERVICE_DEADLINE_MS = 5000;
+
+/** The service's socket stands for its program. */
+async function askRemoteHypervisor(host: HostRoot, socket: string): Promise<HypervisorFact> {
+  const missing = { usable: false, path: socket, why: "missing" } as const;
+  const there = { usable: true, path: socket, bytes: 0 } as const;
+  if (!existsIn(host, socket)) return { program: missing, version: "", error: missing.why };
+  if (host.directory !== undefined) return { program: there, version: "", error: "" };
+  const { remoteVersion } = await import("../../sandbox/hypervisor/remote/remote-service.ts");
+  const what = { operation: "ask for the version", object: socket };
+  try {
+    const asking = remoteVersion({ socket, timeoutMs: SERVICE_DEADLINE_MS });
+    return {
+      program: there,
+      version: await withDeadline(loop, SERVICE_DEADLINE_MS, what, asking),
+      error: "",
+    };
+  } catch (error) {
+    return { program: there, version: "", error: describeError(error) };
   }
 }
 

@@ -7,10 +7,12 @@ import type { ByteStream } from "../../sys/byte-stream.ts";
 import type { CancelSignal } from "../../sys/cancellation.ts";
 import type { Clock } from "../../sys/clock.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
+import type { SocketAddress } from "../../sys/socket.ts";
 import type { MachineSize } from "../resources/sizing.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
 import type { NetworkDevice } from "./network-device.ts";
+import type { RemoteService } from "./remote/remote-service.ts";
 import type { RunningProgram } from "./supervised-program.ts";
 
 /** What may become of a running machine's CPUs or memory. */
@@ -169,6 +171,10 @@ export interface MachineSpec {
   readonly runDirectory: string;
   /** Directories of cgroups that the monitor starts in. */
   readonly cgroups: readonly string[];
+  /** Who makes it, for one that runs somewhere else, and what that one is told of it. */
+  readonly remote?:
+    | { readonly service: RemoteService; readonly annotations: ReadonlyMap<string, string> }
+    | undefined;
 }
 
 /** Where a machine's memory and state come from. Descriptors stay the caller's. */
@@ -204,7 +210,9 @@ export type AgentChannel =
   | { readonly kind: "stream"; readonly stream: ByteStream; readonly descriptor?: number }
   | { readonly kind: "vsock"; readonly cid: number; readonly port: number }
   /** A unix socket of the monitor, on which one asks for a port. */
-  | { readonly kind: "hybrid-vsock"; readonly path: string; readonly port: number };
+  | { readonly kind: "hybrid-vsock"; readonly path: string; readonly port: number }
+  /** A socket of this host whose connections lead to the agent. */
+  | { readonly kind: "socket"; readonly address: SocketAddress };
 
 /** A running virtual machine. Methods fail with a KataError; after its end with code `unavailable`. */
 export interface VirtualMachine {
@@ -213,6 +221,8 @@ export interface VirtualMachine {
   readonly agentChannel: AgentChannel;
   /** Settles once, when the monitor's process has ended. Never rejects. */
   readonly exited: Promise<MachineExit>;
+  /** Nobody tells of the machine's end unless it is stopped from here: the agent has to be asked whether it is there. */
+  readonly endsUnnoticed?: true;
   /** The last lines of the guest's console and of the monitor's own output: the evidence after a failure. */
   lastOutput(): string;
   /** Plugs a device in; nothing is left of it if that fails. */
@@ -273,6 +283,8 @@ export interface Hypervisor {
   readonly name: string;
   /** Which kind of socket a shared directory needs to be given with. */
   readonly fileServerIs: FileServerSocket["kind"];
+  /** Its machines run on other hosts: there is no process of them here, and the pod's network is left to the one who makes them. */
+  readonly isElsewhere?: true;
   /**
    * Starts a machine; its guest boots while the promise settles. One that was saved runs when it does.
    *

@@ -36,6 +36,17 @@ test("chooseNetwork() gives a pod nothing but loopback if there are to be no nam
   expect(chooseNetwork(spec(), { ...options, disableNewNamespace: true })).toEqual({ kind: "loopback" });
 });
 
+test("chooseNetwork() leaves the network of a machine on another host as it is", () => {
+  const elsewhere = { ...options, isElsewhere: true, disableNewNamespace: true };
+  const named = spec({ type: "network", path: "/run/netns/a" });
+  expect(chooseNetwork(named, elsewhere)).toEqual({ kind: "left", path: "/run/netns/a" });
+  expect(chooseNetwork(spec({ type: "network" }), elsewhere)).toEqual({ kind: "left", path: undefined });
+  const host = spec({ type: "network", path: "/proc/1/ns/net" });
+  for (const refused of [spec(), host]) {
+    expect(() => chooseNetwork(refused, elsewhere)).toThrow(expect.objectContaining({ code: "unsupported" }));
+  }
+});
+
 test.each([
   ["by no namespace", spec({ type: "pid" })],
   ["by its path", spec({ type: "network", path: "/proc/1/ns/net" })],

@@ -9,6 +9,8 @@ export type NetworkChoice =
   | { readonly kind: "new" }
   /** The devices that this file describes. */
   | { readonly kind: "described"; readonly file: string }
+  /** Left as it is on this host: who makes the machine leads the network of this namespace to it, if the pod has one. */
+  | { readonly kind: "left"; readonly path: string | undefined }
   /** Whatever is in the network namespace of this file. */
   | { readonly kind: "namespace"; readonly path: string };
 
@@ -17,23 +19,31 @@ export interface NetworkOptions {
   readonly disableNewNamespace: boolean;
   /** The file that describes the pod's devices, if there is one. It takes the place of a namespace. */
   readonly description: string | undefined;
+  /** The machine runs somewhere else. */
+  readonly isElsewhere?: boolean;
   /** Whether a file is the network namespace of the host itself. */
   readonly isHostNamespace: (path: string) => boolean;
 }
 
 /** @throws KataError `unsupported` for a pod that asks for the host's network. */
 export function chooseNetwork(spec: Spec, options: NetworkOptions): NetworkChoice {
-  if (options.description !== undefined) return { kind: "described", file: options.description };
-  if (options.disableNewNamespace) return { kind: "loopback" };
   const namespace = spec.linux?.namespaces?.find(({ type }) => type === "network");
   const path = namespace?.path ?? "";
-  if (namespace !== undefined && path === "") return { kind: "new" };
-  if (namespace === undefined || options.isHostNamespace(path)) {
-    throw new KataError("unsupported", {
-      operation: "set up network",
-      object: "the host's network was asked for",
-      hint: "a virtual machine has a network of its own, start the container without host networking",
-    });
+  if (options.isElsewhere === true) {
+    if (namespace === undefined || (path !== "" && options.isHostNamespace(path))) throw hostNetwork();
+    return { kind: "left", path: path === "" ? undefined : path };
   }
+  if (options.description !== undefined) return { kind: "described", file: options.description };
+  if (options.disableNewNamespace) return { kind: "loopback" };
+  if (namespace !== undefined && path === "") return { kind: "new" };
+  if (namespace === undefined || options.isHostNamespace(path)) throw hostNetwork();
   return { kind: "namespace", path };
+}
+
+function hostNetwork(): KataError {
+  return new KataError("unsupported", {
+    operation: "set up network",
+    object: "the host's network was asked for",
+    hint: "a virtual machine has a network of its own, start the container without host networking",
+  });
 }

@@ -34,6 +34,7 @@ export const NO_NETWORK: SandboxNetwork = {
 /** @throws KataError; nothing is left in the pod's namespace then. */
 export async function joinNetwork(choice: NetworkChoice, options: LinkOptions): Promise<SandboxNetwork> {
   if (choice.kind === "loopback") return NO_NETWORK;
+  if (choice.kind === "left") return { ...NO_NETWORK, namespacePath: choice.path };
   if (choice.kind === "described") return await joinDanNetwork(choice.file, options);
   const namespace = choice.kind === "new" ? NetworkNamespace.create() : NetworkNamespace.open(choice.path);
   const pod = await PodNetwork.connect(namespace, options);

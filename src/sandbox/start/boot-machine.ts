@@ -32,6 +32,8 @@ export async function bootMachine(
   const fileServer = settings.sharesFiles ? await serveFiles(start, share, undo) : undefined;
   throwIfCancelled(signal);
   const shared = fileServer === undefined ? [] : [shareDevice(fileServer, settings)];
+  // Before the call that may make a machine and not come back.
+  if (spec.remote !== undefined) record.update({ remote: spec.remote.service });
   const devices = [...shared, ...network.devices, ...initdataDisk(start)];
   const machine = await HYPERVISORS[settings.driver].boot(
     { ...spec, devices },
@@ -40,7 +42,7 @@ export async function bootMachine(
   undo.add("virtual machine", () => machine.stop());
   fileServer?.release();
   if (fileServer !== undefined) record.addProcess("virtiofsd", fileServer.program.pid);
-  record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
+  if (spec.remote === undefined) record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const booting = loop.now();
 
   const watch = watchStart(machine, settings, fileServer?.program);
@@ -58,7 +60,8 @@ export async function bootMachine(
 }
 
 function initdataDisk({ settings, paths }: StartRequest): DiskDevice[] {
-  if (settings.initdata === "") return [];
+  // Who makes a machine somewhere else is told with the rest.
+  if (settings.initdata === "" || settings.remote !== undefined) return [];
   return [makeInitdataDisk(settings.initdata, `${paths.run}/initdata.img`)];
 }
 

@@ -6,8 +6,14 @@ import type { Rollback } from "../../sys/rollback.ts";
 import type { AgentConnection } from "../agent-client.ts";
 import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
-import { boardParameters, chooseAccelerator, warnOfEmulation } from "../hypervisor/accelerator.ts";
+import {
+  type Accelerator,
+  boardParameters,
+  chooseAccelerator,
+  warnOfEmulation,
+} from "../hypervisor/accelerator.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
+import { machineAnnotations } from "../hypervisor/remote/machine-annotations.ts";
 import type { SupervisedProgram } from "../hypervisor/supervised-program.ts";
 import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
 import type { LinkOptions } from "../network/attach-link.ts";
@@ -47,15 +53,23 @@ export interface StartedMachine {
 /** The file server ends by itself with the machine's connection; after this it is killed, ms. */
 const FILE_SERVER_END_MS = 500;
 
+interface GuestProcessor {
+  readonly accelerator: Accelerator;
+  /** Of the kernel, for the board with it. */
+  readonly parameters: readonly string[];
+}
+
+/** A remote hypervisor has its own. */
+const ELSEWHERE: GuestProcessor = { accelerator: "kvm", parameters: [] };
+
 /** The machine without devices. */
 export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
   const { request, settings, range, network, cgroups } = start;
-  const choice = await chooseAccelerator();
-  warnOfEmulation(choice, request.logger);
-  const { machineType, kernelParameters } = settings.machine;
+  const { accelerator, parameters } =
+    settings.remote === undefined ? await localAccelerator(start) : ELSEWHERE;
   return {
     ...settings.machine,
-    kernelParameters: [...boardParameters(choice, machineType), kernelParameters].join(" "),
+    kernelParameters: [...parameters, settings.machine.kernelParameters].join(" "),
     ...range.boot,
     maxVcpus: range.most.vcpus,
     memoryGrowth: memoryGrowth(settings.memoryGrowth, range),
@@ -64,12 +78,27 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
         ? undefined
         : guestNumaNodes(settings.numa.mapping, hostNumaNodes(), range.boot),
     id: request.id,
-    accelerator: choice.accelerator,
+    accelerator,
     devices: [],
     networkNamespace: network.namespacePath,
     runDirectory: start.paths.run,
     cgroups,
+    remote:
+      settings.remote === undefined
+        ? undefined
+        : {
+            service: settings.remote.service,
+            annotations: machineAnnotations(request.id, request.spec, settings.remote, range.boot),
+          },
   };
+}
+
+/** What runs a machine's CPUs on this host. */
+async function localAccelerator({ request, settings }: StartRequest): Promise<GuestProcessor> {
+  const choice = await chooseAccelerator();
+  warnOfEmulation(choice, request.logger);
+  const { accelerator } = choice;
+  return { accelerator, parameters: boardParameters(choice, settings.machine.machineType) };
 }
 
 /** Makes the shared directory, in mounts of the sandbox's own. */
@@ -159,7 +188,10 @@ export function watchStart(
     new KataError("boot-failed", {
       operation: "boot guest",
       object: reason,
-      hint: `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.${settings.driver}] logs the console`,
+      hint:
+        settings.remote === undefined
+          ? `check that ${kernel} and ${root.path} belong together and hold the agent; enable_debug of [hypervisor.${settings.driver}] logs the console`
+          : "the log of the service that makes machines says what became of this one; dial_timeout of [agent.kata] is how long its agent may take",
     });
   const fileServerEnded = endOf(fileServer);
   const ended = firstEnd({ machine, fileServerEnded }, loop).then((reason): never => {
