@@ -22,12 +22,12 @@ function pathExists(path: string): boolean {
 
 describe("settings", () => {
   test("built in are for confidential guests that pull images", () => {
-    const { guestPull, emptyDir, pauseImage, layerVerification, configMapStorages, ociVersion } = read();
-    expect({ guestPull, emptyDir, pauseImage, layerVerification, configMapStorages, ociVersion }).toEqual({
+    const { guestPull, emptyDir, pauseImage, layerFormat, configMapStorages, ociVersion } = read();
+    expect({ guestPull, emptyDir, pauseImage, layerFormat, configMapStorages, ociVersion }).toEqual({
       guestPull: true,
       emptyDir: "block-encrypted",
       pauseImage: "mcr.microsoft.com/oss/kubernetes/pause:3.6",
-      layerVerification: "none",
+      layerFormat: undefined,
       configMapStorages: false,
       ociVersion: "1.1.0",
     });

@@ -1,5 +1,6 @@
 /** genpolicy's settings: what a cluster's runtime adds to every container, and what requests it makes. */
 import { KataError } from "../../kata-error.ts";
+import type { LayerFormat } from "../layers/layer-disk.ts";
 import { patchDocument } from "../rego/builtins/json-documents.ts";
 import { fromJson, toJson } from "../rego/json.ts";
 import { isObject, type Json, type JsonObject, Node } from "./json.ts";
@@ -12,7 +13,8 @@ export interface Settings {
   readonly mountDestinations: readonly string[];
   readonly defaultCapabilities: readonly string[];
   readonly privilegedCapabilities: readonly string[];
-  readonly layerVerification: LayerVerification;
+  /** What the layers of images are as disks that the policy binds; undefined if it binds none. */
+  readonly layerFormat: LayerFormat | undefined;
   readonly ociVersion: string;
   readonly configMapStorages: boolean;
   readonly pauseImage: string;
@@ -31,7 +33,13 @@ export interface Settings {
   };
 }
 
-export type LayerVerification = "none" | "host-tarfs-dm-verity";
+/** Values of `image_layer_verification`: AKS's, and that of guests without AKS's kernel module. */
+const LAYER_FORMATS = {
+  none: undefined,
+  "host-tarfs-dm-verity": "tar",
+  "host-erofs-dm-verity": "erofs",
+} as const satisfies Readonly<Record<string, LayerFormat | undefined>>;
+const LAYER_VERIFICATIONS = ["none", "host-tarfs-dm-verity", "host-erofs-dm-verity"] as const;
 export type EmptyDirKind = "block-encrypted" | "block-plain" | "shared-fs";
 
 /** What the runtime gives to a container beside what the pod and the image say. */
@@ -162,7 +170,7 @@ function settingsOf(root: Node): Settings {
     mountDestinations: root.at("mount_destinations").texts(),
     defaultCapabilities: common.at("default_caps").texts(),
     privilegedCapabilities: common.at("privileged_caps").texts(),
-    layerVerification: oneOf(common.at("image_layer_verification"), ["none", "host-tarfs-dm-verity"], "none"),
+    layerFormat: LAYER_FORMATS[oneOf(common.at("image_layer_verification"), LAYER_VERIFICATIONS, "none")],
     ociVersion: config.at("oci_version").requiredText(),
     configMapStorages: config.at("enable_configmap_secret_storages").flag() ?? false,
     pauseImage: cluster.at("pause_container_image").requiredText(),

@@ -3,6 +3,7 @@
  *
  * The bytes come from the host: every length is checked, and the output has a bound.
  */
+import { crc32 } from "../../crypto/crc32.ts";
 import { KataError } from "../../kata-error.ts";
 
 const MAX_BITS = 15;
@@ -240,19 +241,4 @@ class Inflater {
   private room(length: number): void {
     if (this.written + length > this.output.length) throw corrupt("it is longer than it says");
   }
-}
-
-let crcTable: Int32Array | undefined;
-
-function crc32(bytes: Uint8Array): number {
-  crcTable ??= Int32Array.from({ length: 256 }, (_, byte) => {
-    let value = byte;
-    for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-    return value;
-  });
-  let crc = -1;
-  for (let i = 0; i < bytes.length; i++) {
-    crc = (crc >>> 8) ^ (crcTable[(crc ^ (bytes[i] ?? 0)) & 0xff] ?? 0);
-  }
-  return ~crc >>> 0;
 }

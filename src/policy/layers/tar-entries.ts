@@ -1,5 +1,6 @@
 /** The entries of a tar archive. Source: POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format". */
 import { KataError } from "../../kata-error.ts";
+import { type ByteSource, sourceOf } from "./byte-source.ts";
 
 export type TarType = "file" | "hardlink" | "symlink" | "character" | "block" | "directory" | "fifo";
 
@@ -21,8 +22,12 @@ export interface TarEntry {
   readonly linkOffset: number | undefined;
   readonly major: number;
   readonly minor: number;
+  /** Extended attributes by their whole names. Source: star(5), "SCHILY.xattr". */
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
+const XATTR = "SCHILY.xattr.";
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 const BLOCK = 512;
 const LINK_FIELD = 157;
 /** Bytes of an extended header. */
@@ -47,13 +52,17 @@ const TYPES: Readonly<Record<string, TarType>> = {
  * @throws KataError `invalid-tar` with the offset of the fault.
  */
 export function* tarEntries(
-  bytes: Uint8Array,
+  archive: Uint8Array | ByteSource,
   onSkipped?: (name: string, type: string) => void,
 ): Generator<TarEntry> {
+  const bytes = archive instanceof Uint8Array ? sourceOf(archive) : archive;
   let extended = new Map<string, string>();
+  let xattrs = NO_XATTRS;
   const global = new Map<string, string>();
+  const headerBytes = new Uint8Array(BLOCK);
   for (let at = 0; at + BLOCK <= bytes.length; ) {
-    const header = bytes.subarray(at, at + BLOCK);
+    headerBytes.set(bytes.read(at, BLOCK));
+    const header = headerBytes;
     if (header.every((byte) => byte === 0)) return;
     checkSum(header, at);
     const type = String.fromCharCode(header[156] ?? 0);
@@ -68,9 +77,17 @@ export function* tarEntries(
     if (holdsContent && offset + size > bytes.length) throw invalid(at, "it ends within an entry");
     if (isExtension) {
       if (size > MAX_EXTENSION) throw invalid(at, "an extended header is too large");
-      const content = bytes.subarray(offset, offset + size);
-      if (type === "x") for (const [key, value] of paxRecords(content, at)) extended.set(key, value);
-      if (type === "g") for (const [key, value] of paxRecords(content, at)) global.set(key, value);
+      const content = bytes.read(offset, size);
+      if (type === "x") {
+        const records = paxRecords(content, at);
+        for (const [key, value] of records) if (!key.startsWith(XATTR)) extended.set(key, text(value));
+        xattrs = new Map(
+          records
+            .filter(([key]) => key.startsWith(XATTR))
+            .map(([key, value]) => [key.slice(XATTR.length), new Uint8Array(value)]),
+        );
+      }
+      if (type === "g") for (const [key, value] of paxRecords(content, at)) global.set(key, text(value));
       if (type === "L") extended.set("path", untilNul(content));
       if (type === "K") extended.set("linkpath", untilNul(content));
       at = next;
@@ -101,9 +118,11 @@ export function* tarEntries(
         linkOffset: longLink === undefined ? at + LINK_FIELD : undefined,
         major: kind === "character" || kind === "block" ? number(header, 329, 8, at) : 0,
         minor: kind === "character" || kind === "block" ? number(header, 337, 8, at) : 0,
+        xattrs,
       };
     }
     extended = new Map();
+    xattrs = NO_XATTRS;
     at = holdsContent ? next : offset;
   }
 }
@@ -137,8 +156,8 @@ function numeric(text: string | undefined, otherwise: () => number): number {
 }
 
 /** Records `LENGTH KEY=VALUE\n`, where LENGTH counts bytes of the whole record. */
-function paxRecords(content: Uint8Array, at: number): [key: string, value: string][] {
-  const records: [string, string][] = [];
+function paxRecords(content: Uint8Array, at: number): [key: string, value: Uint8Array][] {
+  const records: [string, Uint8Array][] = [];
   for (let start = 0; start < content.length; ) {
     const space = content.indexOf(0x20, start);
     const length = Number(latin(content.subarray(start, Math.max(space, start))));
@@ -150,10 +169,10 @@ function paxRecords(content: Uint8Array, at: number): [key: string, value: strin
     ) {
       throw invalid(at, "malformed extended header");
     }
-    const record = text(content.subarray(space + 1, start + length - 1));
-    const equals = record.indexOf("=");
+    const record = content.subarray(space + 1, start + length - 1);
+    const equals = record.indexOf(0x3d);
     if (equals < 0) throw invalid(at, "malformed extended header");
-    records.push([record.slice(0, equals), record.slice(equals + 1)]);
+    records.push([text(record.subarray(0, equals)), record.subarray(equals + 1)]);
     start += length;
   }
   return records;

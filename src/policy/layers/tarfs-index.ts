@@ -9,6 +9,7 @@
  * little-endian. Equal archives must give equal bytes, or root hashes would differ: where that program does something odd,
  * so does this one.
  */
+import type { ByteSource } from "./byte-source.ts";
 import { type TarEntry, tarEntries } from "./tar-entries.ts";
 
 const INODE_SIZE = 32;
@@ -50,7 +51,10 @@ const WHITEOUT = ".wh.";
 const OPAQUE_WHITEOUT = ".wh..wh..opq";
 
 /** The index of the archive, to be appended to it; archive and index together are whole pages. */
-export function tarfsIndex(tar: Uint8Array, onSkipped?: (name: string, type: string) => void): Uint8Array {
+export function tarfsIndex(
+  tar: Uint8Array | ByteSource,
+  onSkipped?: (name: string, type: string) => void,
+): Uint8Array {
   const root = newDirectory(ROOT_MODE);
   const longTargets: Uint8Array[] = [];
   for (const entry of tarEntries(tar, onSkipped)) insert(root, entry, longTargets);

@@ -724,10 +724,10 @@ storage_allowed(declared, storage, bundle, _) if {
 # A layer of the image, checked by the kernel against the root hash in the policy.
 storage_allowed(declared, storage, bundle, expected) if {
 	declared.driver == "blk"
-	declared.fstype == "tar"
+	declared.fstype in {"tar", "erofs"}
 	storage.driver == "blk"
-	storage.fstype == "tar"
-	regex.match(`^[a-f0-9]{4}:[a-f0-9]{2}:[a-f0-9]{2}\.[a-f0-9]$`, storage.source)
+	storage.fstype == declared.fstype
+	layer_address(storage.source)
 	layer := layer_of(declared, expected)
 	storage.mount_point == concat("/", ["/run/kata-containers/sandbox/layers", layer.id])
 	storage.options == ["ro", "io.katacontainers.fs-opt.block_device=file", "io.katacontainers.fs-opt.is-layer", concat("=", ["io.katacontainers.fs-opt.root-hash", layer.hash])]
@@ -736,7 +736,7 @@ storage_allowed(declared, storage, bundle, expected) if {
 }
 
 # The layers put together as the root file system, in the image's order.
-storage_allowed(declared, storage, bundle, _) if {
+storage_allowed(declared, storage, bundle, expected) if {
 	declared.driver == "overlayfs"
 	storage.driver == "overlayfs"
 	storage.fstype == declared.fstype
@@ -744,7 +744,7 @@ storage_allowed(declared, storage, bundle, _) if {
 	storage.mount_point == oci.Root.Path
 	ids := split(declared.options[0], ":")
 	hashes := split(declared.options[1], ":")
-	layers := [option | some i, id in ids; option := layer_option(id, hashes[i])]
+	layers := [option | some i, id in ids; option := layer_option(id, hashes[i], layer_format(expected))]
 	count(storage.options) == count(layers) + 3
 	startswith(storage.options[0], "io.katacontainers.fs-opt.layer-src-prefix=")
 	array.slice(storage.options, 1, count(layers) + 1) == layers
@@ -754,8 +754,21 @@ storage_allowed(declared, storage, bundle, _) if {
 	absent(storage, "fs_group")
 }
 
-layer_option(id, hash) := concat("=", ["io.katacontainers.fs-opt.layer", base64.encode(concat(",", [
-	id, "tar", "ro", "io.katacontainers.fs-opt.block_device=file", "io.katacontainers.fs-opt.is-layer",
+# Where the layer's disk is: a PCI function, or the slots on the way to one.
+layer_address(source) if regex.match(`^[a-f0-9]{4}:[a-f0-9]{2}:[a-f0-9]{2}\.[a-f0-9]$`, source)
+
+layer_address(source) if regex.match("^[0-9a-f]{2}(/[0-9a-f]{2})?$", source)
+
+# The file system of the layers, which is one for all.
+layer_format(expected) := format if {
+	some layer in expected
+	layer.driver == "blk"
+	startswith(layer.mount_point, "$(layer")
+	format := layer.fstype
+}
+
+layer_option(id, hash, format) := concat("=", ["io.katacontainers.fs-opt.layer", base64.encode(concat(",", [
+	id, format, "ro", "io.katacontainers.fs-opt.block_device=file", "io.katacontainers.fs-opt.is-layer",
 	concat("=", ["io.katacontainers.fs-opt.root-hash", hash]),
 ]))])
 

@@ -53,7 +53,7 @@ export function pausePolicy(pod: Pod, image: Image, settings: Settings): Contain
   };
   return {
     OCI: spec,
-    storages: settings.layerVerification === "none" ? [] : layerStorages(image, own.rootPath),
+    storages: layerStorages(image, own.rootPath, settings.layerFormat),
     devices: [],
     sandbox_pidns: false,
     exec_commands: [],
@@ -89,7 +89,7 @@ export function containerPolicy(
   return {
     OCI: spec,
     storages: [
-      ...(settings.layerVerification === "none" ? [] : layerStorages(image, own.rootPath)),
+      ...layerStorages(image, own.rootPath, settings.layerFormat),
       ...volumeStorages(pod, container, settings),
     ],
     devices: [...blockDevices(container, settings), ...acceleratorDevices(accelerators, settings)],

@@ -1,6 +1,7 @@
 /** What the agent mounts in the guest before it makes a container: volumes and layers. */
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
+import type { LayerFormat } from "../../layers/layer-disk.ts";
 import type { Image } from "../image/image.ts";
 import type { Node } from "../json.ts";
 import { asExpression, type Pod, type PodContainer } from "../kubernetes/pod.ts";
@@ -73,11 +74,16 @@ function configMapStorage(mountPath: string, settings: Settings): StoragePolicy 
 }
 
 /**
- * The layers of the image as read-only disks, and the overlay of them that is the container's root.
+ * The layers of the image as read-only disks, and the overlay of them that is the container's root; none if the policy binds none.
  *
  * Source: Microsoft's fork of genpolicy 3.2.0.azl5; ids are those of its snapshotter: the SHA-256 of the chain id's hex.
  */
-export function layerStorages(image: Image, rootPath: string): StoragePolicy[] {
+export function layerStorages(
+  image: Image,
+  rootPath: string,
+  format: LayerFormat | undefined,
+): StoragePolicy[] {
+  if (format === undefined) return [];
   const none = { driver_options: [], fs_group: null, shared: false };
   const ids = chainIds(image.config.diffIds)
     .map((chain) => sha256(chain))
@@ -87,7 +93,7 @@ export function layerStorages(image: Image, rootPath: string): StoragePolicy[] {
     ...none,
     driver: "blk",
     source: "",
-    fstype: "tar",
+    fstype: format,
     options: [`$(hash${index})`],
     mount_point: `$(layer${index})`,
   }));

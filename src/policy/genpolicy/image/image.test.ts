@@ -73,39 +73,47 @@ describe("a layer", () => {
   const tar = tarOf({ "./etc/passwd": "p", "etc/.wh.group": "" });
 
   test("tells what it does to the files of users", () => {
-    expect(readLayer(gzipSync(tar), digestOf(tar), false)).toEqual({
-      verityHash: undefined,
+    expect(readLayer(gzipSync(tar), digestOf(tar), undefined)).toEqual({
+      hashes: {},
       passwd: "p",
       group: null,
     });
   });
 
-  test("has the same root hash compressed and plain", () => {
-    const { verityHash } = readLayer(tar, digestOf(tar), true);
-    expect(verityHash).toMatch(/^[0-9a-f]{64}$/);
-    expect(readLayer(gzipSync(tar), digestOf(tar), true).verityHash).toBe(verityHash);
+  test.each(["tar", "erofs"] as const)("has the same root hash compressed and plain: %s", (format) => {
+    const { hashes } = readLayer(tar, digestOf(tar), format);
+    expect(hashes[format]).toMatch(/^[0-9a-f]{64}$/);
+    expect(readLayer(gzipSync(tar), digestOf(tar), format).hashes).toEqual(hashes);
     const other = tarOf({ "./etc/passwd": "q", "etc/.wh.group": "" });
-    expect(readLayer(other, digestOf(other), true).verityHash).not.toBe(verityHash);
+    expect(readLayer(other, digestOf(other), format).hashes).not.toEqual(hashes);
   });
 
   test("with another content than its diff id is refused", () => {
-    expect(() => readLayer(tar, DIGEST, false)).toThrow(expect.objectContaining({ code: "digest-mismatch" }));
+    expect(() => readLayer(tar, DIGEST, undefined)).toThrow(
+      expect.objectContaining({ code: "digest-mismatch" }),
+    );
   });
 
   test("that cannot be decompressed is refused", () => {
     const cut = gzipSync(tar).subarray(0, 30);
-    expect(() => readLayer(cut, DIGEST, false)).toThrow(expect.objectContaining({ code: "invalid-layer" }));
+    expect(() => readLayer(cut, DIGEST, undefined)).toThrow(
+      expect.objectContaining({ code: "invalid-layer" }),
+    );
   });
 });
 
 test("what is known of layers lasts in a file", async () => {
   const path = join(directory, "layers-cache.json");
-  const facts = { verityHash: "ab", passwd: null, group: "g" };
+  const facts = { hashes: { tar: "ab" }, passwd: null, group: "g" };
   const cache = await LayersCache.open(path);
-  expect(await cache.get(DIGEST, true, async () => facts)).toEqual(facts);
+  expect(await cache.get(DIGEST, "tar", async () => facts)).toEqual(facts);
   await cache.save();
   const again = await LayersCache.open(path);
   const unread = () => Promise.reject(new Error("read again"));
-  expect(await again.get(DIGEST, true, unread)).toEqual(facts);
-  expect(await again.get(DIGEST, false, unread)).toEqual(facts);
+  expect(await again.get(DIGEST, "tar", unread)).toEqual(facts);
+  expect(await again.get(DIGEST, undefined, unread)).toEqual(facts);
+  const both = { ...facts, hashes: { tar: "ab", erofs: "cd" } };
+  expect(await again.get(DIGEST, "erofs", async () => ({ ...facts, hashes: { erofs: "cd" } }))).toEqual(both);
+  await again.save();
+  expect(await (await LayersCache.open(path)).get(DIGEST, "erofs", unread)).toEqual(both);
 });

@@ -35,7 +35,7 @@ export function openImages(options: ImagesOptions): Images {
 async function loadImage(name: string, isPause: boolean, options: ImagesOptions): Promise<Image> {
   const { settings, sources, note } = options;
   const reference = parseReference(name);
-  const needsLayers = settings.layerVerification !== "none";
+  const needsLayers = settings.layerFormat !== undefined;
   for (const source of sources) {
     // The sandbox's image inside the guest is not the registry's anyway.
     if (isPause && options.isOffline && source.isRemote && !needsLayers) break;
@@ -75,16 +75,17 @@ async function imageOf(reference: ImageReference, found: FoundImage, options: Im
   checkDigest(new TextEncoder().encode(found.config), found.manifest.config.digest, name);
   const config = parseImageConfig(found.config, name);
   const { settings } = options;
-  const hashes = settings.layerVerification !== "none";
+  const format = settings.layerFormat;
   // Users of an image that the guest pulls are the pod's own words, see checkGuestPull.
-  if (!hashes && settings.guestPull) return { reference, config, layerHashes: [], passwd: "", group: "" };
+  if (format === undefined && settings.guestPull)
+    return { reference, config, layerHashes: [], passwd: "", group: "" };
   const facts: LayerFacts[] = [];
   for (const [index, descriptor] of found.manifest.layers.entries()) {
     const diffId = config.diffIds[index];
     if (diffId === undefined) throw mismatch(name);
     facts.push(
-      await options.cache.get(diffId, hashes, async () =>
-        readLayer(await found.blob(descriptor), diffId, hashes),
+      await options.cache.get(diffId, format, async () =>
+        readLayer(await found.blob(descriptor), diffId, format),
       ),
     );
   }
@@ -92,7 +93,7 @@ async function imageOf(reference: ImageReference, found: FoundImage, options: Im
   return {
     reference,
     config,
-    layerHashes: hashes ? facts.map(({ verityHash }) => verityHash ?? "") : [],
+    layerHashes: format === undefined ? [] : facts.map(({ hashes }) => hashes[format] ?? ""),
     passwd: lastFile(facts.map(({ passwd }) => passwd)),
     group: lastFile(facts.map(({ group }) => group)),
   };

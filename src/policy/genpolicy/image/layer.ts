@@ -3,15 +3,15 @@ import { createHash } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import * as zlib from "node:zlib";
 import { KataError } from "../../../kata-error.ts";
+import { sourceOf } from "../../layers/byte-source.ts";
+import { type LayerFormat, writeLayerDisk } from "../../layers/layer-disk.ts";
 import { type TarEntry, tarEntries } from "../../layers/tar-entries.ts";
-import { tarfsIndex } from "../../layers/tarfs-index.ts";
-import { verityTree } from "../../layers/verity-tree.ts";
 import { type Json, Node } from "../json.ts";
 import { checkDigest, MAX_LAYER_BYTES } from "./blob-digest.ts";
 
 export interface LayerFacts {
-  /** The dm-verity root hash of the layer with its index, hex; undefined if it was not asked for. */
-  readonly verityHash: string | undefined;
+  /** The dm-verity root hashes of the layer as a disk, hex: those that were asked for. */
+  readonly hashes: Readonly<Partial<Record<LayerFormat, string>>>;
   /** The layer's `/etc/passwd`; null if the layer removes it, undefined if it leaves it. */
   readonly passwd: string | null | undefined;
   readonly group: string | null | undefined;
@@ -28,7 +28,7 @@ const MAX_DATABASE_BYTES = 16 * 1024 * 1024;
  *
  * @throws KataError `digest-mismatch` if its content is not that of `diffId`, `invalid-tar`, `invalid-layer`.
  */
-export function readLayer(blob: Uint8Array, diffId: string, wantsHash: boolean): LayerFacts {
+export function readLayer(blob: Uint8Array, diffId: string, format: LayerFormat | undefined): LayerFacts {
   const tar = decompress(blob, diffId);
   checkDigest(tar, diffId, "layer");
   let passwd: string | null | undefined;
@@ -39,14 +39,15 @@ export function readLayer(blob: Uint8Array, diffId: string, wantsHash: boolean):
     const groupChange = fileChange(tar, entry, "group");
     if (groupChange !== undefined) group = groupChange;
   }
-  return { verityHash: wantsHash ? verityHash(tar) : undefined, passwd, group };
+  const hashes = format === undefined ? {} : { [format]: verityHash(tar, format, diffId) };
+  return { hashes, passwd, group };
 }
 
 /** The root hash under which the guest mounts the layer. */
-export function verityHash(tar: Uint8Array): string {
-  return verityTree([tar, tarfsIndex(tar)], (first, second) =>
-    createHash("sha256").update(first).update(second).digest(),
-  ).rootHash;
+export function verityHash(tar: Uint8Array, format: LayerFormat, diffId: string): string {
+  const hash = (first: Uint8Array, second: Uint8Array) =>
+    createHash("sha256").update(first).update(second).digest();
+  return writeLayerDisk(sourceOf(tar), format, diffId, hash).rootHash;
 }
 
 function fileChange(tar: Uint8Array, entry: TarEntry, name: string): string | null | undefined {
@@ -107,7 +108,7 @@ export class LayersCache {
     }
     for (const layer of new Node(JSON.parse(text), path).items()) {
       cache.known.set(layer.at("diff_id").requiredText(), {
-        verityHash: layer.at("verity_hash").text() || undefined,
+        hashes: hashesOf(layer),
         passwd: databaseField(layer.at("passwd")),
         group: databaseField(layer.at("group")),
       });
@@ -115,10 +116,15 @@ export class LayersCache {
     return cache;
   }
 
-  async get(diffId: string, wantsHash: boolean, read: () => Promise<LayerFacts>): Promise<LayerFacts> {
+  async get(
+    diffId: string,
+    format: LayerFormat | undefined,
+    read: () => Promise<LayerFacts>,
+  ): Promise<LayerFacts> {
     const found = this.known.get(diffId);
-    if (found !== undefined && (!wantsHash || found.verityHash !== undefined)) return found;
-    const facts = await read();
+    if (found !== undefined && (format === undefined || found.hashes[format] !== undefined)) return found;
+    const fresh = await read();
+    const facts = { ...fresh, hashes: { ...found?.hashes, ...fresh.hashes } };
     this.known.set(diffId, facts);
     this.isChanged = true;
     return facts;
@@ -127,9 +133,10 @@ export class LayersCache {
   /** Writes the file anew if there is one and something was added. */
   async save(): Promise<void> {
     if (this.path === undefined || !this.isChanged) return;
-    const layers: Json = [...this.known].map(([diff_id, { verityHash, passwd, group }]) => ({
+    const layers: Json = [...this.known].map(([diff_id, { hashes, passwd, group }]) => ({
       diff_id,
-      verity_hash: verityHash ?? "",
+      verity_hash: hashes.tar ?? "",
+      ...(hashes.erofs === undefined ? {} : { erofs_verity_hash: hashes.erofs }),
       passwd: passwd === null ? WHITEOUT : (passwd ?? ""),
       group: group === null ? WHITEOUT : (group ?? ""),
     }));
@@ -137,6 +144,13 @@ export class LayersCache {
     await writeFile(unfinished, `${JSON.stringify(layers, null, 2)}\n`);
     await rename(unfinished, this.path);
   }
+}
+
+/** `verity_hash` is upstream's, of the archive with its index. */
+function hashesOf(layer: Node): LayerFacts["hashes"] {
+  const tar = layer.at("verity_hash").text();
+  const erofs = layer.at("erofs_verity_hash").text();
+  return { ...(tar ? { tar } : {}), ...(erofs ? { erofs } : {}) };
 }
 
 /** What upstream's cache files have for a file that a layer removes. */

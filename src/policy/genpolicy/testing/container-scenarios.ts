@@ -38,7 +38,14 @@ const plus = (item: unknown) => (list: readonly unknown[]) => [...list, item];
 const ANNOTATIONS = "OCI/Annotations";
 
 export async function containerScenarios(): Promise<Scenario[]> {
-  return [await strictPod(), await loosePod(), await verifiedPod(), await sharedPod(), await noNetworkPod()];
+  return [
+    await strictPod(),
+    await loosePod(),
+    await verifiedPod("tarfs"),
+    await verifiedPod("erofs"),
+    await sharedPod(),
+    await noNetworkPod(),
+  ];
 }
 
 async function loosePod(): Promise<Scenario> {
@@ -159,9 +166,9 @@ async function loosePod(): Promise<Scenario> {
   };
 }
 
-async function verifiedPod(): Promise<Scenario> {
+async function verifiedPod(format: "tarfs" | "erofs"): Promise<Scenario> {
   const data = await scenarioData(PLAIN_POD, [
-    replace("/common/image_layer_verification", "host-tarfs-dm-verity"),
+    replace("/common/image_layer_verification", `host-${format}-dm-verity`),
     replace("/cluster_config/guest_pull", false),
     replace("/common/root_path", "/run/kata-containers/shared/containers/$(bundle-id)/rootfs"),
   ]);
@@ -176,7 +183,7 @@ async function verifiedPod(): Promise<Scenario> {
   const overlay = app.storages.findIndex((storage) => storage.driver === "overlayfs");
   const hash = (text: string) => text.replace(/root-hash=./, "root-hash=g");
   return {
-    name: "verified layers",
+    name: `verified layers, ${format}`,
     data,
     steps: [
       { title: "container", kind: KIND, request: changed(app) },

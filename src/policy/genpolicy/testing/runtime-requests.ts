@@ -166,6 +166,8 @@ function storagesOf(
   const overlay = container.storages.find((storage) => storage.driver === "overlayfs");
   const ids = overlay?.options[0]?.split(":") ?? [];
   const hashes = overlay?.options[1]?.split(":") ?? [];
+  const format =
+    container.storages.find(({ mount_point }) => mount_point.startsWith("$(layer"))?.fstype ?? "";
   let volume = 0;
   let layer = 0;
   return container.storages.map((declared) => {
@@ -181,11 +183,11 @@ function storagesOf(
       const { source, mountPoint } = volumes[volume++] ?? { source: "", mountPoint: "" };
       return { ...common, driver: "blk", source, mount_point: mountPoint };
     }
-    if (declared.fstype === "tar") {
+    if (declared.mount_point.startsWith("$(layer")) {
       const i = layer++;
       return {
         ...common,
-        source: `0000:0${i}:01.0`,
+        source: format === "tar" ? `0000:0${i}:01.0` : `0${i}/01`,
         options: ["ro", ...LAYER_OPTIONS, `io.katacontainers.fs-opt.root-hash=${hashes[i]}`],
         mount_point: `/run/kata-containers/sandbox/layers/${ids[i]}`,
       };
@@ -193,7 +195,7 @@ function storagesOf(
     if (declared.driver === "overlayfs") {
       const layers = ids.map((id, i) =>
         Buffer.from(
-          [id, "tar", "ro", ...LAYER_OPTIONS, `io.katacontainers.fs-opt.root-hash=${hashes[i]}`].join(","),
+          [id, format, "ro", ...LAYER_OPTIONS, `io.katacontainers.fs-opt.root-hash=${hashes[i]}`].join(","),
         ).toString("base64"),
       );
       const options = [
