@@ -6,6 +6,8 @@ import { capacityOf, namedBlockNode, scsiBlockNode } from "../device/block-devic
 import { findDisk } from "./find-disk.ts";
 import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
 import { reserveHugePages } from "./huge-pages.ts";
+import { layerRootHash, layerVerity } from "./layer-verity.ts";
+import { isLayeredOverlay, mountLayeredOverlay } from "./layered-overlay.ts";
 import { MULTI_LAYER_DRIVER, multiLayer } from "./multi-layer.ts";
 import {
   checkMountPoint,
@@ -17,7 +19,7 @@ import {
   type StorageDriver,
 } from "./storage.ts";
 import { bindSubPath } from "./sub-path.ts";
-import { openVerityDevice, parseVerityInfo } from "./verity-device.ts";
+import { openVerityDevice, parseVerityInfo, type VerityInfo } from "./verity-device.ts";
 import { watchableBind } from "./watchable-bind.ts";
 
 /** A driver that mounts the disk which `node` finds. */
@@ -35,19 +37,32 @@ function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promi
     }
     const found = await node(storage.source, context.hotplugTimeoutMs, capacityOf(storage.driverOptions));
     const verity = optionValue(storage.driverOptions, "verity_info");
-    if (verity !== undefined) return mountVerified(storage, found, verity, context);
-    const undo = mountStorage(storage, found);
+    const rootHash = layerRootHash(storage.options);
+    if (rootHash !== undefined && verity !== undefined) {
+      throw new KataError("invalid-argument", { operation: "verify disk", object: "two root hashes" });
+    }
+    const own = { ...storage, options: storage.options.filter((option) => !option.startsWith(FOR_AGENT)) };
+    if (verity !== undefined) return mountVerified(own, found, parseVerityInfo(verity), context);
+    if (rootHash !== undefined) return mountVerified(own, found, layerVerity(found, rootHash), context);
+    const undo = mountStorage(own, found);
     const mode = optionValue(storage.driverOptions, "root-mode");
     if (mode !== undefined) setMode(storage.mountPoint, mode, undo);
     return undo;
   };
 }
 
+/** Options that are not the kernel's. */
+const FOR_AGENT = "io.katacontainers.";
+
 let verified = 0;
 
 /** Mounts a disk read-only, each block of which the kernel checks when it is read. */
-function mountVerified(storage: Storage, node: string, verity: string, context: StorageContext): () => void {
-  const info = parseVerityInfo(verity);
+function mountVerified(
+  storage: Storage,
+  node: string,
+  info: VerityInfo,
+  context: StorageContext,
+): () => void {
   context.loadModule?.("dm_verity");
   const device = openVerityDevice(`kata-verity${++verified}`, node, info);
   try {
@@ -128,11 +143,12 @@ const local: StorageDriver = async (storage) => {
 
 /** Layers of an image below a directory that takes the changes. */
 const overlay: StorageDriver = async (storage) => {
+  if (isLayeredOverlay(storage)) return mountLayeredOverlay(storage);
   for (const name of ["upperdir", "workdir"]) {
     const directory = optionValue(storage.options, name);
     if (directory !== undefined) mkdirAll(directory);
   }
-  const options = storage.options.filter((option) => !option.startsWith("io.katacontainers."));
+  const options = storage.options.filter((option) => !option.startsWith(FOR_AGENT));
   return mountStorage({ ...storage, fstype: "overlay", options }, storage.source || "overlay");
 };
 

@@ -5,6 +5,7 @@ import { kernel } from "../../sys/kernel.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import { STORAGE_DRIVERS } from "./drivers.ts";
+import { layerRootHash } from "./layer-verity.ts";
 import type { Storage, StorageContext, StorageDriver } from "./storage.ts";
 import { applyVolumeGroup } from "./volume-group.ts";
 
@@ -17,6 +18,8 @@ function isOfPod(mountPoint: string): boolean {
 
 interface Provided {
   users: number;
+  /** What the storage is bound to, if it is a verified layer. */
+  readonly rootHash: string | undefined;
   readonly ready: Promise<() => void>;
 }
 
@@ -43,6 +46,7 @@ export class StorageRegistry {
   async use(storage: Storage): Promise<void> {
     const existing = this.#provided.get(storage.mountPoint);
     if (existing !== undefined) {
+      requireSameHash(existing.rootHash, storage);
       await existing.ready;
       existing.users++;
       return;
@@ -55,7 +59,11 @@ export class StorageRegistry {
         hint: `this agent has ${Object.keys(this.#drivers).join(", ")}`,
       });
     }
-    const entry: Provided = { users: 1, ready: this.#provide(driver, storage) };
+    const entry: Provided = {
+      users: 1,
+      rootHash: layerRootHash(storage.options),
+      ready: this.#provide(driver, storage),
+    };
     this.#provided.set(storage.mountPoint, entry);
     try {
       await entry.ready;
@@ -108,4 +116,14 @@ export class StorageRegistry {
     }
     if (failures.length > 0) throw failures[0];
   }
+}
+
+/** Whoever uses a layer that is there already gets the one that it is bound to. */
+function requireSameHash(rootHash: string | undefined, storage: Storage): void {
+  if (layerRootHash(storage.options) === rootHash) return;
+  throw new KataError("failed-precondition", {
+    operation: "use layer",
+    object: storage.mountPoint,
+    hint: "it is mounted with another root hash",
+  });
 }

@@ -4,6 +4,7 @@
  * Files are shown to the guest in the shared directory; disks are plugged into the machine, where the guest mounts them or makes
  * nodes of them.
  */
+import { hasErrno, KataError } from "../../kata-error.ts";
 import type { Mount, Spec } from "../../oci/types.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { checkId } from "../sandbox-paths.ts";
@@ -19,8 +20,10 @@ import { type BlockRootfs, blockRootfs } from "./block-rootfs.ts";
 import { diskOfStorage, type GuestDevice, type GuestStorage } from "./guest-messages.ts";
 import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
+import { type LayeredRootfs, layeredRootfs, type RootfsLayer } from "./layered-rootfs.ts";
 import { planMount } from "./plan-mounts.ts";
 import { rootfsName } from "./rootfs.ts";
+import type { HeldDisk, SandboxDisks } from "./sandbox-disks.ts";
 import { virtualVolume } from "./virtual-volume.ts";
 import { provideVolume, storageName, type VolumeContext } from "./volumes.ts";
 
@@ -117,6 +120,13 @@ async function provideRootfs(
   undo: Rollback,
 ): Promise<string> {
   const name = rootfsName(request.id);
+  const layered = layeredRootfs(request.rootfs);
+  if (layered !== undefined) {
+    const mountPoint = pod.files.emptyPlace(name);
+    undo.add("place of root filesystem", () => pod.files.remove(name));
+    parts.storages.push(...(await plugInLayers(pod, layered, mountPoint, undo)));
+    return mountPoint;
+  }
   const block = blockRootfsOf(pod, request);
   if (block === undefined) {
     const path = pod.files.showRootfs(request);
@@ -154,6 +164,44 @@ async function plugInRootfs(
     options,
     mountPoint,
   };
+}
+
+/** Plugs each layer in, or shares what another container has. */
+async function plugInLayers(
+  { disks }: PodStorage,
+  { layers, overlay }: LayeredRootfs,
+  mountPoint: string,
+  undo: Rollback,
+): Promise<GuestStorage[]> {
+  if (!disks.canAttach) {
+    throw new KataError("unsupported", {
+      operation: "give layers to container",
+      object: `${layers.length} layers`,
+      hint: "this machine takes no disks while it runs; use the board q35, or set pcie_root_port",
+    });
+  }
+  const storages: GuestStorage[] = [];
+  for (const layer of layers) {
+    const disk = await attachLayer(disks, layer);
+    undo.add(`layer ${layer.path}`, () => disk.release());
+    storages.push({ ...layer.storage, source: disk.pciPath });
+  }
+  return [...storages, { ...overlay, mountPoint }];
+}
+
+async function attachLayer(disks: SandboxDisks, { path }: RootfsLayer): Promise<HeldDisk> {
+  try {
+    return await disks.attach({ path, readOnly: true });
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT", "ENOTDIR")) throw error;
+    throw new KataError("not-found", {
+      operation: "find layer of root filesystem",
+      object: path,
+      errno: error.errno,
+      hint: "the snapshotter has lost it: remove the image and pull it again",
+      cause: error,
+    });
+  }
 }
 
 /** @returns the mount as the guest makes it. */
