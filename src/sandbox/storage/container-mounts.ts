@@ -184,7 +184,7 @@ async function plugInLayers(
   for (const layer of layers) {
     const disk = await attachLayer(disks, layer);
     undo.add(`layer ${layer.path}`, () => disk.release());
-    storages.push({ ...layer.storage, source: disk.pciPath });
+    storages.push({ ...layer.storage, ...diskOfStorage(disk.address) });
   }
   return [...storages, { ...overlay, mountPoint }];
 }
