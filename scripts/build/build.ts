@@ -4,10 +4,12 @@
  *   npx tsx scripts/build/build.ts                          all of them
  *   npx tsx scripts/build/build.ts --only kata-agent        one
  *   npx tsx scripts/build/build.ts --program ENTRY OUTPUT   any module as a program
+ *   npx tsx scripts/build/build.ts --arch aarch64           programs of the engine host for that architecture: build/aarch64/bin/
  */
 import { rmSync, statSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type Architecture, HOST_ARCHITECTURE } from "./compiler.ts";
 import { buildEngine } from "./engine.ts";
 import { buildNodeProgram } from "./node-program.ts";
 import { buildProgram, type Program } from "./program.ts";
@@ -17,7 +19,13 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 async function main(args: readonly string[]): Promise<void> {
   const started = performance.now();
-  const wanted = chosen(args);
+  const architecture = architectureOf(args);
+  if (architecture !== HOST_ARCHITECTURE) {
+    await buildForOther(architecture, args.slice(2));
+    console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    return;
+  }
+  const wanted = chosen(args[0] === ARCHITECTURE_FLAG ? args.slice(2) : args);
   const forNode = wanted.filter((program) => NODE_PROGRAMS.includes(program));
   const forEngine = wanted.filter((program) => !forNode.includes(program));
   if (forEngine.length > 0) {
@@ -31,11 +39,36 @@ async function main(args: readonly string[]): Promise<void> {
     symlinkSync(program, link);
   }
   await Promise.all(forNode.map((program) => buildNodeProgram(root, program)));
-  for (const program of wanted) {
+  tell(wanted);
+  console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+function tell(programs: readonly Program[]): void {
+  for (const program of programs) {
     const bytes = statSync(join(root, program.output)).size;
     console.log(`${program.output}  ${(bytes / 1024).toFixed(0)} KiB`);
   }
-  console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+const ARCHITECTURE_FLAG = "--arch";
+
+function architectureOf([flag, value]: readonly string[]): Architecture {
+  if (flag !== ARCHITECTURE_FLAG) return HOST_ARCHITECTURE;
+  if (value === "x86_64" || value === "aarch64") return value;
+  throw new Error("--arch is one of x86_64, aarch64");
+}
+
+/** What runs in the engine host alone: programs for Node are the same everywhere. */
+async function buildForOther(architecture: Architecture, args: readonly string[]): Promise<void> {
+  const programs = chosen(args)
+    .filter((program) => !NODE_PROGRAMS.includes(program))
+    .map((program) => ({
+      ...program,
+      output: program.output.replace(/^build\/bin\//, `build/${architecture}/bin/`),
+    }));
+  const engine = await buildEngine(root, (text) => console.error(text), architecture);
+  await Promise.all(programs.map((program) => buildProgram(root, engine, program)));
+  tell(programs);
 }
 
 function chosen(args: readonly string[]): readonly Program[] {
@@ -50,7 +83,9 @@ function chosen(args: readonly string[]): readonly Program[] {
     if (found.length > 0) return found;
   }
   const names = all.map((program) => basename(program.output)).join(", ");
-  throw new Error(`usage: build [--only NAME | --program ENTRY OUTPUT]; NAME is one of ${names}`);
+  throw new Error(
+    `usage: build [--arch ARCHITECTURE] [--only NAME | --program ENTRY OUTPUT]; NAME is one of ${names}`,
+  );
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -1,13 +1,14 @@
 /**
  * The QuickJS engine as a static library for musl, built once from Debian's source package.
  *
- * `build/cache/engine/<architecture>/` then holds `libquickjs.a`, the bytecode compiler and the engine's headers.
+ * `build/cache/engine/<architecture>-<key>/` then holds `libquickjs.a`, the bytecode compiler and the engine's headers.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fetchSourcePackage } from "../apt/private-apt.ts";
+import { type Architecture, type Compiler, findCompiler, HOST_ARCHITECTURE } from "./compiler.ts";
 import { run } from "./run.ts";
 
 /** Pinned: bytecode and our use of the C interface belong to this version. */
@@ -34,12 +35,23 @@ export interface Engine {
   /** Directory of `quickjs.h`. */
   readonly include: string;
   readonly library: string;
+  /** Compiles for the machine that the engine is for. */
+  readonly target: Compiler;
   /** Command that turns a script into bytecode: `compile SCRIPT NAME OUTPUT`. */
   readonly compiler: string;
 }
 
-/** The engine, built if the cache has none for this version, these flags and this compiler program. */
-export async function buildEngine(root: string, progress: (text: string) => void): Promise<Engine> {
+/**
+ * The engine, built if the cache has none for this version, these flags and this compiler program. Bytecode is the same for all
+ * architectures, and is compiled by this machine's own engine.
+ */
+export async function buildEngine(
+  root: string,
+  progress: (text: string) => void,
+  architecture: Architecture = HOST_ARCHITECTURE,
+): Promise<Engine> {
+  const target = await findCompiler(root, architecture, progress);
+  const own = architecture === HOST_ARCHITECTURE ? undefined : await buildEngine(root, progress);
   const compilerSource = join(root, "native/compile.c");
   const key = createHash("sha256")
     .update(JSON.stringify([QUICKJS_VERSION, UNITS, COMPILER_FLAGS]))
@@ -47,16 +59,17 @@ export async function buildEngine(root: string, progress: (text: string) => void
     .digest("hex")
     .slice(0, 16);
   const cache = join(root, "build/cache");
-  const directory = join(cache, "engine", `${process.arch}-${key}`);
+  const directory = join(cache, "engine", `${architecture}-${key}`);
   const source = join(directory, "source");
   const engine: Engine = {
     include: source,
     library: join(directory, "libquickjs.a"),
-    compiler: join(directory, "compile"),
+    target,
+    compiler: own?.compiler ?? join(directory, "compile"),
   };
   if (existsSync(join(directory, "complete"))) return engine;
 
-  progress(`building the QuickJS engine ${QUICKJS_VERSION} (once, about 20 s)`);
+  progress(`building the QuickJS engine ${QUICKJS_VERSION} for ${architecture} (once, about 20 s)`);
   const unfinished = `${directory}.${process.pid}`;
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { recursive: true });
@@ -69,23 +82,27 @@ export async function buildEngine(root: string, progress: (text: string) => void
   await rename(unpacked, join(unfinished, "source"));
   await Promise.all(
     UNITS.map((unit) =>
-      run("musl-gcc", [...COMPILER_FLAGS, "-c", `${unit}.c`, "-o", `../${unit}.o`], {
+      run(target.command, [...target.args, ...COMPILER_FLAGS, "-c", `${unit}.c`, "-o", `../${unit}.o`], {
         cwd: join(unfinished, "source"),
+        env: target.env,
       }),
     ),
   );
   const objects = UNITS.map((unit) => join(unfinished, `${unit}.o`));
-  await run("ar", ["rcs", join(unfinished, "libquickjs.a"), ...objects]);
-  await run("musl-gcc", [
-    ...COMPILER_FLAGS,
-    "-static",
-    `-I${join(unfinished, "source")}`,
-    compilerSource,
-    join(unfinished, "libquickjs.a"),
-    "-lm",
-    "-o",
-    join(unfinished, "compile"),
-  ]);
+  await run(target.archiver, ["rcs", join(unfinished, "libquickjs.a"), ...objects], { env: target.env });
+  if (own === undefined) {
+    await run(target.command, [
+      ...target.args,
+      ...COMPILER_FLAGS,
+      "-static",
+      `-I${join(unfinished, "source")}`,
+      compilerSource,
+      join(unfinished, "libquickjs.a"),
+      "-lm",
+      "-o",
+      join(unfinished, "compile"),
+    ]);
+  }
   await writeFile(join(unfinished, "complete"), "");
   await rm(directory, { recursive: true, force: true });
   await rename(unfinished, directory);

@@ -7,6 +7,7 @@
 import { appendFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { build } from "esbuild";
+import { type Architecture, HOST_ARCHITECTURE } from "./compiler.ts";
 import { COMPILER_FLAGS, type Engine } from "./engine.ts";
 import { run } from "./run.ts";
 import { sourceCommit } from "./source-commit.ts";
@@ -28,19 +29,18 @@ export interface Program {
 const BANNER =
   'for(const n of["dispose","asyncDispose"])if(!Symbol[n])Object.defineProperty(Symbol,n,{value:Symbol("Symbol."+n)});';
 
-const ARCHITECTURE = process.arch === "arm64" ? "aarch64" : "x86_64";
-
 /** Ends an extension's name in stacks: its lines are not those of the table. */
 const EXTENSION_SUFFIX = ".extension";
 
 /** Builds `program`; intermediate files stay in `build/intermediate` for who wants to look at them. */
 export async function buildProgram(root: string, engine: Engine, program: Program): Promise<void> {
   const name = basename(program.output);
-  const directory = join(root, "build/intermediate", name);
+  const { target } = engine;
+  const directory = join(root, "build/intermediate", intermediateName(name, target.architecture));
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   await mkdir(dirname(join(root, program.output)), { recursive: true });
-  const parts = await bundle(root, program.entry, directory, name);
+  const parts = await bundle(root, target.architecture, program.entry, directory, name);
   await run(
     engine.compiler,
     parts.flatMap((part) => [part.script, part.name, part.bytecode]),
@@ -48,13 +48,14 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
   await writeFile(join(directory, "embed.S"), embed(parts));
   const binary = join(directory, name);
   await run(
-    "musl-gcc",
+    target.command,
     [
+      ...target.args,
       ...COMPILER_FLAGS,
       "-Wall",
       "-Wextra",
       "-Wno-unused-parameter",
-      `-DKATA_ARCHITECTURE="${ARCHITECTURE}"`,
+      `-DKATA_ARCHITECTURE="${target.architecture}"`,
       "-static",
       "-Wl,--gc-sections",
       "-Wl,-z,relro,-z,now,-z,noexecstack",
@@ -68,12 +69,18 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
       "-o",
       binary,
     ],
-    { cwd: directory },
+    { cwd: directory, env: target.env },
   );
   if (program.extension !== undefined) {
     const within = join(directory, "extension");
     await mkdir(within);
-    const [only, ...more] = await bundle(root, program.extension, within, `${name}${EXTENSION_SUFFIX}`);
+    const [only, ...more] = await bundle(
+      root,
+      target.architecture,
+      program.extension,
+      within,
+      `${name}${EXTENSION_SUFFIX}`,
+    );
     if (only === undefined || more.length > 0)
       throw new Error(`${program.extension}: an extension has one part`);
     await run(engine.compiler, [only.script, only.name, only.bytecode]);
@@ -81,6 +88,10 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
   }
   // Renamed into place: a running program keeps its file.
   await rename(binary, join(root, program.output));
+}
+
+function intermediateName(name: string, architecture: Architecture): string {
+  return architecture === HOST_ARCHITECTURE ? name : `${name}-${architecture}`;
 }
 
 /** A module of the bundle. */
@@ -99,6 +110,7 @@ const FIRST = "bundle.js";
 /** Bundles the module `entry` into `directory`. @returns its parts; the first one, called `name`, imports the others. */
 async function bundle(
   root: string,
+  architecture: Architecture,
   entry: string,
   directory: string,
   name: string,
@@ -125,7 +137,7 @@ async function bundle(
     conditions: ["module", "import"],
     banner: { js: BANNER },
     define: {
-      KATA_ARCHITECTURE: JSON.stringify(ARCHITECTURE),
+      KATA_ARCHITECTURE: JSON.stringify(architecture),
       KATA_COMMIT: JSON.stringify(await sourceCommit(root)),
     },
     logLevel: "silent",
