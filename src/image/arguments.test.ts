@@ -1,11 +1,21 @@
 import { describe, expect, test } from "vitest";
-import { DEFAULT_OPTIONS, type ImageOptions, parseArguments } from "./arguments.ts";
+import { DEFAULT_OPTIONS, type ImageOptions, OWN_ARCHITECTURE, parseArguments } from "./arguments.ts";
+
+const OTHER = OWN_ARCHITECTURE === "x86_64" ? "aarch64" : "x86_64";
+const OF_OTHER: Partial<ImageOptions> = {
+  architecture: OTHER,
+  agent: `build/${OTHER}/bin/kata-agent`,
+  output: `build/image-${OTHER}`,
+};
 
 describe("the image builder's command line", () => {
   const accepted: [args: string[], changes: Partial<ImageOptions>][] = [
     [[], {}],
     [["--agent", "/a"], { agent: "/a" }],
     [["--agent=/a", "--output=/o"], { agent: "/a", output: "/o" }],
+    [["--arch", OWN_ARCHITECTURE], {}],
+    [["--agent=/a", `--arch=${OTHER}`], { ...OF_OTHER, agent: "/a" }],
+    [["--arch", OTHER], OF_OTHER],
     [["--debug-shell", "--json", "--force"], { debugShell: true, json: true, force: true }],
   ];
   for (const [args, changes] of accepted) {
@@ -21,6 +31,8 @@ describe("the image builder's command line", () => {
   const refused: [args: string[], complaint: RegExp][] = [
     [["--ouput", "x"], /--ouput.*did you mean --output\?/],
     [["--agent"], /--agent needs a value/],
+    [["--arch", "arm"], /--arch arm.*it is x86_64 or aarch64/],
+    [["--arch"], /--arch/],
     [["--agent="], /--agent needs a value/],
     [["--json=yes"], /--json=yes/],
     [["build"], /build/],

@@ -2,7 +2,16 @@
 import { nearestName } from "../config/nearest-name.ts";
 import { KataError } from "../kata-error.ts";
 
+/** Architectures of guests, as Linux names them. */
+export const GUEST_ARCHITECTURES = ["x86_64", "aarch64"] as const;
+
+export type GuestArchitecture = (typeof GUEST_ARCHITECTURES)[number];
+
+export const OWN_ARCHITECTURE: GuestArchitecture = process.arch === "arm64" ? "aarch64" : "x86_64";
+
 export interface ImageOptions {
+  /** Of the guest; of another one than this machine's, the agent was built with `npm run build -- --arch`. */
+  readonly architecture: GuestArchitecture;
   /** The agent's binary. */
   readonly agent: string;
   /** Directory for the kernel, the initial file system and the manifest. */
@@ -19,6 +28,7 @@ export interface ImageOptions {
 export type ImageCommand = { readonly do: "help" } | { readonly do: "build"; readonly options: ImageOptions };
 
 export const DEFAULT_OPTIONS: ImageOptions = {
+  architecture: OWN_ARCHITECTURE,
   agent: "build/bin/kata-agent",
   output: "build/image",
   debugShell: false,
@@ -33,7 +43,10 @@ bytes; nothing is done if they have not changed.
 
   npm run image
   npm run image -- --debug-shell --output /tmp/guest
+  npm run image -- --arch aarch64
 
+      --arch ARCH      of the guest: ${GUEST_ARCHITECTURES.join(" or ")}; for another than this machine's, agent and
+                       output are build/ARCH/bin/kata-agent and build/image-ARCH if nothing else is said
       --agent PATH     the agent, a static binary (${DEFAULT_OPTIONS.agent})
       --output DIR     where to write (${DEFAULT_OPTIONS.output}): vmlinuz, vmlinux, initrd, manifest.json
       --policy POLICY  the policy that every guest begins with: a file, or allow-all, allow-all-except-exec-process,
@@ -45,11 +58,16 @@ bytes; nothing is done if they have not changed.
 `;
 
 const SWITCHES = { "--debug-shell": "debugShell", "--force": "force", "--json": "json" } as const;
-const VALUES = { "--agent": "agent", "--output": "output", "--policy": "policy" } as const;
+const VALUES = {
+  "--arch": "architecture",
+  "--agent": "agent",
+  "--output": "output",
+  "--policy": "policy",
+} as const;
 
 /** @throws KataError `invalid-argument` for an argument that it does not know, or a flag without its value. */
 export function parseArguments(args: readonly string[]): ImageCommand {
-  const options: { -readonly [K in keyof ImageOptions]: ImageOptions[K] } = { ...DEFAULT_OPTIONS };
+  const options: { -readonly [K in keyof ImageOptions]: ImageOptions[K] } = { ...defaultsFor(args) };
   for (let index = 0; index < args.length; index++) {
     const argument = args[index] ?? "";
     if (argument === "-h" || argument === "--help") return { do: "help" };
@@ -59,13 +77,32 @@ export function parseArguments(args: readonly string[]): ImageCommand {
     } else if (isKey(VALUES, flag)) {
       const value = inline ?? args[++index];
       if (value === undefined || value === "") throw invalid(`${flag} needs a value`);
-      options[VALUES[flag]] = value;
+      const name = VALUES[flag];
+      // Looked at before all others.
+      if (name !== "architecture") options[name] = value;
     } else {
       const nearest = nearestName(flag, [...Object.keys(SWITCHES), ...Object.keys(VALUES), "--help"]);
       throw invalid(argument, nearest === undefined ? "see --help" : `did you mean ${nearest}?`);
     }
   }
   return { do: "build", options };
+}
+
+/** What holds for the architecture that `args` name. */
+function defaultsFor(args: readonly string[]): ImageOptions {
+  const at = args.findLastIndex((argument) => argument === "--arch" || argument.startsWith("--arch="));
+  if (at < 0) return DEFAULT_OPTIONS;
+  const wanted = splitOnce(args[at] ?? "")[1] ?? args[at + 1] ?? "";
+  const architecture = GUEST_ARCHITECTURES.find((name) => name === wanted);
+  if (architecture === undefined)
+    throw invalid(`--arch ${wanted}`, `it is ${GUEST_ARCHITECTURES.join(" or ")}`);
+  if (architecture === OWN_ARCHITECTURE) return DEFAULT_OPTIONS;
+  return {
+    ...DEFAULT_OPTIONS,
+    architecture,
+    agent: `build/${architecture}/bin/kata-agent`,
+    output: `build/image-${architecture}`,
+  };
 }
 
 function splitOnce(argument: string): [string, string?] {

@@ -6,7 +6,7 @@ import { fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
 import { describeError, KataError } from "../kata-error.ts";
 import { AgentPolicy } from "../policy/agent-policy/agent-policy.ts";
 import { DEFAULT_POLICIES } from "../policy/agent-policy/default-policies.ts";
-import { type ImageOptions, parseArguments, USAGE } from "./arguments.ts";
+import { type GuestArchitecture, type ImageOptions, parseArguments, USAGE } from "./arguments.ts";
 import { vmlinuxOf } from "./bz-image.ts";
 import { cpioArchive } from "./cpio.ts";
 import { elfArchitecture, elfSegments, PT_INTERP } from "./elf.ts";
@@ -23,8 +23,11 @@ const CACHE = join(HERE, "../../build/cache/kernel");
 /** Its kernel is the one that the project is tested with. */
 const SUITE = "bookworm";
 
-/** Debian's names of what Node calls the machine. */
-const ARCHITECTURES: Partial<Record<NodeJS.Architecture, string>> = { x64: "amd64", arm64: "arm64" };
+/** Debian's names. */
+const DEBIAN_ARCHITECTURES: Readonly<Record<GuestArchitecture, string>> = {
+  x86_64: "amd64",
+  aarch64: "arm64",
+};
 
 async function main(args: readonly string[]): Promise<void> {
   const command = parseArguments(args);
@@ -43,7 +46,7 @@ async function main(args: readonly string[]): Promise<void> {
 
 /** Makes what is not current yet. @returns the manifest of what is there now. */
 async function buildImage(options: ImageOptions): Promise<ImageManifest> {
-  const architecture = ARCHITECTURES[process.arch] ?? process.arch;
+  const architecture = DEBIAN_ARCHITECTURES[options.architecture];
   const agent = await readAgent(options.agent, architecture);
   await mkdir(CACHE, { recursive: true });
   const fetched = await fetchKernel({ kind: "debian-package", suite: SUITE, architecture }, CACHE);
@@ -102,7 +105,11 @@ async function readAgent(path: string, architecture: string): Promise<Uint8Array
     new KataError(code, { operation: "read the agent", object: `${path}${object}`, hint });
   const agent = await readFile(path).catch((error: unknown) => {
     const why = error instanceof Error && "code" in error ? `: ${error.code}` : `: ${describeError(error)}`;
-    throw refuse("no-agent", why, "build it with `npm run build`, or name another with --agent");
+    throw refuse(
+      "no-agent",
+      why,
+      "build it with `npm run build` (for another architecture `npm run build -- --arch ARCH`), or name another with --agent",
+    );
   });
   const built = elfArchitecture(agent, path);
   if (built !== architecture) throw refuse("wrong-agent", ` is for ${built}`, `the guest is ${architecture}`);
