@@ -5,7 +5,7 @@ import { sandboxSettings } from "./settings.ts";
 const QEMU = '[hypervisor.qemu]\nvirtio_fs_daemon = "/usr/libexec/virtiofsd"\n';
 
 test.each([
-  ["a driver that there is not", "[hypervisor.firecracker]\n", 'hypervisor = "firecracker"'],
+  ["a driver that there is not", "[hypervisor.stratovirt]\n", 'hypervisor = "stratovirt"'],
   [
     "another shared file system than virtio-fs",
     `${QEMU}shared_fs = "virtio-9p"\n`,

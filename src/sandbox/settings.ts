@@ -5,7 +5,7 @@ import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
 import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
-import type { DiskTuning, GuestRoot } from "./hypervisor/types.ts";
+import type { DiskRates, DiskTuning, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
@@ -31,6 +31,8 @@ export interface SandboxSettings {
     readonly reclaimMemory: boolean;
     readonly hotPlugSlots: number;
     readonly entropySource: string;
+    readonly jailer: string;
+    readonly withoutSeccomp: boolean;
   };
   /** Who makes the machine, for one that runs on another host. */
   readonly remote: RemoteSettings | undefined;
@@ -48,6 +50,7 @@ export interface SandboxSettings {
     readonly extraArguments: readonly string[];
   };
   readonly disks: DiskTuning;
+  readonly diskRates: DiskRates;
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
   /** Whether the guest pulls the images of all containers by itself. */
@@ -129,6 +132,8 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       reclaimMemory: hypervisor.reclaim_guest_freed_memory,
       hotPlugSlots: hypervisor.pcie_root_port,
       entropySource: hypervisor.entropy_source,
+      jailer: hypervisor.jailer_path,
+      withoutSeccomp: hypervisor.disable_seccomp,
     },
     remote: isElsewhere(driver) ? remoteSettings(hypervisor) : undefined,
     size: {
@@ -141,6 +146,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       isStatic:
         runtime.static_sandbox_resource_mgmt ||
         isElsewhere(driver) ||
+        (HYPERVISORS[driver] as Hypervisor).fixedSize === true ||
         hypervisor.machine_type === "microvm" ||
         hypervisor.enable_numa ||
         hypervisor.confidential_guest,
@@ -162,6 +168,12 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       extraArguments: hypervisor.virtio_fs_extra_args,
     },
     disks: diskTuning(hypervisor),
+    diskRates: {
+      bandwidth: hypervisor.disk_rate_limiter_bw_max_rate,
+      bandwidthBurst: hypervisor.disk_rate_limiter_bw_one_time_burst,
+      operations: hypervisor.disk_rate_limiter_ops_max_rate,
+      operationsBurst: hypervisor.disk_rate_limiter_ops_one_time_burst,
+    },
     blockRootfs: !hypervisor.disable_block_device_use,
     guestPull: runtime.experimental_force_guest_pull || runtime.experimental.includes("force_guest_pull"),
     template: { enabled: factory.enable_template, path: factory.template_path },

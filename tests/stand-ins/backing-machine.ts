@@ -9,10 +9,13 @@ import { SLOW_TO_EMULATE } from "../../src/sandbox/hypervisor/qemu/fast-emulatio
 import { HotPlugCpus } from "../../src/sandbox/hypervisor/qemu/hot-plug-cpus.ts";
 import { MemoryModules } from "../../src/sandbox/hypervisor/qemu/memory-modules.ts";
 import { QmpClient } from "../../src/sandbox/hypervisor/qemu/qmp-client.ts";
+import type { BlockNode } from "../../src/sandbox/hypervisor/qemu/qmp-messages.ts";
 import type { FileDescriptor } from "../../src/sys/descriptor.ts";
 import { loop } from "../../src/sys/event-loop.ts";
 import { FdStream } from "../../src/sys/fd-stream.ts";
-import { SIGKILL } from "../../src/sys/process.ts";
+import { ftruncate } from "../../src/sys/files.ts";
+import { memfdCreate } from "../../src/sys/memory.ts";
+import { getpid, SIGKILL } from "../../src/sys/process.ts";
 import { accept, listen, sendWithDescriptors, socketPair } from "../../src/sys/socket.ts";
 import { type ChildProcess, spawn } from "../../src/sys/spawn.ts";
 import { utf8Decode, utf8Encode } from "../../src/sys/utf8.ts";
@@ -28,6 +31,12 @@ const MEMORY_SLOTS = 8;
 /** In which Linux on x86 takes memory. */
 const MEMORY_BLOCK_MIB = 128;
 
+declare module "../../src/sandbox/hypervisor/qemu/qmp-messages.ts" {
+  interface QmpCommands {
+    "blockdev-reopen": { readonly options: readonly object[] };
+  }
+}
+
 export interface BackingSpec {
   readonly memoryBytes: number;
   /** What may come while it runs. */
@@ -42,12 +51,16 @@ export interface BackingSpec {
   readonly shares: readonly { readonly tag: string; readonly socket: string; readonly queueSize: number }[];
   /** Where the stand-in's vsock listens. */
   readonly vsock: string;
+  /** Runs in QEMU's process before it is QEMU's: a stand-in may be where QEMU is not. */
+  readonly prepare?: () => void;
 }
 
 export interface BackingDisk {
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
+  /** A device of the host, not a file. */
+  readonly isDevice?: boolean;
 }
 
 export interface BackingCard {
@@ -62,6 +75,9 @@ export class BackingMachine {
   readonly #freeSlots: number[];
   readonly #cpus: HotPlugCpus;
   readonly #memory: MemoryModules;
+  /** The nodes below those of the disks, where they are not the first ones. */
+  readonly #backings = new Map<string, string>();
+  #exchanges = 0;
 
   private constructor(spec: BackingSpec, child: ChildProcess, monitor: QmpClient, freeSlots: number[]) {
     this.#child = child;
@@ -92,6 +108,7 @@ export class BackingMachine {
       environment: ["LANG=C"],
       descriptors: ["null", 1, 2, ...inherited.map(({ fd }) => fd)],
       parentDeathSignal: SIGKILL,
+      ...(spec.prepare === undefined ? {} : { prepare: spec.prepare }),
     });
     for (const each of inherited) each.close();
     const stream = new FdStream(monitor.ours);
@@ -124,6 +141,35 @@ export class BackingMachine {
     await this.#monitor.execute("getfd", { fdname: `${id}-tap` }, { descriptors: [tap.fd] });
     await this.#monitor.execute("netdev_add", { type: "tap", id: `${id}-netdev`, fd: `${id}-tap` });
     return await this.#plug(id, "virtio-net-pci", { netdev: `${id}-netdev`, mac, romfile: "" });
+  }
+
+  /**
+   * Puts another file or device behind a disk that was there at the boot; the guest's kernel is told of its size.
+   *
+   * QEMU tells a guest of a new size when it changes one itself, which it does not do to what is read-only: so first there is a file of
+   * that size in its memory for a moment.
+   *
+   * @param bytes its size.
+   */
+  async exchangeDisk({ id, path, readOnly, isDevice = false }: BackingDisk, bytes: number): Promise<void> {
+    const before = this.#backings.get(id) ?? `${id}-file`;
+    const number = ++this.#exchanges;
+    const [size, after] = [`${id}-size${number}`, `${id}-file${number}`];
+    using sized = memfdCreate("size");
+    ftruncate(sized.fd, bytes);
+    const options = { driver: "raw", "node-name": diskNode(id) };
+    const sizedFile = `/proc/${getpid()}/fd/${sized.fd}`;
+    await this.#monitor.execute("blockdev-add", backing(size, sizedFile, false, false));
+    await this.#monitor.execute("blockdev-add", backing(after, path, readOnly, isDevice));
+    await this.#reopen({ ...options, file: size, "read-only": false });
+    await this.#monitor.execute("block_resize", { "node-name": diskNode(id), size: bytes });
+    await this.#reopen({ ...options, file: after, "read-only": readOnly });
+    for (const node of [size, before]) await this.#monitor.execute("blockdev-del", { "node-name": node });
+    this.#backings.set(id, after);
+  }
+
+  async #reopen(options: object): Promise<void> {
+    await this.#monitor.execute("blockdev-reopen", { options: [options] });
   }
 
   async remove(id: string): Promise<void> {
@@ -163,6 +209,19 @@ export class BackingMachine {
   }
 }
 
+/** A block node to be put below a disk's. */
+function backing(name: string, filename: string, readOnly: boolean, isDevice: boolean): BlockNode {
+  const cache = { direct: false, "no-flush": false };
+  const file = {
+    driver: isDevice ? "host_device" : "file",
+    filename,
+    aio: "threads",
+    cache,
+    discard: "unmap",
+  } as const;
+  return { driver: "raw", "node-name": name, "read-only": readOnly, cache, discard: "unmap", file };
+}
+
 function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
   const at = () => `bus=pci.0,addr=0x${nextSlot().toString(16)}`;
   const memory = spec.memoryBytes / MIB;
@@ -183,9 +242,9 @@ function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
       `virtio-serial-pci,id=serial0,${at()}`,
     ],
     ...["-device", `virtserialport,bus=serial0.0,chardev=agent,name=${AGENT_PORT_NAME}`],
-    ...spec.disks.flatMap(({ id, path, readOnly }) => [
+    ...spec.disks.flatMap(({ id, path, readOnly, isDevice = false }) => [
       "-blockdev",
-      `driver=file,node-name=${id}-file,filename=${path},read-only=${readOnly ? "on" : "off"}`,
+      `driver=${isDevice ? "host_device" : "file"},node-name=${id}-file,filename=${path},read-only=${readOnly ? "on" : "off"}`,
       "-blockdev",
       `driver=raw,node-name=${id}-node,file=${id}-file,read-only=${readOnly ? "on" : "off"}`,
       "-device",

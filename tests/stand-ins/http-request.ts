@@ -26,9 +26,10 @@ const REASONS: Readonly<Record<number, string>> = {
   500: "Internal Server Error",
 };
 
-/** Answers each request of a connection until it ends. @throws Error for what is no request. */
+/** Answers each request of a connection until it ends. @param server its name. @throws Error for what is no request. */
 export async function serveHttp(
   stream: FdStream,
+  server: string,
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
 ): Promise<void> {
   const chunk = new Uint8Array(64 << 10);
@@ -44,7 +45,7 @@ export async function serveHttp(
         body === "" ? "" : `Content-Type: application/json\r\nContent-Length: ${utf8Encode(body).length}\r\n`;
       await stream.write(
         utf8Encode(
-          `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\nServer: Cloud Hypervisor API\r\nConnection: keep-alive\r\n${about}\r\n${body}`,
+          `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\nServer: ${server}\r\nConnection: keep-alive\r\n${about}\r\n${body}`,
         ),
       );
       continue;

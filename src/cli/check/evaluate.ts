@@ -52,7 +52,7 @@ export function evaluate(facts: HostFacts, strict = false): CheckReport {
 }
 
 /** Monitors that the shim of this version can start: those that `sandboxSettings` takes. */
-export const DRIVEN: ReadonlySet<DriverName> = new Set<DriverName>(["qemu", "clh", "remote"]);
+export const DRIVEN: ReadonlySet<DriverName> = new Set<DriverName>(["qemu", "clh", "firecracker", "remote"]);
 
 /** For what this user may not try. */
 const AS_ROOT = "sudo kata-runtime check";

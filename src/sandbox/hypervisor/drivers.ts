@@ -1,11 +1,12 @@
 /** The drivers that this version has, by the names of their tables in the configuration. */
 import type { DriverName } from "../../config/index.ts";
 import { cloudHypervisor } from "./cloud-hypervisor/driver.ts";
+import { firecracker } from "./firecracker/driver.ts";
 import { qemu } from "./qemu/driver.ts";
 import { remote } from "./remote/driver.ts";
 import type { Hypervisor } from "./types.ts";
 
-export const HYPERVISORS = { qemu, clh: cloudHypervisor, remote } satisfies Partial<
+export const HYPERVISORS = { qemu, clh: cloudHypervisor, firecracker, remote } satisfies Partial<
   Record<DriverName, Hypervisor>
 >;
 

@@ -19,6 +19,8 @@ export interface KernelParametersRequest {
   readonly maxVcpus: number;
   /** Memory may come and go while the guest runs. */
   readonly memoryGrows: boolean;
+  /** What the machine's board needs; nothing for most. */
+  readonly board?: readonly string[];
   /** From configuration and annotations. */
   readonly additional: string;
 }
@@ -97,6 +99,7 @@ export function kernelCommandLine(request: KernelParametersRequest): string {
   const parameters = [
     ...clock,
     ...FAST_BOOT,
+    ...(request.board ?? []),
     ...emulationParameters(request),
     ...(request.memoryGrows ? GROWING_MEMORY : []),
     ...root,

@@ -10,7 +10,12 @@ export interface NetworkDevice {
 
 export type NetworkBackend =
   /** The kernel's tap or macvtap. */
-  | { readonly kind: "tap"; readonly queues: readonly TapQueue[] }
+  | {
+      readonly kind: "tap";
+      readonly queues: readonly TapQueue[];
+      /** For monitors that open it themselves: its name in the namespace that they run in. It has no queues here then. */
+      readonly name?: string;
+    }
   /** Another program that carries the packets through the guest's memory. */
   | {
       readonly kind: "vhost-user";

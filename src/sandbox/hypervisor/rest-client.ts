@@ -227,7 +227,7 @@ function refusal(
   status: number,
   text: string,
 ): KataError {
-  const words = text
+  const words = sentenceOf(text)
     .replace(/[\0-\x1f\x7f]+/g, " ")
     .trim()
     .slice(0, MAX_SHOWN);
@@ -235,6 +235,11 @@ function refusal(
     operation: what.operation,
     object: `${what.object}: ${status}${words === "" ? "" : ` ${words}`}`,
   });
+}
+
+/** Firecracker puts its sentence into an object. */
+function sentenceOf(text: string): string {
+  return /^\s*\{"fault_message":\s*("(?:[^"\\]|\\.)*")\s*\}\s*$/.exec(text)?.[1] ?? text;
 }
 
 /** Behind the empty line that ends a head; -1 without one. */

@@ -175,6 +175,31 @@ export interface MachineSpec {
   readonly remote?:
     | { readonly service: RemoteService; readonly annotations: ReadonlyMap<string, string> }
     | undefined;
+  /** Program that confines the monitor, where it has one of its own; absent or empty: it runs unconfined. */
+  readonly jailer?: string;
+  /** Whether the monitor runs without its own filter of system calls. */
+  readonly withoutSeccomp?: boolean;
+  /** How disks that come later are read and written, for a monitor that fixes it at the start. */
+  readonly diskTuning?: DiskTuning;
+  /** What the machine's disks and cards may do; absent without limits. */
+  readonly rates?: MachineRates;
+}
+
+/** Limits of each disk and each card of a machine. */
+export interface MachineRates {
+  readonly disk: DiskRates;
+  /** Bits per second of a card; 0 is without limit. */
+  readonly network: { readonly received: number; readonly sent: number };
+}
+
+/** Of one disk; 0 is without limit. */
+export interface DiskRates {
+  /** Bits per second, and bits beyond that once. */
+  readonly bandwidth: number;
+  readonly bandwidthBurst: number;
+  /** Operations per second, and operations beyond that once. */
+  readonly operations: number;
+  readonly operationsBurst: number;
 }
 
 /** Where a machine's memory and state come from. Descriptors stay the caller's. */
@@ -285,6 +310,12 @@ export interface Hypervisor {
   readonly fileServerIs: FileServerSocket["kind"];
   /** Its machines run on other hosts: there is no process of them here, and the pod's network is left to the one who makes them. */
   readonly isElsewhere?: true;
+  /** Whether it opens taps by their names in the network namespace that it runs in, instead of taking descriptors. */
+  readonly tapsByName?: boolean;
+  /** Whether it limits the rates of network cards itself, by {@link MachineSpec.rates}; otherwise the host's kernel does. */
+  readonly limitsCards?: boolean;
+  /** Whether its machines keep the size that they boot with. */
+  readonly fixedSize?: boolean;
   /**
    * Starts a machine; its guest boots while the promise settles. One that was saved runs when it does.
    *

@@ -3,7 +3,7 @@ import { hasErrno, KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { readlinkat } from "../../sys/files.ts";
 import { removeSavedAddresses, saveConfiguration } from "../../sys/netlink/link-configuration.ts";
-import { createMacvlan, linkByName, setLink } from "../../sys/netlink/links.ts";
+import { createMacvlan, linkByName, setLink, type TunFacts } from "../../sys/netlink/links.ts";
 import type { NetworkBackend, NetworkDevice, TapQueue } from "../hypervisor/network-device.ts";
 import { baseName } from "../path.ts";
 import { cardId, macvtapName, tapName } from "./card-names.ts";
@@ -15,7 +15,7 @@ import type { NetworkNamespace } from "./network-namespace.ts";
 import { configurationStep, type NetworkRecord } from "./network-steps.ts";
 import { type LimitPoints, limitRates, type RateLimits } from "./rate-limit.ts";
 import { redirect } from "./redirection.ts";
-import { makeTap, openExistingTap, openMacvtap, openSysfs } from "./tap.ts";
+import { makeLastingTap, makeTap, openExistingTap, openMacvtap, openSysfs } from "./tap.ts";
 import { bindToVfio, driverOfCard, isPciAddress } from "./vfio-binding.ts";
 import { openVhostNet } from "./vhost-net.ts";
 
@@ -29,6 +29,8 @@ export interface LinkOptions {
   /** Whether a card of the host may be given to the machine. Only at its start. */
   readonly passCards: boolean;
   readonly record: NetworkRecord;
+  /** Whether the monitor opens taps itself, by their names: one queue, and nothing but a tap. */
+  readonly tapsByName?: boolean;
   /**
    * Brings the tap of a card that the machine has already into the namespace, under `name`.
    *
@@ -87,13 +89,18 @@ export async function attachLink(
     detach: () => changes.undo(),
     ...more,
   });
+  const tapsByName = options.tapsByName === true;
   const limit = (points: LimitPoints) => limitRates(changes, points, options.limits, number);
   try {
     switch (endpoint.kind) {
       case "redirected": {
         const name = tapName(number);
         const brought = options.bringTap?.(namespace, name) ?? false;
-        const backend = brought ? BROUGHT : taps(makeTap(namespace, name, options.queues));
+        let backend = BROUGHT;
+        if (tapsByName) {
+          await changes.make({ kind: "made-link", name }, () => makeLastingTap(namespace, name));
+          backend = namedTap(name);
+        } else if (!brought) backend = taps(makeTap(namespace, name, options.queues));
         namespace.bringUp(name, link.mtu);
         const tap = linkByName(namespace.netlink, name);
         await limit({
@@ -107,6 +114,7 @@ export async function attachLink(
         });
       }
       case "macvtap-over": {
+        if (tapsByName) throw onlyTaps(link.name, "would get a macvtap over it");
         const macvtap = await makeMacvtapOver(changes, link, macvtapName(number));
         const backend = taps(openMacvtap(namespace, macvtap, options.queues));
         await limit(macvtapPoints(macvtap));
@@ -123,7 +131,10 @@ export async function attachLink(
           packetInfo: false,
           attached: false,
         };
-        const backend = taps(openExistingTap(namespace, link.name, facts, options.queues));
+        if (tapsByName) requireOneQueue(link.name, facts);
+        const backend = tapsByName
+          ? namedTap(link.name)
+          : taps(openExistingTap(namespace, link.name, facts, options.queues));
         await limit({
           received: { link, direction: "leaving" },
           sent: { link, direction: "entering" },
@@ -131,11 +142,13 @@ export async function attachLink(
         return attached(backend);
       }
       case "macvtap": {
+        if (tapsByName) throw onlyTaps(link.name, "is a macvtap");
         const backend = taps(openMacvtap(namespace, link, options.queues));
         await limit(macvtapPoints(link));
         return attached(backend);
       }
       case "physical": {
+        if (tapsByName) throw onlyTaps(link.name, "is a card of the host");
         if (!options.passCards) throw cardsStay(link.name, endpoint.pciAddress);
         const driver = driverOfCard(endpoint.pciAddress);
         await changes.make({ kind: "driver", pciAddress: endpoint.pciAddress, driver }, () =>
@@ -150,12 +163,29 @@ export async function attachLink(
   }
 }
 
+function namedTap(name: string): NetworkBackend {
+  return { kind: "tap", queues: [], name };
+}
+
+/** A tap of several queues is opened as such or not at all. */
+export function requireOneQueue(name: string, { multiQueue }: Pick<TunFacts, "multiQueue">): void {
+  if (multiQueue) throw onlyTaps(name, "is a tap of several queues");
+}
+
+function onlyTaps(name: string, what: string): KataError {
+  return new KataError("unsupported", {
+    operation: "connect network",
+    object: `link ${name} ${what}`,
+    hint: 'this monitor opens taps of one queue by their names: give the pod a veth, or such a tap, and set internetworking_model = "tcfilter"',
+  });
+}
+
 /** Of a tap that the machine has open already. */
 const BROUGHT: NetworkBackend = { kind: "tap", queues: [] };
 
 /** Whether a card is one that the machine had before it was joined to the network. */
 export function wasBrought({ backend }: NetworkDevice): boolean {
-  return backend.kind === "tap" && backend.queues.length === 0;
+  return backend.kind === "tap" && backend.queues.length === 0 && backend.name === undefined;
 }
 
 /** The guest is behind the character device: what it sends leaves the link, what it receives comes in. */

@@ -7,6 +7,7 @@ import { linkByName } from "../../sys/netlink/links.ts";
 import { CLONE_NEWNET, duplicate } from "../../sys/process.ts";
 import { connect } from "../../sys/socket.ts";
 import type { NetworkBackend, NetworkDevice } from "../hypervisor/network-device.ts";
+import { requireOneQueue } from "./attach-link.ts";
 import { cardId } from "./card-names.ts";
 import { type DanDevice, parseDanFile } from "./dan-file.ts";
 import { randomMacAddress } from "./mac-address.ts";
@@ -24,6 +25,8 @@ const MAX_FILE_BYTES = 1 << 20;
 export interface DanOptions {
   readonly vhost: boolean;
   readonly record: NetworkRecord;
+  /** Whether the monitor opens taps itself, by their names. */
+  readonly tapsByName?: boolean;
 }
 
 /** The description of a sandbox's devices, if somebody has written one. */
@@ -117,6 +120,10 @@ async function join(
           operation: "open tap",
           object: `${backend.tap} in ${namespace.path} is no tap`,
         });
+      }
+      if (options.tapsByName === true) {
+        requireOneQueue(link.name, link.tun);
+        return { kind: "tap", queues: [], name: link.name };
       }
       const taps = own(openExistingTap(namespace, link.name, link.tun, backend.queues));
       return {

@@ -29,6 +29,7 @@ import type { NetworkNamespace } from "./network-namespace.ts";
 
 const TUN_DEVICE = "/dev/net/tun";
 const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
 const IFF_TAP = 0x0002;
 const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
@@ -50,6 +51,17 @@ export const MAX_QUEUES = 256;
 export function makeTap(namespace: NetworkNamespace, name: string, queues: number): FileDescriptor[] {
   const multiQueue = queues > 1 ? IFF_MULTI_QUEUE : 0;
   return openQueues(queues, () => openTap(namespace, name, IFF_NO_PI | IFF_VNET_HDR | multiQueue));
+}
+
+/** Makes a tap of one queue that stays, with nobody at its other end, until it is deleted. */
+export function makeLastingTap(namespace: NetworkNamespace, name: string): void {
+  const [tap] = makeTap(namespace, name, 1);
+  if (tap === undefined) return;
+  try {
+    check(kernel().syscall("ioctl", tap.fd, TUNSETPERSIST, 1), "keep tap", `${name} in ${namespace.path}`);
+  } finally {
+    tap.close();
+  }
 }
 
 /**

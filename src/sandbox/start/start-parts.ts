@@ -15,9 +15,10 @@ import {
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import { machineAnnotations } from "../hypervisor/remote/machine-annotations.ts";
 import type { SupervisedProgram } from "../hypervisor/supervised-program.ts";
-import type { MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
+import type { Hypervisor, MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
 import type { LinkOptions } from "../network/attach-link.ts";
 import type { NetworkChoice } from "../network/network-choice.ts";
+import { NO_LIMITS } from "../network/rate-limit.ts";
 import { joinNetwork, type SandboxNetwork } from "../network/sandbox-network.ts";
 import { memoryGrowth } from "../resources/machine-growth.ts";
 import { guestNumaNodes, hostNumaNodes } from "../resources/numa.ts";
@@ -90,6 +91,8 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
             service: settings.remote.service,
             annotations: machineAnnotations(request.id, request.spec, settings.remote, range.boot),
           },
+    diskTuning: settings.disks,
+    rates: { disk: settings.diskRates, network: settings.network.limits },
   };
 }
 
@@ -157,12 +160,14 @@ export async function connectNetwork(
   bringTap?: LinkOptions["bringTap"],
 ): Promise<SandboxNetwork> {
   const { model, limits, passCards } = settings.network;
+  const { tapsByName = false, limitsCards = false } = HYPERVISORS[settings.driver] as Hypervisor;
   const network = await joinNetwork(choice, {
     model: model === "none" ? "tcfilter" : model,
     queues: cardQueues(settings, vcpus),
     vhost: settings.vhostNet,
-    limits,
+    limits: limitsCards ? NO_LIMITS : limits,
     passCards,
+    tapsByName,
     record: record.network,
     ...(bringTap === undefined ? {} : { bringTap }),
   });

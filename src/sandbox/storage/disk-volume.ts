@@ -1,11 +1,12 @@
 /** A volume that is a disk with a file system, which the guest mounts. */
 import { encodeBase64 } from "../../crypto/base64.ts";
 import { KataError } from "../../kata-error.ts";
-import { readTextFile, S_IFBLK, S_IFMT, S_IFREG, stat, statIfExists } from "../../sys/files.ts";
+import { S_IFBLK, S_IFMT, S_IFREG, statIfExists } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import { utf8Encode } from "../../sys/utf8.ts";
 import { requireUnused } from "./block-devices.ts";
 import type { DirectVolume } from "./direct-volume.ts";
+import { diskBytes } from "./disk-bytes.ts";
 import { hasFilesystem, makeFilesystem } from "./filesystem-image.ts";
 import { addressText, diskOfStorage, GUEST_DISKS, type GuestStorage } from "./guest-messages.ts";
 import type { VolumeContext } from "./volumes.ts";
@@ -69,11 +70,4 @@ export function grownDiskBytes(path: string, wanted: bigint): bigint {
     object: `${path} of ${bytes} bytes to ${wanted}`,
     hint: "the size is at least 1, and the device has to be made larger first",
   });
-}
-
-/** Bytes that a file or block device of the host has. Sizes in sysfs are in sectors of 512 bytes. */
-function diskBytes(path: string): bigint {
-  const { mode, size, deviceMajor, deviceMinor } = stat(path);
-  if ((mode & S_IFMT) !== S_IFBLK) return BigInt(size);
-  return BigInt(readTextFile(`/sys/dev/block/${deviceMajor}:${deviceMinor}/size`).trim()) * 512n;
 }

@@ -43,6 +43,17 @@ export class MountRoom implements Disposable {
     }
   }
 
+  /** The mounts that process `pid` sees, which is ours: it keeps its namespace while this is used. */
+  static of(pid: number): MountRoom {
+    const host = open(OWN_NAMESPACE, O_RDONLY);
+    try {
+      return new MountRoom(host, open(`/proc/${pid}/ns/mnt`, O_RDONLY));
+    } catch (error) {
+      host.close();
+      throw error;
+    }
+  }
+
   /** Runs `action` inside the room. It does not wait for anything: this process is a guest there. */
   run<T>(action: () => T): T {
     // setns(2) puts the working directory at the root.

@@ -20,7 +20,9 @@ async function main(): Promise<number> {
   const monitor = new Monitor(() => void loop.after(LAST_WORDS_MS, () => exit(0)));
   for (;;) {
     const stream = await accept(socket);
-    serveHttp(stream, (request) => monitor.answer(request)).finally(() => stream.close());
+    serveHttp(stream, "Cloud Hypervisor API", (request) => monitor.answer(request)).finally(() =>
+      stream.close(),
+    );
   }
 }
 

@@ -1,12 +1,11 @@
 /**
  * The objects of Cloud Hypervisor's API that can be sent, with the types of their fields, and what a value of them lacks.
  * Source: Cloud Hypervisor, vmm/src/api/openapi/cloud-hypervisor.yaml, version 51.
- *
- * `*` is behind the type of a field that must be there; `[]` makes a list of it.
  */
+import { faultsOf, type Objects } from "../fields.ts";
 
 // biome-ignore format: a table
-const OBJECTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+const OBJECTS: Objects = {
   VmConfig: { cpus: "CpusConfig", memory: "MemoryConfig", payload: "PayloadConfig*", rate_limit_groups: "RateLimitGroupConfig[]",
     disks: "DiskConfig[]", net: "NetConfig[]", rng: "RngConfig", balloon: "BalloonConfig", fs: "FsConfig[]", pmem: "PmemConfig[]",
     serial: "ConsoleConfig", console: "ConsoleConfig", devices: "DeviceConfig[]", vsock: "VsockConfig", numa: "NumaConfig[]",
@@ -56,32 +55,6 @@ const OBJECTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 /** What is wrong with `value` as an object of type `type`: one line each, empty if nothing is. */
-export function faults(value: unknown, type: string, at = type): string[] {
-  const fields = OBJECTS[type];
-  if (fields === undefined) return [`${at}: there is no ${type}`];
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    return [`${at}: expected an object`];
-  const unknown = Object.keys(value).filter((name) => !Object.hasOwn(fields, name));
-  return [
-    ...unknown.map((name) => `${at}.${name}: no such field`),
-    ...Object.entries(fields).flatMap(([name, spelled]) => {
-      const field: unknown = Reflect.get(value, name);
-      const needed = spelled.endsWith("*");
-      if (field === undefined) return needed ? [`${at}.${name}: missing`] : [];
-      return fieldFaults(field, needed ? spelled.slice(0, -1) : spelled, `${at}.${name}`);
-    }),
-  ];
-}
-
-function fieldFaults(value: unknown, type: string, at: string): string[] {
-  if (type.endsWith("[]")) {
-    if (!Array.isArray(value)) return [`${at}: expected a list`];
-    return value.flatMap((item: unknown, index) => fieldFaults(item, type.slice(0, -2), `${at}[${index}]`));
-  }
-  if (Object.hasOwn(OBJECTS, type)) return faults(value, type, at);
-  if (type.includes("|"))
-    return type.split("|").includes(String(value)) ? [] : [`${at}: expected one of ${type}`];
-  const right =
-    type === "integer" ? Number.isSafeInteger(value) && Number(value) >= 0 : typeof value === type;
-  return right ? [] : [`${at}: expected ${type}, got ${JSON.stringify(value)}`];
+export function faults(value: unknown, type: string): string[] {
+  return faultsOf(OBJECTS, value, type);
 }

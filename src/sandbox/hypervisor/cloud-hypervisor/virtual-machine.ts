@@ -3,6 +3,7 @@ import { KataError } from "../../../kata-error.ts";
 import { unlinkIfExists } from "../../../sys/files.ts";
 import type { MachineSize } from "../../resources/sizing.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
+import { threadsByName } from "../threads-by-name.ts";
 import type {
   AgentChannel,
   AttachedDevice,
@@ -14,12 +15,14 @@ import type {
   VirtualMachine,
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
-import { vcpuThreads } from "./vcpu-threads.ts";
+
 import { diskConfig, networkRequest } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
 const MIB = 1 << 20;
+/** How the monitor calls its threads that run CPUs. */
+const VCPU_THREAD = /^vcpu(\d+)$/;
 /** The agent's port on vsock. */
 const AGENT_VSOCK_PORT = 1024;
 
@@ -122,7 +125,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
 
   async vcpuThreads(): Promise<readonly number[]> {
     this.#mustRun("find CPUs");
-    return vcpuThreads(this.pid);
+    return threadsByName(this.pid, VCPU_THREAD);
   }
 
   get size(): MachineSize {

@@ -1,0 +1,155 @@
+/** A running Firecracker. */
+import { KataError } from "../../../kata-error.ts";
+import type { MachineSize } from "../../resources/sizing.ts";
+import { diskBytes } from "../../storage/disk-bytes.ts";
+import type { SupervisedProgram } from "../supervised-program.ts";
+import { threadsByName } from "../threads-by-name.ts";
+import type {
+  AgentChannel,
+  AttachedDevice,
+  Device,
+  MachineCapabilities,
+  MachineExit,
+  MachineSpec,
+  VirtualMachine,
+} from "../types.ts";
+import type { FirecrackerApi } from "./api-client.ts";
+import { type DriveSlot, SlotUse } from "./drive-slots.ts";
+import { VSOCK_SOCKET } from "./machine-description.ts";
+import type { MonitorFiles } from "./monitor-files.ts";
+import type { MonitorLog } from "./monitor-reports.ts";
+
+/** The agent's port on vsock. */
+const AGENT_VSOCK_PORT = 1024;
+/** How the monitor calls its threads that run CPUs. */
+const VCPU_THREAD = /^fc_vcpu (\d+)$/;
+
+export interface FirecrackerParts {
+  readonly spec: MachineSpec;
+  readonly program: SupervisedProgram;
+  readonly client: FirecrackerApi;
+  readonly files: MonitorFiles;
+  readonly slots: readonly DriveSlot[];
+  readonly log: MonitorLog;
+  /** Closes what was opened of the monitor's reports. */
+  readonly closeReports: () => void;
+}
+
+export class FirecrackerMachine implements VirtualMachine {
+  readonly pid: number;
+  readonly capabilities: MachineCapabilities = {
+    hotPlug: { disk: true, network: false },
+    sharedDirectory: false,
+    template: false,
+    resize: { vcpus: "fixed", memory: "fixed" },
+  };
+  readonly agentChannel: AgentChannel;
+  readonly exited: Promise<MachineExit>;
+  readonly size: MachineSize;
+  readonly #parts: FirecrackerParts;
+  readonly #use: SlotUse;
+  #ended = false;
+
+  constructor(parts: FirecrackerParts) {
+    const { program, files, spec, client } = parts;
+    this.pid = program.pid;
+    this.agentChannel = { kind: "hybrid-vsock", path: files.host(VSOCK_SOCKET), port: AGENT_VSOCK_PORT };
+    this.size = { vcpus: spec.vcpus, memoryMib: spec.memoryMib };
+    this.#parts = parts;
+    this.#use = new SlotUse(parts.slots);
+    this.exited = program.exited.then((how) => {
+      const words = this.lastOutput();
+      this.#ended = true;
+      client.close();
+      parts.closeReports();
+      files.remove();
+      return { reason: words === "" ? how : `${how}: ${words}` };
+    });
+  }
+
+  lastOutput(): string {
+    const { program, log } = this.#parts;
+    return [program.lastOutput(), log.lastWords()].filter((words) => words !== "").join(" | ");
+  }
+
+  async attach(device: Device): Promise<AttachedDevice> {
+    this.#mustRun(`attach ${device.kind}`);
+    if (device.kind !== "disk") {
+      throw new KataError("unsupported", {
+        operation: "plug in device",
+        object: `${device.id}, a ${device.kind}`,
+        hint: "Firecracker takes nothing but disks while a machine runs",
+      });
+    }
+    const { client, files } = this.#parts;
+    const bytes = diskBytes(device.path);
+    const slot = this.#use.take(device.id, device.readOnly);
+    try {
+      const path = files.putDisk(slot.id, device.path, device.readOnly);
+      try {
+        await client.changeDrive(slot.id, path);
+      } catch (error) {
+        files.takeDisk(slot.id);
+        throw error;
+      }
+    } catch (error) {
+      this.#use.free(device.id);
+      throw error;
+    }
+    return { node: slot.node, bytes };
+  }
+
+  /** The guest has let go of it before: the agent unmounts what a container had. */
+  async detach(id: string): Promise<void> {
+    this.#mustRun("detach device");
+    const { client, files } = this.#parts;
+    const slot = this.#use.of(id, "unplug device");
+    await client.changeDrive(slot.id, files.takeDisk(slot.id));
+    this.#use.free(id);
+  }
+
+  async resizeDisk(id: string): Promise<void> {
+    this.#mustRun("resize disk");
+    const slot = this.#use.of(id, "resize disk");
+    const { client, files } = this.#parts;
+    await client.changeDrive(slot.id, files.diskPath(slot.id));
+  }
+
+  async vcpuThreads(): Promise<readonly number[]> {
+    this.#mustRun("find CPUs");
+    return threadsByName(this.pid, VCPU_THREAD);
+  }
+
+  resize(): Promise<MachineSize> {
+    throw new KataError("unsupported", {
+      operation: "resize machine",
+      object: "Firecracker",
+      hint: "its machines keep the size that they boot with",
+    });
+  }
+
+  async pause(): Promise<void> {
+    this.#mustRun("pause");
+    await this.#parts.client.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.#mustRun("resume");
+    await this.#parts.client.resume();
+  }
+
+  save(): Promise<void> {
+    throw new KataError("unsupported", { operation: "save machine", object: "Firecracker" });
+  }
+
+  /** It has nothing to write back: what the guest has written is with the host's kernel. */
+  async stop(): Promise<void> {
+    if (!this.#ended) await this.#parts.program.stop(0);
+    await this.exited;
+  }
+
+  #mustRun(operation: string): void {
+    if (!this.#ended) return;
+    throw new KataError("unavailable", { operation, object: "the virtual machine has ended" });
+  }
+}
