@@ -4,6 +4,7 @@ import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
 import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
+import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
 import type { DiskRates, DiskTuning, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
@@ -141,13 +142,14 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       maxVcpus: hypervisor.default_maxvcpus,
       memoryMib: hypervisor.default_memory,
       maxMemoryMib: hypervisor.default_maxmemory,
-      // QEMU's microvm has no hot-plugging at all.
+      // QEMU's microvm has no hot-plugging at all; Arm's board has some for memory, where a firmware tells of it by ACPI.
       // QEMU plugs nothing into a NUMA node, and a confidential guest takes nothing that comes later.
       isStatic:
         runtime.static_sandbox_resource_mgmt ||
         isElsewhere(driver) ||
         (HYPERVISORS[driver] as Hypervisor).fixedSize === true ||
         hypervisor.machine_type === "microvm" ||
+        guestArchitecture(hypervisor.machine_type) === "aarch64" ||
         hypervisor.enable_numa ||
         hypervisor.confidential_guest,
       overheadVcpus: hypervisor.overhead_vcpus,

@@ -10,14 +10,19 @@ import { fileURLToPath } from "node:url";
 import { mustRun } from "./command.ts";
 import type { Ctr } from "./ctr.ts";
 import { debianArchives } from "./debian-archives.ts";
+import { AARCH64_BUSYBOX } from "./foreign-guest.ts";
+import { IS_FOREIGN_GUEST } from "./kata-configuration.ts";
 import { type ImageDescription, writeOciArchive } from "./oci-archive.ts";
 
 const CACHE = join(dirname(fileURLToPath(import.meta.url)), "../../build/cache/images");
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Runs here, and tells its applets. */
+const OWN_BUSYBOX = "/bin/busybox";
+
 /** Statically linked: the whole image is this file and links to it. */
-const BUSYBOX = "/bin/busybox";
+const BUSYBOX = IS_FOREIGN_GUEST ? AARCH64_BUSYBOX : OWN_BUSYBOX;
 
 /** What the Debian image has beyond the packages that every Debian needs. */
 const DEBIAN_PACKAGES = ["python3", "redis-server", "redis-tools"];
@@ -70,7 +75,9 @@ export async function writeBusyboxRoot(root: string, program = BUSYBOX): Promise
   }
   await chmod(join(root, "tmp"), 0o1777);
   await copyFile(program, join(root, "bin/busybox"));
-  for (const applet of (await mustRun(program, ["--list"])).trim().split("\n")) {
+  for (const applet of (await mustRun(program === AARCH64_BUSYBOX ? OWN_BUSYBOX : program, ["--list"]))
+    .trim()
+    .split("\n")) {
     if (applet !== "busybox") await link(join(root, "bin/busybox"), join(root, "bin", applet));
   }
   const users = ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/home:/bin/false", ""];

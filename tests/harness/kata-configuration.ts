@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AARCH64_QEMU } from "./foreign-guest.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -37,10 +38,24 @@ interface MachineVariant {
 
 const VARIANTS: Readonly<Record<string, MachineVariant>> = {
   "qemu-microvm": { monitor: "qemu", keys: { machine_type: "microvm" } },
+  "qemu-aarch64": {
+    monitor: "qemu",
+    keys: {
+      path: AARCH64_QEMU,
+      machine_type: "virt",
+      kernel: join(ROOT, "build/image-aarch64/vmlinuz"),
+      initrd: join(ROOT, "build/image-aarch64/initrd"),
+      // Without ACPI, what is plugged in needs a port of its own.
+      pcie_root_port: 4,
+    },
+  },
 };
 
 const WANTED = process.env.KATA_TEST_HYPERVISOR ?? "qemu";
 const VARIANT = VARIANTS[WANTED];
+
+/** Whether programs in the guest are for another processor than this machine's. */
+export const IS_FOREIGN_GUEST = WANTED === "qemu-aarch64" && process.arch !== "arm64";
 
 /** `KATA_TEST_HYPERVISOR`, or QEMU. */
 const MONITOR = VARIANT?.monitor ?? monitorOf(WANTED);

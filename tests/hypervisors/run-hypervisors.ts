@@ -19,6 +19,7 @@ const RESULTS = join(ROOT, "build/test-results");
 const MONITORS = {
   qemu: "QEMU, q35",
   "qemu-microvm": "QEMU, microvm",
+  "qemu-aarch64": "QEMU, virt, emulating Arm with a guest and programs of that architecture",
   clh: "Cloud Hypervisor's stand-in, a real guest behind its API",
 } as const;
 

@@ -229,7 +229,7 @@ function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
     spec.hotPlugBytes === 0 ? "" : `,slots=${MEMORY_SLOTS},maxmem=${memory + spec.hotPlugBytes / MIB}M`;
   return [
     ...["-machine", "pc,accel=tcg,memory-backend=memory0"],
-    ...["-cpu", ["max", ...SLOW_TO_EMULATE.map((name) => `${name}=off`)].join(",")],
+    ...["-cpu", ["max", ...SLOW_TO_EMULATE.x86_64.map((name) => `${name}=off`)].join(",")],
     ...["-smp", `${spec.vcpus},maxcpus=${spec.maxVcpus}`, "-m", `${memory}M${growth}`],
     ...["-object", `memory-backend-memfd,id=memory0,size=${memory}M,share=on`],
     ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"],

@@ -151,12 +151,12 @@ const LACKS: readonly (readonly [
     {
       configuration: {
         kind: "read",
-        configuration: parseConfiguration("[hypervisor.firecracker]\n", "/c.toml"),
+        configuration: parseConfiguration("[hypervisor.stratovirt]\n", "/c.toml"),
       },
     },
     "configuration",
     "failed",
-    /firecracker/,
+    /stratovirt/,
     /hypervisor\.qemu/,
   ],
   [

@@ -1,10 +1,18 @@
 import { expect, test, vi } from "vitest";
-import { boardParameters, chooseAccelerator, warnOfEmulation } from "./accelerator.ts";
+import { acceleratorFor, boardParameters, chooseAccelerator, warnOfEmulation } from "./accelerator.ts";
 
 test("chooseAccelerator() takes a KVM that runs a vCPU", async () => {
   expect(await chooseAccelerator(async () => ({ works: true, reason: "" }))).toEqual({
     accelerator: "kvm",
     reason: undefined,
+  });
+});
+
+test("acceleratorFor() emulates a board with another processor than the host's", async () => {
+  // Under Node the kernel is taken for one of x86_64.
+  expect(await acceleratorFor("virt")).toEqual({
+    accelerator: "tcg",
+    reason: "the guest's processor is aarch64, the host's x86_64",
   });
 });
 

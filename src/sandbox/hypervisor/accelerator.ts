@@ -5,7 +5,9 @@
 
 import { KataError } from "../../kata-error.ts";
 import { exists } from "../../sys/files.ts";
+import { kernel } from "../../sys/kernel.ts";
 import type { Logger } from "../types.ts";
+import { guestArchitecture } from "./guest-architecture.ts";
 import { probeKvm } from "./kvm-probe.ts";
 import { timeStampRate } from "./time-stamp-rate.ts";
 
@@ -23,6 +25,14 @@ export async function chooseAccelerator(probe = probeKvm): Promise<AcceleratorCh
   if (kvm.works) return { accelerator: "kvm", reason: undefined };
   if (exists("/dev/mshv")) return { accelerator: "mshv", reason: undefined };
   return { accelerator: "tcg", reason: kvm.reason };
+}
+
+/** The best accelerator of this host for a board, which may have another processor than the host. */
+export async function acceleratorFor(machineType: string): Promise<AcceleratorChoice> {
+  const wanted = guestArchitecture(machineType);
+  const { architecture } = kernel();
+  if (wanted === architecture) return chooseAccelerator();
+  return { accelerator: "tcg", reason: `the guest's processor is ${wanted}, the host's ${architecture}` };
 }
 
 /** Tells, once for a machine, that emulation is no security boundary. */

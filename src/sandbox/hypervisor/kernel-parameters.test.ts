@@ -29,6 +29,19 @@ describe("kernelCommandLine()", () => {
     ).toBe(false);
   });
 
+  test("tells an Arm machine nothing of a PC", () => {
+    const words = kernelCommandLine({
+      ...REQUEST,
+      machineType: "virt",
+      accelerator: "tcg",
+      console: "ttyAMA0",
+    });
+    expect(words).not.toMatch(/i8042|no_timer_check|reboot=k|lastbus|tsc|hpet|lapic/);
+    expect(words.split(" ")).toEqual(
+      expect.arrayContaining(["console=ttyAMA0", "init_on_alloc=0", "net.ifnames=0"]),
+    );
+  });
+
   test("puts what the configuration adds last, where it wins", () => {
     const line = kernelCommandLine({ ...REQUEST, additional: " agent.log=trace quiet " });
     expect(line.endsWith(" agent.log=trace quiet")).toBe(true);

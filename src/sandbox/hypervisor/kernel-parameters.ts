@@ -7,6 +7,7 @@
  */
 import { KataError } from "../../kata-error.ts";
 import type { Accelerator } from "./accelerator.ts";
+import { guestArchitecture } from "./guest-architecture.ts";
 import type { GuestRoot } from "./types.ts";
 
 export interface KernelParametersRequest {
@@ -28,10 +29,12 @@ export interface KernelParametersRequest {
 /** The kernel's own limit on x86 (COMMAND_LINE_SIZE), less its NUL. */
 const MAX_COMMAND_LINE_BYTES = 2047;
 
-/** Skips what a virtual machine does not have; probing for a keyboard alone costs half a second of emulation. */
-const FAST_BOOT = [
+/** Spares the start what only large machines need. */
+const FAST_BOOT = ["rcupdate.rcu_expedited=1", "cryptomgr.notests", "net.ifnames=0"];
+
+/** Skips what a virtual PC does not have; probing for a keyboard alone costs half a second of emulation. */
+const FAST_PC_BOOT = [
   "no_timer_check",
-  "rcupdate.rcu_expedited=1",
   "i8042.direct=1",
   "i8042.dumbkbd=1",
   "i8042.nopnp=1",
@@ -39,8 +42,6 @@ const FAST_BOOT = [
   "i8042.nokbd=1",
   "noreplace-smp",
   "reboot=k",
-  "cryptomgr.notests",
-  "net.ifnames=0",
   "pci=lastbus=0",
 ];
 
@@ -90,8 +91,9 @@ const GROWING_MEMORY = [
  * @throws KataError `invalid-configuration` if it is longer than the kernel reads, or holds a line break or NUL.
  */
 export function kernelCommandLine(request: KernelParametersRequest): string {
+  const isPc = guestArchitecture(request.machineType) === "x86_64";
   // An emulated time stamp counter is not reliable.
-  const clock = request.accelerator === "tcg" ? [] : ["tsc=reliable"];
+  const clock = request.accelerator === "tcg" || !isPc ? [] : ["tsc=reliable"];
   const root =
     request.root.kind === "image"
       ? ["root=/dev/vda1", "rootflags=ro", "ro", `rootfstype=${request.root.filesystem}`]
@@ -100,6 +102,7 @@ export function kernelCommandLine(request: KernelParametersRequest): string {
     ...clock,
     ...FAST_BOOT,
     ...(request.board ?? []),
+    ...(isPc ? FAST_PC_BOOT : []),
     ...emulationParameters(request),
     ...(request.memoryGrows ? GROWING_MEMORY : []),
     ...root,

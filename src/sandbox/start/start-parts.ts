@@ -8,8 +8,8 @@ import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
 import {
   type Accelerator,
+  acceleratorFor,
   boardParameters,
-  chooseAccelerator,
   warnOfEmulation,
 } from "../hypervisor/accelerator.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
@@ -98,7 +98,7 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
 
 /** What runs a machine's CPUs on this host. */
 async function localAccelerator({ request, settings }: StartRequest): Promise<GuestProcessor> {
-  const choice = await chooseAccelerator();
+  const choice = await acceleratorFor(settings.machine.machineType);
   warnOfEmulation(choice, request.logger);
   const { accelerator } = choice;
   return { accelerator, parameters: boardParameters(choice, settings.machine.machineType) };

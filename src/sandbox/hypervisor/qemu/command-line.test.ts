@@ -97,6 +97,15 @@ describe("qemuArguments()", () => {
     expect(qemuArguments(SPEC, SERIAL)).not.toContain("-global");
   });
 
+  test("makes an Arm machine with the board's own interrupt controller, console and processor", () => {
+    const args = qemuArguments({ ...SPEC, machineType: "virt", accelerator: "tcg" }, SERIAL);
+    expect(valuesOf("-machine", args)).toEqual(["virt,accel=tcg,memory-backend=memory0,gic-version=max"]);
+    expect(valuesOf("-cpu", args)).toEqual(["max,pauth=off,sve=off,sme=off"]);
+    expect(valuesOf("-append", args)[0]).toContain(" console=ttyAMA0 ");
+    expect(valuesOf("-device", args)).not.toContainEqual(expect.stringContaining("pci-bridge"));
+    expect(valuesOf("-device", args)).toContain("pcie-root-port,id=port0,chassis=1,slot=1");
+  });
+
   test("emulates the largest CPU without what is slow, and without options for a real one", () => {
     expect(valuesOf("-cpu", qemuArguments({ ...SPEC, accelerator: "tcg" }, SERIAL))).toEqual([
       "max,erms=off,fsrm=off,la57=off,smap=off,smep=off,umip=off,pku=off",

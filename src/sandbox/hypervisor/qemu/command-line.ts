@@ -6,6 +6,7 @@
  * Source: qemu(1), QEMU 7.2 and later.
  */
 import { KataError } from "../../../kata-error.ts";
+import { guestArchitecture } from "../guest-architecture.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
 import type { Device, MachineSpec, NumaNode, SharedDirectoryDevice } from "../types.ts";
@@ -107,7 +108,8 @@ function bootedFiles(spec: MachineSpec): string[] {
 
 function guestCommandLine(spec: MachineSpec): string {
   const memoryGrows = spec.memoryGrowth !== undefined;
-  return kernelCommandLine({ ...spec, memoryGrows, console: "ttyS0", additional: spec.kernelParameters });
+  const console = isArm(spec) ? "ttyAMA0" : "ttyS0";
+  return kernelCommandLine({ ...spec, memoryGrows, console, additional: spec.kernelParameters });
 }
 
 /** QEMU's name of a virtio device: microvm has no PCI. */
@@ -133,6 +135,8 @@ function boardOptions(spec: MachineSpec): string[] {
   // With nodes, each has a backend of its own.
   const memory = spec.numaNodes === undefined ? ["memory-backend=memory0"] : [];
   const own = [`accel=${spec.accelerator}`, ...memory];
+  // The newest interrupt controller that the accelerator has: the oldest knows no more than 8 CPUs.
+  if (isArm(spec)) own.push("gic-version=max");
   // A distribution's kernel finds this board's devices through ACPI alone.
   if (spec.machineType === "microvm") own.push("pit=off", "pic=off", "rtc=on", "acpi=on");
   // Comes from the operator's configuration, whose author means the commas.
@@ -140,8 +144,15 @@ function boardOptions(spec: MachineSpec): string[] {
 }
 
 function cpuOptions(spec: MachineSpec): string[] {
-  if (spec.accelerator === "tcg") return SLOW_TO_EMULATE.map((name) => `${name}=off`);
+  if (spec.accelerator === "tcg") {
+    const slow = SLOW_TO_EMULATE[guestArchitecture(spec.machineType)];
+    return slow.map((name) => `${name}=off`);
+  }
   return spec.cpuFeatures.split(",").filter((option) => option !== "");
+}
+
+function isArm({ machineType }: MachineSpec): boolean {
+  return guestArchitecture(machineType) === "aarch64";
 }
 
 function memorySize({ memoryMib, memoryGrowth }: MachineSpec): string[] {

@@ -6,10 +6,17 @@
  * firmware looks for disks and screens that there are not. All of that together is a tenth of the time to an agent that answers.
  */
 import { exists } from "../../../sys/files.ts";
+import type { GuestArchitecture } from "../guest-architecture.ts";
 import type { MachineSpec } from "../types.ts";
 
-/** Left out of the largest CPU model. What programs are compiled for (up to AVX2) stays. */
-export const SLOW_TO_EMULATE = ["erms", "fsrm", "la57", "smap", "smep", "umip", "pku"];
+/**
+ * Left out of the largest CPU model. What programs are compiled for (up to AVX2) stays. An Arm processor's signed pointers cost a
+ * cipher at each call and return, its long vectors much of each change of tasks.
+ */
+export const SLOW_TO_EMULATE: Readonly<Record<GuestArchitecture, readonly string[]>> = {
+  x86_64: ["erms", "fsrm", "la57", "smap", "smep", "umip", "pku"],
+  aarch64: ["pauth", "sve", "sme"],
+};
 
 /** qboot: starts a kernel and does nothing else. Debian, Fedora and SUSE have it here. */
 const FAST_FIRMWARE = "/usr/share/qemu/qboot.rom";
