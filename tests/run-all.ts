@@ -150,11 +150,13 @@ async function play(
 
 function summarise(outcomes: readonly Outcome[]): number {
   console.log("");
-  for (const { stage, ms, passed, failed, skipped } of outcomes) {
+  for (const { stage, ms, passed, failed, skipped, lines = [] } of outcomes) {
     const counts = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
-    console.log(`${stage.name.padEnd(10)} ${duration(ms).padStart(12)}   ${counts}`);
+    console.log(`${stage.name.padEnd(11)} ${duration(ms).padStart(12)}   ${counts}`);
+    for (const line of lines) console.log(`${" ".repeat(27)}${line}`);
   }
-  const sum = (key: keyof Counts) => outcomes.reduce((total, outcome) => total + outcome[key], 0);
+  const sum = (key: "passed" | "failed" | "skipped") =>
+    outcomes.reduce((total, outcome) => total + outcome[key], 0);
   const skipped = sum("skipped");
   console.log(
     `\n${sum("passed")} passed, ${sum("failed")} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,

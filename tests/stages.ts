@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exitStatus } from "./harness/command.ts";
 import { RUNC_RUNTIME } from "./harness/subject.ts";
+import type { HypervisorResult } from "./hypervisors/run-hypervisors.ts";
 import { runNativeTests } from "./native-tests.ts";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -15,6 +16,8 @@ export interface Counts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** More that is to be told at the end. */
+  readonly lines?: readonly string[];
 }
 
 export const NOTHING: Counts = { passed: 0, failed: 0, skipped: 0 };
@@ -98,6 +101,13 @@ export const STAGES: readonly TestStage[] = [
     run: (surroundings) => ofContainerd(surroundings),
   },
   {
+    name: "hypervisors",
+    what: "a few of the end-to-end tests with each other monitor",
+    needs: ["build", "image"],
+    beside: "e2e",
+    run: (surroundings) => withOtherMonitors(surroundings),
+  },
+  {
     name: "demo",
     what: "the demo plays through, and is interrupted",
     needs: ["build", "image"],
@@ -146,6 +156,26 @@ function ofContainerd(surroundings: Surroundings): Promise<Counts> {
   const shared = surroundings.sharedHost ? { KATA_TEST_SHARED_HOST: "1" } : {};
   const args = ["--config", "tests/vitest.containerd.config.ts", "containerd/"];
   return vitest("containerd", args, { ...shared, KATA_TEST_CONTAINERD_SUITE: "sid" }, surroundings);
+}
+
+/** `npm run test:hypervisors` has more tests. */
+async function withOtherMonitors(surroundings: Surroundings): Promise<Counts> {
+  const report = join(RESULTS, "hypervisors.json");
+  await mkdir(RESULTS, { recursive: true });
+  await rm(report, { force: true });
+  const shared = surroundings.sharedHost ? { KATA_TEST_SHARED_HOST: "1" } : {};
+  const args = ["tests/hypervisors/run-hypervisors.ts", "--short"];
+  const status = await run(join(BINARIES, "tsx"), args, shared, surroundings);
+  const results: readonly HypervisorResult[] = JSON.parse(await readFile(report, "utf8"));
+  const sum = (field: "passed" | "failed") => results.reduce((total, result) => total + result[field], 0);
+  return {
+    passed: sum("passed"),
+    failed: status !== 0 && sum("failed") === 0 ? 1 : sum("failed"),
+    skipped: 0,
+    lines: results.map(
+      ({ name, what, passed, failed }) => `${name}: ${passed} passed, ${failed} failed (${what})`,
+    ),
+  };
 }
 
 /** Runs vitest and counts from the report that it writes beside its output. */
