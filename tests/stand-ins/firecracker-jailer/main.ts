@@ -50,7 +50,7 @@ const DEVICES = [
 ];
 const MAX_PROGRAM_BYTES = 64 << 20;
 /** Left open for the program in the jail. */
-const MOUNTS_DESCRIPTOR = 3;
+const MOUNTS_DESCRIPTOR = 9;
 
 async function main(): Promise<number> {
   if (programArguments.includes("--version")) {
