@@ -14,18 +14,23 @@ const TYPES = [
 ];
 const SANDBOX_TYPES = new Set(["sandbox", "podsandbox"]);
 
+export type ContainerKind = "single_container" | "pod_sandbox" | "pod_container";
+
+/** What a container is to its pod. */
+export function containerKind({ annotations = {} }: Spec): ContainerKind {
+  const type = TYPES.map((name) => annotations[name]).find((value) => value !== undefined);
+  if (type === undefined) return "single_container";
+  return SANDBOX_TYPES.has(type) ? "pod_sandbox" : "pod_container";
+}
+
 /** The specification with those annotations. @param bundle the container's directory on the host. */
 export function withBundleAnnotations(spec: Spec, bundle: string): Spec {
-  const annotations = spec.annotations ?? {};
-  const type = TYPES.map((name) => annotations[name]).find((value) => value !== undefined);
-  const kind =
-    type === undefined ? "single_container" : SANDBOX_TYPES.has(type) ? "pod_sandbox" : "pod_container";
   return {
     ...spec,
     annotations: {
-      ...annotations,
+      ...spec.annotations,
       [`${PREFIX}.bundle_path`]: bundle,
-      [`${PREFIX}.container_type`]: kind,
+      [`${PREFIX}.container_type`]: containerKind(spec),
     },
   };
 }

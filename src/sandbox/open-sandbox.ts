@@ -121,6 +121,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         volumes,
         emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,
+        guestPull: settings.guestPull,
         logger,
       },
       fileServerEnded,

@@ -177,7 +177,11 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       operationsBurst: hypervisor.disk_rate_limiter_ops_one_time_burst,
     },
     blockRootfs: !hypervisor.disable_block_device_use,
-    guestPull: runtime.experimental_force_guest_pull || runtime.experimental.includes("force_guest_pull"),
+    // Nothing of this host's comes to a machine that is elsewhere.
+    guestPull:
+      isElsewhere(driver) ||
+      runtime.experimental_force_guest_pull ||
+      runtime.experimental.includes("force_guest_pull"),
     template: { enabled: factory.enable_template, path: factory.template_path },
     sharesFiles,
     emptyDirs: emptyDirMode(runtime, sharesFiles),

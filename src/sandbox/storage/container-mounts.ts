@@ -18,6 +18,7 @@ import {
 } from "./block-devices.ts";
 import { type BlockRootfs, blockRootfs } from "./block-rootfs.ts";
 import { diskOfStorage, type GuestDevice, type GuestStorage } from "./guest-messages.ts";
+import { pulledRootfs } from "./guest-pull.ts";
 import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
 import { type LayeredRootfs, layeredRootfs, type RootfsLayer } from "./layered-rootfs.ts";
@@ -32,6 +33,8 @@ export interface PodStorage extends VolumeContext {
   readonly files: HostFiles;
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
+  /** Whether the guest pulls the images of all containers by itself. */
+  readonly guestPull: boolean;
   readonly logger: Logger;
 }
 
@@ -127,7 +130,14 @@ async function provideRootfs(
     parts.storages.push(...(await plugInLayers(pod, layered, mountPoint, undo)));
     return mountPoint;
   }
-  const block = blockRootfsOf(pod, request);
+  // Nobody but the guest can mount what is only described.
+  const described = virtualVolume(request.rootfs);
+  if (pod.guestPull || described?.kind === "guest-pull") {
+    const storage = pulledRootfs(request, described?.kind === "guest-pull" ? described.image : "");
+    parts.storages.push(storage);
+    return storage.mountPoint;
+  }
+  const block = described?.disk ?? blockRootfsOf(pod, request);
   if (block === undefined) {
     const path = pod.files.showRootfs(request);
     undo.add("root filesystem", () => pod.files.remove(name));
@@ -141,9 +151,6 @@ async function provideRootfs(
 
 /** The root filesystem as a disk, if it is to come as one. */
 function blockRootfsOf(pod: PodStorage, { rootfs }: ContainerRequest): BlockRootfs | undefined {
-  // Nobody but the guest can mount what is only described.
-  const described = virtualVolume(rootfs);
-  if (described !== undefined) return described;
   return pod.blockRootfs && pod.disks.canAttach ? blockRootfs(rootfs, hostView.typeOf) : undefined;
 }
 

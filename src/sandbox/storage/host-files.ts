@@ -83,7 +83,7 @@ export class CopiedFiles implements HostFiles {
     throw new KataError("unsupported", {
       operation: "provide root filesystem",
       object: `${id}: a directory of the host's`,
-      hint: 'with shared_fs = "none" it has to be a disk: use the snapshotter blockfile or devmapper',
+      hint: 'with shared_fs = "none" it has to be a disk (use the snapshotter blockfile or devmapper), or be pulled by the guest (experimental_force_guest_pull = true)',
     });
   }
 

@@ -19,30 +19,40 @@ const rootfs = (...volumes: unknown[]) => [
 test("virtualVolume() reads a disk with the hashes that it is checked by", () => {
   expect(virtualVolume(rootfs())).toBeUndefined();
   expect(virtualVolume(rootfs(DISK))).toEqual({
-    path: "/image",
-    filesystem: "erofs",
-    readOnly: true,
-    options: ["ro"],
+    kind: "disk",
+    disk: { path: "/image", filesystem: "erofs", readOnly: true, options: ["ro"] },
   });
   const verity = { hashtype: "sha256", hash: "00" };
   expect(
     virtualVolume(rootfs({ ...DISK, volume_type: "direct_block", options: [], dm_verity: verity })),
   ).toEqual({
-    path: "/image",
-    filesystem: "erofs",
-    readOnly: true,
-    options: [],
-    verity: JSON.stringify(verity),
+    kind: "disk",
+    disk: {
+      path: "/image",
+      filesystem: "erofs",
+      readOnly: true,
+      options: [],
+      verity: JSON.stringify(verity),
+    },
   });
   expect(
     virtualVolume(rootfs({ ...DISK, volume_type: "direct_block", options: [], dm_verity: null })),
-  ).toMatchObject({
-    readOnly: false,
+  ).toMatchObject({ disk: { readOnly: false } });
+});
+
+test("virtualVolume() reads an image that the guest pulls, whether it is named or not", () => {
+  const pull = { volume_type: "image_guest_pull", source: "registry/app:1", fs_type: "overlay" };
+  expect(virtualVolume(rootfs(pull))).toEqual({ kind: "guest-pull", image: "registry/app:1" });
+  expect(virtualVolume(rootfs({ volume_type: "image_guest_pull" }))).toEqual({
+    kind: "guest-pull",
+    image: "",
   });
 });
 
 test.each<[volumes: unknown[], code: string]>([
-  [[{ ...DISK, volume_type: "image_guest_pull" }], "unsupported"],
+  [[{ ...DISK, volume_type: "layer_nydus_fs" }], "unsupported"],
+  [[{ volume_type: "image_guest_pull" }, DISK], "unsupported"],
+  [[{ volume_type: "image_guest_pull", source: 7 }], "invalid-argument"],
   [[DISK, DISK], "unsupported"],
   [["x"], "invalid-argument"],
   [[{ ...DISK, source: "image" }], "invalid-argument"],

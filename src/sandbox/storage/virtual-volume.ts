@@ -1,6 +1,7 @@
 /**
  * A root filesystem that a snapshotter describes instead of mounting it: an option of the mount holds the description, as JSON in
- * base64. What is a disk here comes into the guest as one, with the hashes that the guest checks it by.
+ * base64. What is a disk here comes into the guest as one, with the hashes that the guest checks it by; an image that is only named
+ * is pulled by the guest itself.
  * Source: upstream Kata Containers, KataVirtualVolume.
  */
 import { decodeBase64 } from "../../crypto/base64.ts";
@@ -13,8 +14,16 @@ const OPTION = "io.katacontainers.volume=";
 /** Kinds that are a disk with the whole root filesystem. */
 const DISKS = ["direct_block", "image_raw_block"];
 
-/** The disk that `rootfs` describes; undefined if it describes nothing. @throws KataError `unsupported` for other kinds. */
-export function virtualVolume(rootfs: readonly RootfsMount[]): BlockRootfs | undefined {
+/** The kind whose image the guest pulls by itself. */
+const GUEST_PULL = "image_guest_pull";
+
+export type VirtualVolume =
+  | { readonly kind: "disk"; readonly disk: BlockRootfs }
+  /** @param image its name; empty: the container's annotations have it. */
+  | { readonly kind: "guest-pull"; readonly image: string };
+
+/** What `rootfs` describes; undefined if it describes nothing. @throws KataError `unsupported` for other kinds. */
+export function virtualVolume(rootfs: readonly RootfsMount[]): VirtualVolume | undefined {
   const descriptions = rootfs.flatMap(({ options }) => options.filter((option) => option.startsWith(OPTION)));
   const [description] = descriptions;
   if (description === undefined) return undefined;
@@ -25,11 +34,15 @@ export function virtualVolume(rootfs: readonly RootfsMount[]): BlockRootfs | und
     options = [],
     dm_verity: verity,
   } = parse(description);
+  if (kind === GUEST_PULL && descriptions.length === 1) {
+    if (source !== undefined && typeof source !== "string") throw malformed(description);
+    return { kind: "guest-pull", image: source ?? "" };
+  }
   if (typeof kind !== "string" || !DISKS.includes(kind) || descriptions.length > 1) {
     throw new KataError("unsupported", {
       operation: "provide root filesystem",
       object: `${descriptions.length} volumes, the first of type ${JSON.stringify(kind)}`,
-      hint: `this version has one of ${DISKS.join(" and ")}`,
+      hint: `this version has one, of type ${DISKS.join(", ")} or ${GUEST_PULL}`,
     });
   }
   if (
@@ -43,11 +56,14 @@ export function virtualVolume(rootfs: readonly RootfsMount[]): BlockRootfs | und
     throw malformed(description);
   }
   return {
-    path: source,
-    filesystem,
-    readOnly: kind === "image_raw_block" || verity != null || options.includes("ro"),
-    options: options.map(String),
-    ...(verity == null ? {} : { verity: JSON.stringify(verity) }),
+    kind: "disk",
+    disk: {
+      path: source,
+      filesystem,
+      readOnly: kind === "image_raw_block" || verity != null || options.includes("ro"),
+      options: options.map(String),
+      ...(verity == null ? {} : { verity: JSON.stringify(verity) }),
+    },
   };
 }
 

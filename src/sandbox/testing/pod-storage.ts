@@ -70,6 +70,7 @@ export function podStorage(
     volumes: new PodVolumes("pod1", `${share.paths.run}/direct-volumes`),
     emptyDirs: "shared-fs",
     blockRootfs: true,
+    guestPull: false,
     logger,
   };
 }
