@@ -32,13 +32,13 @@ async function main(args: readonly string[]): Promise<void> {
     const engine = await buildEngine(root, (text) => console.error(text));
     await Promise.all(forEngine.map((program) => buildProgram(root, engine, program)));
   }
+  await Promise.all(forNode.map((program) => buildNodeProgram(root, program)));
   for (const [name, program] of OTHER_NAMES) {
-    if (!forEngine.some(({ output }) => basename(output) === program)) continue;
+    if (!wanted.some(({ output }) => basename(output) === program)) continue;
     const link = join(root, "build/bin", name);
     rmSync(link, { force: true });
     symlinkSync(program, link);
   }
-  await Promise.all(forNode.map((program) => buildNodeProgram(root, program)));
   tell(wanted);
   console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -16,6 +16,7 @@ export const PROGRAMS: readonly Program[] = [
 /** Other names of programs, which are links beside them: name and program. */
 export const OTHER_NAMES: readonly (readonly [name: string, program: string])[] = [
   ["kata-ctl", "kata-runtime"],
+  ["tardev-snapshotter", "kata-snapshotter"],
 ];
 
 /** Those that run under Node, as one script each. */
@@ -23,4 +24,5 @@ export const NODE_PROGRAMS: readonly Program[] = [
   { entry: "src/policy/rego-cli/main.ts", output: "build/bin/kata-rego" },
   { entry: "src/policy/genpolicy/main.ts", output: "build/bin/genpolicy" },
   { entry: "src/measure/main.ts", output: "build/bin/kata-measure" },
+  { entry: "src/snapshotter/main.ts", output: "build/bin/kata-snapshotter" },
 ];

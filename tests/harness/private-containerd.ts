@@ -54,6 +54,8 @@ export interface PrivateContainerdOptions {
   readonly cri?: (directory: string) => string;
   /** Snapshotters besides the usual two, each with the lines of its table; the first is what images are unpacked with. */
   readonly snapshotters?: (directory: string) => Readonly<Record<string, readonly string[]>>;
+  /** Snapshotters that are programs of their own: where each listens. */
+  readonly proxySnapshotters?: (directory: string) => Readonly<Record<string, string>>;
   /** Where it listens, if not in its own directory. */
   readonly socket?: string;
 }
@@ -231,6 +233,11 @@ function daemonConfiguration(directory: string, socket: string, options: Private
     "[grpc]",
     `address = "${socket}"`,
     ...snapshotters.flatMap(([name, lines]) => [`[plugins."${SNAPSHOTTER}${name}"]`, ...lines]),
+    ...Object.entries(options.proxySnapshotters?.(directory) ?? {}).flatMap(([name, address]) => [
+      `[proxy_plugins.${name}]`,
+      'type = "snapshot"',
+      `address = "${address}"`,
+    ]),
     cri?.(directory) ?? "",
   ].join("\n");
 }

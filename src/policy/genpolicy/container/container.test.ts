@@ -1,10 +1,8 @@
 /** What a container's policy is made of: users, environment, capabilities, mounts, storages, layers. */
-import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { CASE_IMAGES, type TestImage } from "../testing/image-layout.ts";
 import { imageOf, policyFor } from "../testing/policy-maker.ts";
 import { policyDataOf } from "../testing/runtime-requests.ts";
-import { chainIds } from "./storages.ts";
 import { containerUser, pauseUser } from "./user.ts";
 
 const PASSWD = "root:x:0:0::/:/bin/sh\nweb:x:33:34::/:/bin/sh\n# comment\n";
@@ -348,12 +346,4 @@ test("layers are bound by their root hashes, the top one first", async () => {
     [true, true],
     [true, true],
   ]);
-});
-
-test("chain ids are those of the image specification", () => {
-  const a = `sha256:${"a".repeat(64)}`;
-  const b = `sha256:${"b".repeat(64)}`;
-  const both = createHash("sha256").update(`${a} ${b}`).digest("hex");
-  const three = createHash("sha256").update(`sha256:${both} ${a}`).digest("hex");
-  expect(chainIds([a, b, a])).toEqual(["a".repeat(64), both, three]);
 });

@@ -1,6 +1,6 @@
 /** What the agent mounts in the guest before it makes a container: volumes and layers. */
-import { createHash } from "node:crypto";
 import { basename } from "node:path";
+import { chainIds, layerId } from "../../layers/chain-id.ts";
 import type { LayerFormat } from "../../layers/layer-disk.ts";
 import type { Image } from "../image/image.ts";
 import type { Node } from "../json.ts";
@@ -76,7 +76,7 @@ function configMapStorage(mountPath: string, settings: Settings): StoragePolicy 
 /**
  * The layers of the image as read-only disks, and the overlay of them that is the container's root; none if the policy binds none.
  *
- * Source: Microsoft's fork of genpolicy 3.2.0.azl5; ids are those of its snapshotter: the SHA-256 of the chain id's hex.
+ * Source: Microsoft's fork of genpolicy 3.2.0.azl5.
  */
 export function layerStorages(
   image: Image,
@@ -85,9 +85,7 @@ export function layerStorages(
 ): StoragePolicy[] {
   if (format === undefined) return [];
   const none = { driver_options: [], fs_group: null, shared: false };
-  const ids = chainIds(image.config.diffIds)
-    .map((chain) => sha256(chain))
-    .reverse();
+  const ids = chainIds(image.config.diffIds).map(layerId).reverse();
   const hashes = [...image.layerHashes].reverse();
   const layers = ids.map((_, index) => ({
     ...none,
@@ -106,19 +104,4 @@ export function layerStorages(
     mount_point: rootPath,
   };
   return [...layers, overlay];
-}
-
-/** The hex of each layer's chain id, lowest first. Source: OCI image-spec, config.md, "Layer ChainID". */
-export function chainIds(diffIds: readonly string[]): string[] {
-  const chains: string[] = [];
-  for (const diffId of diffIds) {
-    const below = chains.at(-1);
-    const chain = below === undefined ? diffId.replace(/^sha256:/, "") : sha256(`sha256:${below} ${diffId}`);
-    chains.push(chain);
-  }
-  return chains;
-}
-
-function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

@@ -117,6 +117,8 @@ export interface TestHeader {
   readonly size?: number;
   readonly type?: string;
   readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
   readonly link?: string;
   readonly mtime?: number;
   readonly major?: number;
@@ -130,8 +132,8 @@ export function tarHeader(header: TestHeader): Uint8Array {
     bytes.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
   bytes.write(header.path, 0, 100, "utf8");
   octal(header.mode ?? 0o644, 100, 8);
-  octal(0, 108, 8);
-  octal(0, 116, 8);
+  octal(header.uid ?? 0, 108, 8);
+  octal(header.gid ?? 0, 116, 8);
   octal(header.size ?? 0, 124, 12);
   octal(header.mtime ?? 0, 136, 12);
   bytes.write("        ", 148, "latin1");

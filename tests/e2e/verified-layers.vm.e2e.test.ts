@@ -1,0 +1,185 @@
+/**
+ * Layers of images as disks that the guest checks: containerd asks the project's snapshotter for snapshots, the shim plugs the layers into
+ * the machine, the guest opens each through dm-verity.
+ */
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
+import { verityHash } from "../../src/policy/genpolicy/image/layer.ts";
+import { chainIds, layerId } from "../../src/policy/layers/chain-id.ts";
+import type { CommandResult } from "../harness/command.ts";
+import { mustRun } from "../harness/command.ts";
+import { containerdPrograms } from "../harness/containerd-versions.ts";
+import { Ctr } from "../harness/ctr.ts";
+import { debianArchives } from "../harness/debian-archives.ts";
+import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
+import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "../harness/layer-snapshotter.ts";
+import { LAYERS_SAY, LAYERS_SCRIPT, type LayeredImage, layeredImage } from "../harness/layered-image.ts";
+import { PrivateContainerd } from "../harness/private-containerd.ts";
+import { KATA_RUNTIME } from "../harness/subject.ts";
+
+/** Packages may have to be fetched. */
+const SET_UP_MS = 240_000;
+
+let prepared: string;
+let containerd: PrivateContainerd;
+let snapshotter: LayerSnapshotter;
+let image: LayeredImage;
+let ctr: Ctr;
+let count = 0;
+
+beforeAll(async () => {
+  const scratch = join(BUILT_PROGRAMS, "../scratch");
+  mkdirSync(scratch, { recursive: true });
+  prepared = mkdtempSync(join(scratch, "layers-"));
+  image = await layeredImage(prepared);
+  // mount.fuse3, which containerd starts for mounts of the snapshotter's.
+  const { path } = await fetchBinaryPackage({ suite: (await debianArchives()).suite, name: "fuse3" });
+  await mustRun("dpkg-deb", ["--extract", path, join(prepared, "fuse3")]);
+  const binaries = await containerdPrograms("sid");
+  containerd = await PrivateContainerd.start({
+    ...(binaries === undefined ? {} : { binaries }),
+    searchFirst: [BUILT_PROGRAMS, join(prepared, "fuse3/sbin")],
+    env: (directory) => ({ KATA_CONF_FILE: writeKataConfiguration(directory, "configuration") }),
+    proxySnapshotters: (directory) => ({ [LAYER_SNAPSHOTTER]: layerSnapshotterSocket(directory) }),
+  });
+  snapshotter = await LayerSnapshotter.start(containerd.address.directory, containerd.address.socket);
+  ctr = new Ctr({ ...containerd.address, snapshotter: LAYER_SNAPSHOTTER });
+  await ctr.must(["images", "import", "--local", "--snapshotter", LAYER_SNAPSHOTTER, image.archive]);
+}, SET_UP_MS);
+afterAll(async () => {
+  await snapshotter?.[Symbol.asyncDispose]();
+  await containerd?.[Symbol.asyncDispose]();
+  rmSync(prepared, { recursive: true, force: true });
+});
+
+/** Runs a script in a container of the image. */
+async function run(
+  script: string,
+  runtime = KATA_RUNTIME,
+  flags: readonly string[] = [],
+): Promise<CommandResult> {
+  return await ctr.runContainer({
+    id: `${containerd.address.tag}-layers-${++count}`,
+    image: image.name,
+    runtime,
+    command: ["sh", "-c", script],
+    flags,
+  });
+}
+
+/** The disk of a layer, lowest first. */
+function diskOf(index: number): string {
+  return join(snapshotter.layers, layerId(chainIds(image.diffIds)[index] ?? ""));
+}
+
+test("an image's layers are disks with the root hashes that genpolicy computes", () => {
+  expect(readdirSync(snapshotter.layers).sort()).toEqual(
+    image.diffIds.map((_, i) => diskOf(i).split("/").at(-1)).sort(),
+  );
+  const manifest = JSON.parse(readFileSync(join(image.layout, "index.json"), "utf8"));
+  const blob = (digest: string) =>
+    readFileSync(join(image.layout, "blobs/sha256", digest.slice("sha256:".length)));
+  const { layers } = JSON.parse(blob(manifest.manifests[0].digest).toString("utf8"));
+  const records = readdirSync(join(snapshotter.layers, "../snapshots")).map((name) =>
+    JSON.parse(readFileSync(join(snapshotter.layers, "../snapshots", name), "utf8")),
+  );
+  for (const [index, { digest }] of layers.entries()) {
+    const diffId = image.diffIds[index] ?? "";
+    const record = records.find(({ key }) => key.endsWith(chainIds(image.diffIds)[index]));
+    expect(record.labels["io.katacontainers.dm-verity.root-hash"]).toBe(
+      verityHash(gunzipSync(blob(digest)), "erofs", diffId),
+    );
+  }
+});
+
+test("a container sees them as one file system that it can write to", async () => {
+  expect(await run(LAYERS_SCRIPT)).toMatchObject({ status: 0, stdout: LAYERS_SAY, stderr: "" });
+});
+
+test("what it reads comes through dm-verity, and what it writes is gone with it", async () => {
+  const result = await run(
+    "cut -d' ' -f1,3 /proc/mounts | grep ' / *$\\|overlay' | head -1; ls /sys/block | grep -c dm-; cat /sys/block/dm-0/ro; cat /data/kept",
+  );
+  expect(result).toMatchObject({ status: 0, stdout: "overlay overlay\n3\n1\nkept\n", stderr: "" });
+});
+
+test("on the host kata-overlay shows them, read-only", async () => {
+  const result = await run(
+    "cat /data/changed /data/kept; ls /data/gone 2>/dev/null; echo x > /data/kept",
+    "io.containerd.runc.v2",
+  );
+  expect(result.stdout).toBe("second\nkept\n");
+  expect(result.stderr).toMatch(/Read-only file system/);
+});
+
+/** Makes `change` to the disk of a layer while `check` runs. */
+async function tampered(
+  index: number,
+  change: (disk: Buffer) => void,
+  check: () => Promise<void>,
+): Promise<void> {
+  const path = diskOf(index);
+  copyFileSync(path, `${path}.kept`);
+  try {
+    const disk = readFileSync(path);
+    change(disk);
+    writeFileSync(path, disk);
+    await check();
+  } finally {
+    renameSync(`${path}.kept`, path);
+  }
+}
+
+test("a block that somebody has changed cannot be read", async () => {
+  const flip = (disk: Buffer) => {
+    const at = disk.indexOf("0123456789abcdef".repeat(256));
+    expect(at).toBeGreaterThan(0);
+    disk.writeUInt8(disk.readUInt8(at + 4096) ^ 1, at + 4096);
+  };
+  await tampered(1, flip, async () => {
+    const result = await run("cat /data/big > /dev/null; echo $?; cat /data/kept");
+    expect(result.stdout).toBe("1\nkept\n");
+    expect(result.stderr).toMatch(/I\/O error/);
+  });
+});
+
+test("a layer whose file system somebody has changed does not start", async () => {
+  const flip = (disk: Buffer) => disk.writeUInt8(disk.readUInt8(1024) ^ 1, 1024);
+  await tampered(1, flip, async () => {
+    const result = await run("true");
+    expect(result.status).not.toBe(0);
+    expect(result.stderr).toMatch(/mount|EIO|verif/);
+  });
+});
+
+test("a layer that is gone is named", async () => {
+  const path = diskOf(2);
+  renameSync(path, `${path}.away`);
+  try {
+    const result = await run("true");
+    expect(result.status).not.toBe(0);
+    expect(result.stderr).toMatch(path);
+  } finally {
+    renameSync(`${path}.away`, path);
+  }
+});
+
+test("what is removed is gone from the disk, and can be made again", async () => {
+  await ctr.must(["images", "rm", "--sync", image.name]);
+  expect(readdirSync(snapshotter.layers)).toEqual([]);
+  await ctr.must(["images", "import", "--local", "--snapshotter", LAYER_SNAPSHOTTER, image.archive]);
+  expect(existsSync(diskOf(2))).toBe(true);
+});
