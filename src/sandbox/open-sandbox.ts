@@ -152,5 +152,5 @@ function hostFiles(
   if (settings.sharesFiles) return new SharedFiles(share);
   const copies = new GuestCopies(calls, loop, logger);
   undo.add("following volumes", () => copies.forgetAll());
-  return new CopiedFiles(copies, logger);
+  return new CopiedFiles(copies, share, logger);
 }

@@ -33,8 +33,9 @@ function makeBelowSharedParent(path: string): void {
   }
 }
 
-/** Removes what is left of both directories. */
+/** Removes what is left of the directories. */
 export function removeRunDirectories(paths: SandboxPaths): void {
+  removeTree(paths.disks);
   removeWithParents(paths.share);
   removeWithParents(paths.run);
 }

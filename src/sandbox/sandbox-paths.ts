@@ -10,6 +10,8 @@ export const GUEST_SANDBOX = "/run/kata-containers/sandbox";
 
 const RUN_DIRECTORY = "/run/kata";
 const SHARE_DIRECTORY = "/run/kata-containers/shared/sandboxes";
+/** Not in /run, which is the host's memory. */
+const DISK_DIRECTORY = "/var/lib/kata-containers/disks";
 
 export interface SandboxPaths {
   /** State of the sandbox; only root can look into it. */
@@ -24,6 +26,8 @@ export interface SandboxPaths {
   readonly mounts: string;
   /** The same tree as the file server exports it: read-only but for the mounts in it. */
   readonly exported: string;
+  /** Disks that are made for containers, on the host's disk: for the moment until the machine has opened them. */
+  readonly disks: string;
 }
 
 /** Longest id, characters: what containerd allows (identifiers.Validate). */
@@ -45,6 +49,7 @@ export function sandboxPaths(id: string): SandboxPaths {
     share,
     mounts: `${share}/mounts`,
     exported: `${share}/shared`,
+    disks: `${DISK_DIRECTORY}/${id}`,
   };
 }
 

@@ -28,6 +28,7 @@ const MONITORS = {
   qemu: process.arch === "arm64" ? "/usr/bin/qemu-system-aarch64" : "/usr/bin/qemu-system-x86_64",
   // Needs hardware virtualization, which the machines that tests run on may not have: a program stands in for it.
   clh: join(ROOT, "build/test/stand-in-cloud-hypervisor"),
+  firecracker: join(ROOT, "build/test/stand-in-firecracker"),
 } as const;
 
 /** A monitor with another machine than its usual one: what its table says then. */
@@ -67,6 +68,11 @@ function monitorOf(name: string): keyof typeof MONITORS {
   throw new Error(`KATA_TEST_HYPERVISOR=${name}: one of ${names.join(", ")}`);
 }
 
+/** What one of them needs besides. */
+const MORE: Partial<Record<keyof typeof MONITORS, Section>> = {
+  firecracker: { jailer_path: join(ROOT, "build/test/stand-in-firecracker-jailer") },
+};
+
 const DEFAULTS: Configuration = {
   [`hypervisor.${MONITOR}`]: {
     path: MONITORS[MONITOR],
@@ -75,6 +81,7 @@ const DEFAULTS: Configuration = {
     default_vcpus: 1,
     default_memory: GUEST_MEMORY_MIB,
     ...VARIANT?.keys,
+    ...MORE[MONITOR],
   },
   "agent.kata": {},
   // Of this checkout: not among those of the machine's pods, and kept for the next tests.

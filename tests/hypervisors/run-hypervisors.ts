@@ -24,6 +24,7 @@ const MONITORS = {
   "qemu-microvm": "QEMU, microvm",
   "qemu-aarch64": "QEMU, virt, emulating Arm with a guest and programs of that architecture",
   clh: "Cloud Hypervisor's stand-in, a real guest behind its API",
+  firecracker: "Firecracker's stand-in and its jailer's, a real guest behind the API",
 } as const;
 
 type MonitorName = keyof typeof MONITORS;

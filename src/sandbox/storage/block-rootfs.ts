@@ -16,6 +16,8 @@ export interface BlockRootfs {
   readonly options: readonly string[];
   /** JSON of the hashes that the guest checks the disk by. */
   readonly verity?: string;
+  /** A file that was made for this alone: it has no name any more as soon as the machine has opened it. */
+  readonly made?: { readonly rootMode: number };
 }
 
 /** What the guest's kernel mounts. */

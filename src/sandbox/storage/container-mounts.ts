@@ -6,6 +6,7 @@
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { Mount, Spec } from "../../oci/types.ts";
+import { unlinkIfExists } from "../../sys/files.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { checkId } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
@@ -17,7 +18,7 @@ import {
   withBlockDevices,
 } from "./block-devices.ts";
 import { type BlockRootfs, blockRootfs } from "./block-rootfs.ts";
-import { diskOfStorage, type GuestDevice, type GuestStorage } from "./guest-messages.ts";
+import { diskOfStorage, type GuestDevice, type GuestStorage, rootModeOption } from "./guest-messages.ts";
 import { pulledRootfs } from "./guest-pull.ts";
 import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
@@ -137,7 +138,8 @@ async function provideRootfs(
     parts.storages.push(storage);
     return storage.mountPoint;
   }
-  const block = described?.disk ?? blockRootfsOf(pod, request);
+  const made = pod.disks.canAttach ? pod.files.rootfsDisk?.bind(pod.files) : undefined;
+  const block = described?.disk ?? blockRootfsOf(pod, request) ?? (await made?.(request));
   if (block === undefined) {
     const path = pod.files.showRootfs(request);
     undo.add("root filesystem", () => pod.files.remove(name));
@@ -156,16 +158,23 @@ function blockRootfsOf(pod: PodStorage, { rootfs }: ContainerRequest): BlockRoot
 
 async function plugInRootfs(
   { disks }: PodStorage,
-  { path, filesystem, readOnly, options, verity }: BlockRootfs,
+  { path, filesystem, readOnly, options, verity, made }: BlockRootfs,
   mountPoint: string,
   undo: Rollback,
 ): Promise<GuestStorage> {
-  const disk = await disks.attach({ path, readOnly });
+  const disk = await disks.attach({ path, readOnly }).finally(() => {
+    // The machine has opened it, and its room on the disk goes with the last who has.
+    if (made !== undefined) unlinkIfExists(path);
+  });
   undo.add("disk of root filesystem", () => disk.release());
   const { driver, source, driverOptions } = diskOfStorage(disk.address);
   return {
     driver,
-    driverOptions: [...driverOptions, ...(verity === undefined ? [] : [`verity_info=${verity}`])],
+    driverOptions: [
+      ...driverOptions,
+      ...(verity === undefined ? [] : [`verity_info=${verity}`]),
+      ...(made === undefined ? [] : [rootModeOption(made.rootMode)]),
+    ],
     source,
     fstype: filesystem,
     options,

@@ -8,11 +8,14 @@ import { requireUnused } from "./block-devices.ts";
 import type { DirectVolume } from "./direct-volume.ts";
 import { diskBytes } from "./disk-bytes.ts";
 import { hasFilesystem, makeFilesystem } from "./filesystem-image.ts";
-import { addressText, diskOfStorage, GUEST_DISKS, type GuestStorage } from "./guest-messages.ts";
+import {
+  addressText,
+  diskOfStorage,
+  GUEST_DISKS,
+  type GuestStorage,
+  rootModeOption,
+} from "./guest-messages.ts";
 import type { VolumeContext } from "./volumes.ts";
-
-/** Permissions for the root of a new file system, which mkfs does not set. */
-const ROOT_MODE = "root-mode=";
 
 export interface DiskVolume extends DirectVolume {
   /** The volume's path on the host. */
@@ -47,7 +50,7 @@ export async function diskVolume(
   const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(addressText(disk.address)), true, true)}`;
   undo.add(`volume ${path}`, volumes.add({ path, device, guestPath, diskId: disk.id }, volume.isDirect));
   const { driver, source, driverOptions } = diskOfStorage(disk.address);
-  const mode = isNew && volume.rootMode !== undefined ? [`${ROOT_MODE}${volume.rootMode.toString(8)}`] : [];
+  const mode = isNew && volume.rootMode !== undefined ? [rootModeOption(volume.rootMode)] : [];
   return {
     driver,
     driverOptions: [...driverOptions, ...mode],

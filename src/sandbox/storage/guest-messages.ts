@@ -51,3 +51,8 @@ export function diskOfDevice(
 export function addressText(address: AttachedDevice): string {
   return "pciPath" in address ? address.pciPath : address.node;
 }
+
+/** Option of a disk: permissions for the root of a new file system, which mkfs does not set. */
+export function rootModeOption(mode: number): string {
+  return `root-mode=${mode.toString(8)}`;
+}

@@ -4,12 +4,14 @@ import { AT_FDCWD } from "../../sys/files.ts";
 import { AT_RECURSIVE, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { GUEST_SHARE } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
+import type { BlockRootfs } from "./block-rootfs.ts";
 import type { GuestCopies } from "./guest-copies.ts";
 import type { GuestStorage } from "./guest-messages.ts";
 import { hardenTree } from "./host-side-flags.ts";
 import { isUpdated } from "./kubernetes-volume.ts";
 import type { PlannedMount } from "./plan-mounts.ts";
 import { shareRootfs } from "./rootfs.ts";
+import { rootfsAsDisk } from "./rootfs-disk.ts";
 import { type SandboxBindMount, shareSandboxBindMounts } from "./sandbox-bind-mounts.ts";
 import type { SharedDirectory } from "./shared-directory.ts";
 import { watchedCopy } from "./volumes.ts";
@@ -26,6 +28,12 @@ export interface ShownSource {
 export interface HostFiles {
   /** The root filesystem of a container that is no disk. @returns its path in the guest. */
   showRootfs(request: ContainerRequest): string;
+  /**
+   * The same as a disk that is made of it, where the guest shares no directory with the host.
+   *
+   * @throws KataError `unsupported` if the host cannot make one.
+   */
+  rootfsDisk?(request: ContainerRequest): Promise<BlockRootfs>;
   /** A place for the guest to mount something on. @returns the path in the guest. */
   emptyPlace(name: string): string;
   /** Makes the source of a mount visible under `name`. */
@@ -73,17 +81,24 @@ export class SharedFiles implements HostFiles {
 export class CopiedFiles implements HostFiles {
   readonly #copies: GuestCopies;
   readonly #logger: Logger;
+  readonly #share: SharedDirectory;
 
-  constructor(copies: GuestCopies, logger: Logger) {
+  /** @param share where a root filesystem is mounted while a disk is made of it. */
+  constructor(copies: GuestCopies, share: SharedDirectory, logger: Logger) {
     this.#copies = copies;
+    this.#share = share;
     this.#logger = logger;
+  }
+
+  rootfsDisk(request: ContainerRequest): Promise<BlockRootfs> {
+    return rootfsAsDisk(this.#share, request);
   }
 
   showRootfs({ id }: ContainerRequest): string {
     throw new KataError("unsupported", {
       operation: "provide root filesystem",
       object: `${id}: a directory of the host's`,
-      hint: 'with shared_fs = "none" it has to be a disk (use the snapshotter blockfile or devmapper), or be pulled by the guest (experimental_force_guest_pull = true)',
+      hint: 'with shared_fs = "none" it has to be a disk, and this machine takes none while it runs: set pcie_root_port, or let the guest pull the image (experimental_force_guest_pull = true)',
     });
   }
 

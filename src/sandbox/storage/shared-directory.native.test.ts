@@ -49,6 +49,7 @@ function place(): Place {
     share,
     mounts: `${share}/mounts`,
     exported: `${share}/shared`,
+    disks: `${path}/disks`,
   };
   const room = MountRoom.open();
   return {
