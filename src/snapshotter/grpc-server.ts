@@ -93,9 +93,13 @@ async function readRequest(stream: ServerHttp2Stream): Promise<Uint8Array | stri
   const chunks: Buffer[] = [];
   let length = 0;
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       length += chunk.length;
-      if (length > MAX_REQUEST_BYTES + FRAME_HEADER_BYTES) return "the request is too large";
+      if (length > MAX_REQUEST_BYTES + FRAME_HEADER_BYTES) {
+        // What still comes has to go somewhere for the answer to be heard.
+        stream.resume();
+        return "the request is too large";
+      }
       chunks.push(chunk);
     }
   } catch (error) {

@@ -28,7 +28,12 @@ export function nameOf(key: string): string {
   return key.slice(key.lastIndexOf("/") + 1);
 }
 
+/** How clients of containerd's that set no label call what they unpack into. Source: containerd, snapshots.UnpackKeyFormat. */
+const UNPACK_NAME = /^extract-\S+ sha256:[0-9a-f]{64}$/;
+
 /** Whether an image's layer is being unpacked into it. */
-export function isUnpacked({ kind, labels }: Snapshot): boolean {
-  return kind === "active" && (labels[TARGET_LABEL] !== undefined || labels[DIGEST_LABEL] !== undefined);
+export function isUnpacked({ key, kind, labels }: Snapshot): boolean {
+  if (kind !== "active") return false;
+  const isLabelled = labels[TARGET_LABEL] !== undefined || labels[DIGEST_LABEL] !== undefined;
+  return isLabelled || UNPACK_NAME.test(nameOf(key));
 }

@@ -3,16 +3,9 @@
  * Source: Linux Documentation/ABI/testing/sysfs-bus-pci, scsi; upstream kata-agent (forms of the addresses).
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
-import {
-  exists,
-  mknodat,
-  readDirectory,
-  readTextFileIfExists,
-  S_IFBLK,
-  statIfExists,
-  writeExisting,
-} from "../../sys/files.ts";
+import { exists, readDirectory, readTextFileIfExists, statIfExists, writeExisting } from "../../sys/files.ts";
 import { awaitDevice } from "./await-device.ts";
+import { makeBlockNode } from "./block-node.ts";
 
 /** Bridges between the root bus and a device; more than any machine has. */
 const MAX_PCI_DEPTH = 8;
@@ -173,6 +166,6 @@ function deviceNode(name: string): string {
   if (major === undefined || minor === undefined) {
     throw new KataError("not-found", { operation: "find block device", object: path });
   }
-  mknodat(-100, path, S_IFBLK | 0o600, major, minor);
+  makeBlockNode(path, major, minor);
   return path;
 }

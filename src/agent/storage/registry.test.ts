@@ -43,3 +43,15 @@ test("StorageRegistry names its drivers when it is asked for another one", async
     hint: expect.stringContaining("virtio-fs"),
   });
 });
+
+test("a layer that is there is not another one's with its name", async () => {
+  const registry = new StorageRegistry(CONTEXT, { blk: async () => () => undefined });
+  const layer = (hash: string) => ({
+    ...storage,
+    driver: "blk",
+    options: ["ro", `io.katacontainers.fs-opt.root-hash=${hash.repeat(32)}`],
+  });
+  await registry.use(layer("ab"));
+  await registry.use(layer("ab"));
+  await expect(registry.use(layer("cd"))).rejects.toMatchObject({ code: "failed-precondition" });
+});

@@ -4,9 +4,10 @@
  * Sources: Linux Documentation/admin-guide/device-mapper/verity.rst, include/uapi/linux/dm-ioctl.h; upstream's agent, option `verity_info`.
  */
 import { KataError } from "../../kata-error.ts";
-import { exists, mknodat, O_RDWR, open, S_IFBLK } from "../../sys/files.ts";
+import { O_RDWR, open } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { utf8Encode } from "../../sys/utf8.ts";
+import { makeBlockNode } from "../device/block-node.ts";
 
 export interface VerityInfo {
   readonly algorithm: string;
@@ -173,6 +174,6 @@ function nodeOf(created: DataView): string {
   const major = (device >> 8) & 0xfff;
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
   const path = `/dev/dm-${minor}`;
-  if (!exists(path)) mknodat(-100, path, S_IFBLK | 0o600, major, minor);
+  makeBlockNode(path, major, minor);
   return path;
 }
