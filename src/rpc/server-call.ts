@@ -3,7 +3,7 @@ import { KataError } from "../kata-error.ts";
 import type { ByteStream } from "../sys/byte-stream.ts";
 import { type CancelSignal, CancelSource } from "../sys/cancellation.ts";
 import type { Clock, Timer } from "../sys/clock.ts";
-import { tracePhase } from "../sys/trace.ts";
+import { traceCall } from "../sys/trace.ts";
 import { dataFrame, FrameFlag, responseFrame } from "./frame.ts";
 import type { Request } from "./generated.ts";
 import { MessageQueue } from "./message-queue.ts";
@@ -46,7 +46,7 @@ export class ServerCall implements CallContext {
     this.#request = request;
     this.#method = method;
     this.metadata = toMap(request);
-    this.#endPhase = tracePhase("calls", request.method);
+    this.#endPhase = traceCall(request.method);
     if (request.timeoutNano > 0n) {
       const timeoutMs = Number(request.timeoutNano) / 1e6;
       this.timeoutMs = timeoutMs;

@@ -32,6 +32,7 @@ export interface AgentClient {
     readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
     readonly prepare?: boolean;
     readonly parkInterfaces?: boolean;
+    readonly trace?: boolean;
     readonly identity?: {
       readonly seed: Uint8Array;
       readonly seconds: bigint;
@@ -48,6 +49,7 @@ export interface AgentClient {
       readonly memBlockSizeBytes: bigint;
     }
   >;
+  readonly getDiagnosticData: Call<ContainerName & { readonly logType: string }, { readonly data: string }>;
   readonly destroySandbox: Call<Record<string, never>>;
   readonly updateInterface: Call<{ readonly interface: GuestInterface }>;
   readonly updateRoutes: Call<{ readonly routes: { readonly Routes: readonly GuestRoute[] } }>;

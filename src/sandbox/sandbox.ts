@@ -15,8 +15,10 @@ import type { Spec } from "../oci/types.ts";
 import { processToMessage, resourcesToMessage, specToMessage } from "../oci/wire.ts";
 import type { Clock } from "../sys/clock.ts";
 import type { Rollback } from "../sys/rollback.ts";
+import { isTracing } from "../sys/trace.ts";
 import type { AgentClient, AgentConnection, CallOptions } from "./agent-client.ts";
 import { withBundleAnnotations } from "./bundle-annotations.ts";
+import { takeGuestTrace } from "./guest-trace.ts";
 import type { VirtualMachine } from "./hypervisor/types.ts";
 import type { MachineSizing } from "./resources/machine-sizing.ts";
 import { firstEnd } from "./sandbox-end.ts";
@@ -312,6 +314,7 @@ export class PodSandbox implements Sandbox {
   async stop(): Promise<void> {
     if (!this.#stopping && this.#end === undefined) {
       this.#stopping = true;
+      if (isTracing()) await takeGuestTrace(this.#calls).catch(this.#withoutTrace);
       if (this.#guestHoldsBack()) {
         // Best effort: the machine is ended next, whatever the guest says.
         await this.#calls
@@ -323,6 +326,9 @@ export class PodSandbox implements Sandbox {
     }
     await this.#release();
   }
+
+  readonly #withoutTrace = (error: unknown): void =>
+    this.#parts.logger.warn("the trace is without the guest", { error: describeError(error) });
 
   /**
    * Whether the guest has anything to bring to an end: processes, or what it has written to disks. What was written to the shared

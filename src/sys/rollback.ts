@@ -1,6 +1,8 @@
 /** Undoing what was acquired, in reverse order, also when the release of another fails. */
 import { describeError, KataError } from "../kata-error.ts";
 
+import { traceWork } from "./trace.ts";
+
 interface Step {
   readonly what: string;
   readonly undo: () => void | Promise<void>;
@@ -33,7 +35,9 @@ export class Rollback {
     const failures: string[] = [];
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {
+        const undoing = traceWork(`give back ${step.what}`);
         await step.undo();
+        undoing();
       } catch (error) {
         failures.push(`${step.what}: ${describeError(error)}`);
       }

@@ -3,16 +3,18 @@
  *
  * Phases are kept in memory, a bounded number, and become a file only when somebody asks for it: "Trace Event Format", which
  * chrome://tracing and ui.perfetto.dev show. Their times are of the machine's monotonic clock, so that files of several processes fit
- * together.
+ * together. A guest's phases come with a guest's clock: who takes them in moves them.
  */
 import { loop } from "./event-loop.ts";
 import { mkdirAll, replaceFile } from "./files.ts";
 import { getpid } from "./process.ts";
 
-/** A row of the picture. */
-export type TraceLane = "shim" | "calls" | "agent" | "monitor";
+/** Rows of the picture: the shim's calls, its own work, the monitor's and the agent's answers; then the agent itself and its children. */
+export const LANES = ["calls", "shim", "monitor", "agent", "guest calls", "guest", "guest child"] as const;
 
-interface Phase {
+export type TraceLane = (typeof LANES)[number];
+
+export interface Phase {
   readonly lane: TraceLane;
   readonly name: string;
   /** Milliseconds. */
@@ -21,22 +23,35 @@ interface Phase {
 }
 
 /** A start has some hundred; what comes after that in a long life is not told. */
-const MAX_PHASES = 4096;
-
-const LANES: readonly TraceLane[] = ["calls", "shim", "monitor", "agent"];
+export const MAX_PHASES = 4096;
 
 /** undefined: nothing is kept. */
 let phases: Phase[] | undefined;
+/** Where what any process does goes: a guest's is not the shim's. */
+let own: OwnLanes = { calls: "calls", work: "shim" };
 const NOTHING = () => undefined;
 
+export interface OwnLanes {
+  /** Of the calls that this process answers. */
+  readonly calls: TraceLane;
+  /** Of what it does besides. */
+  readonly work: TraceLane;
+}
+
 /** Begins to keep phases. */
-export function startTrace(): void {
+export function startTrace(lanes: OwnLanes = own): void {
+  own = lanes;
   phases ??= [];
 }
 
 /** Forgets them and keeps no more. */
 export function dropTrace(): void {
   phases = undefined;
+}
+
+/** Whether phases are kept. */
+export function isTracing(): boolean {
+  return phases !== undefined;
 }
 
 /** Begins a phase. @returns what ends it. */
@@ -49,6 +64,16 @@ export function tracePhase(lane: TraceLane, name: string): () => void {
   };
 }
 
+/** A call that this process answers, as a phase. @returns what ends it. */
+export function traceCall(method: string): () => void {
+  return tracePhase(own.calls, method);
+}
+
+/** Work of whatever process this is, as a phase. @returns what ends it. */
+export function traceWork(name: string): () => void {
+  return tracePhase(own.work, name);
+}
+
 /** `work`, as a phase. */
 export async function traced<T>(lane: TraceLane, name: string, work: Promise<T>): Promise<T> {
   const end = tracePhase(lane, name);
@@ -57,6 +82,26 @@ export async function traced<T>(lane: TraceLane, name: string, work: Promise<T>)
   } finally {
     end();
   }
+}
+
+/** `work`, as a phase. */
+export function tracedNow<T>(lane: TraceLane, name: string, work: () => T): T {
+  const end = tracePhase(lane, name);
+  try {
+    return work();
+  } finally {
+    end();
+  }
+}
+
+/** What was kept so far, which is forgotten then. */
+export function takePhases(): readonly Phase[] {
+  return phases?.splice(0) ?? [];
+}
+
+/** Keeps phases of another process, if any are kept. */
+export function addPhases(added: readonly Phase[]): void {
+  phases?.push(...added.slice(0, MAX_PHASES - phases.length));
 }
 
 /** Writes what was kept, if anything, into `directory`. @returns the file. */

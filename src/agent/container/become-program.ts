@@ -30,6 +30,7 @@ import {
 import { exit } from "../../sys/program.ts";
 import { loadFilter } from "../../sys/seccomp.ts";
 import { setControllingTerminal } from "../../sys/terminal.ts";
+import { isTracing, takePhases, tracePhase } from "../../sys/trace.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { ParentChannel } from "./child-channel.ts";
 import { becomeUser } from "./credentials.ts";
@@ -57,7 +58,11 @@ const EXIT_NOT_STARTED = 1;
 export function runChild(descriptors: readonly number[], body: (channel: ParentChannel) => never): never {
   try {
     loop.abandon();
+    // The agent's own, copied with the rest.
+    takePhases();
+    const taking = tracePhase("guest child", "take descriptors");
     takeDescriptors(descriptors);
+    taking();
     const channel = new ParentChannel(CHANNEL_FD);
     try {
       channel.waitToContinue();
@@ -91,6 +96,7 @@ export function applyOomScore(plan: ProcessPlan): void {
  * @param beforeStart runs when all is ready but the program: for a container's first process, the wait for its start.
  */
 export function becomeProgram(plan: ProcessPlan, channel: ParentChannel, beforeStart: () => void): never {
+  const becoming = tracePhase("guest child", "become user");
   umask(plan.umask ?? 0o022);
   setsid();
   if (plan.terminal !== undefined) setControllingTerminal(0);
@@ -113,6 +119,8 @@ export function becomeProgram(plan: ProcessPlan, channel: ParentChannel, beforeS
   const path = findExecutable(plan.args[0] ?? "", environment);
   closeFrom(FIRST_GIVEN_FD);
   resetSignals();
+  becoming();
+  if (isTracing()) channel.passPhases(takePhases());
   channel.ready();
   beforeStart();
   if (plan.credentials.noNewPrivileges) load();

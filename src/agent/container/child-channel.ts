@@ -8,6 +8,7 @@
  *   │ 't' taken                    ─▶│ the agent has copied the master with pidfd_getfd
  *   │◀─ 'H' hooks                     │ only with hooks: all is mounted, the root is not changed yet
  *   │ 'h' hooks have run           ─▶│
+ *   │◀─ 'P' length (u32) JSON         │ only when the agent traces: the phases of the set-up
  *   │◀─ 'R' ready                     │ all set up; for a container's first process it waits now
  *   │ 's' start                    ─▶│
  *   │◀─ end of stream                 │ execve worked
@@ -19,6 +20,7 @@
 import { KataError } from "../../kata-error.ts";
 import { type FdStream, readExactly } from "../../sys/fd-stream.ts";
 import { read, writeAll } from "../../sys/files.ts";
+import type { Phase } from "../../sys/trace.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 
 const CONTINUE = 0x63;
@@ -26,9 +28,13 @@ const TERMINAL = 0x54;
 const TAKEN = 0x74;
 const HOOKS = 0x48;
 const HOOKS_RUN = 0x68;
+const PHASES = 0x50;
 const READY = 0x52;
 const START = 0x73;
 const FAILED = 0x45;
+
+/** Longest list of phases that a child reports, bytes. */
+const MAX_PHASES_BYTES = 64 << 10;
 
 /** Longest error that a child reports, bytes. */
 const MAX_REPORT_BYTES = 16 << 10;
@@ -46,6 +52,7 @@ interface ReportedError {
 export type ChildMessage =
   | { readonly kind: "terminal"; readonly fd: number }
   | { readonly kind: "hooks" }
+  | { readonly kind: "phases"; readonly phases: readonly Phase[] }
   | { readonly kind: "ready" }
   | { readonly kind: "failed"; readonly error: KataError }
   /** The stream ended: execve worked, or the child was killed. */
@@ -66,12 +73,14 @@ export class ChildChannel {
     switch (first[0]) {
       case HOOKS:
         return { kind: "hooks" };
+      case PHASES:
+        return { kind: "phases", phases: JSON.parse(utf8Decode(await this.#text(MAX_PHASES_BYTES))) };
       case READY:
         return { kind: "ready" };
       case TERMINAL:
         return { kind: "terminal", fd: await this.#number() };
       case FAILED:
-        return { kind: "failed", error: await this.#error() };
+        return { kind: "failed", error: decodeError(await this.#text(MAX_REPORT_BYTES)) };
       default:
         throw new KataError("internal", {
           operation: "hear from container process",
@@ -105,9 +114,8 @@ export class ChildChannel {
     return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   }
 
-  async #error(): Promise<KataError> {
-    const length = Math.min(await this.#number(), MAX_REPORT_BYTES);
-    return decodeError(await readExactly(this.#stream, length));
+  async #text(limit: number): Promise<Uint8Array> {
+    return readExactly(this.#stream, Math.min(await this.#number(), limit));
   }
 }
 
@@ -138,6 +146,12 @@ export class ParentChannel {
     this.#expect(HOOKS_RUN);
   }
 
+  /** Tells the agent's trace what this process has done so far. */
+  passPhases(phases: readonly Phase[]): void {
+    const text = utf8Encode(JSON.stringify(phases));
+    if (text.length <= MAX_PHASES_BYTES) this.#pass(PHASES, text);
+  }
+
   ready(): void {
     writeAll(this.fd, Uint8Array.of(READY));
   }
@@ -147,9 +161,12 @@ export class ParentChannel {
   }
 
   fail(error: unknown): void {
-    const text = encodeError(error);
+    this.#pass(FAILED, encodeError(error));
+  }
+
+  #pass(kind: number, text: Uint8Array): void {
     const message = new Uint8Array(5 + text.length);
-    message[0] = FAILED;
+    message[0] = kind;
     new DataView(message.buffer).setUint32(1, text.length, true);
     message.set(text, 5);
     writeAll(this.fd, message);

@@ -4,6 +4,7 @@ import { checkHooks, type HookSubject, hasHooks, hooksDeadlineMs } from "../../o
 import type { Spec } from "../../oci/types.ts";
 import { MOUNT_ATTR_RDONLY } from "../../sys/new-mount-api.ts";
 import type { Rollback } from "../../sys/rollback.ts";
+import { traced, tracedNow } from "../../sys/trace.ts";
 import { delegateCgroup } from "../cgroup/delegate.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { FIRST_GIVEN_FD } from "./become-program.ts";
@@ -60,13 +61,19 @@ export async function createContainer(
   const { id, spec, resources } = request;
   try {
     const hooks = addHooks(request, context);
-    const cgroup = await context.cgroups.create(id, spec);
+    const cgroup = await traced("guest", "make cgroup", context.cgroups.create(id, spec));
     resources.add(`cgroup of ${id}`, () => cgroup.remove());
-    const plan = planContainer(id, spec, request.shared, cgroup.visible);
+    const plan = tracedNow("guest", "plan container", () =>
+      planContainer(id, spec, request.shared, cgroup.visible),
+    );
     const process = plan.init.process;
-    using prepared = await prepareMounts(
-      { mounts: plan.init.rootfs.mounts, maps: plan.maps, joined: plan.joined, firstFd: FIRST_GIVEN_FD },
-      context.reaper,
+    using prepared = await traced(
+      "guest",
+      "prepare mounts",
+      prepareMounts(
+        { mounts: plan.init.rootfs.mounts, maps: plan.maps, joined: plan.joined, firstFd: FIRST_GIVEN_FD },
+        context.reaper,
+      ),
     );
     const init: InitPlan = { ...plan.init, rootfs: { ...plan.init.rootfs, mounts: prepared.mounts } };
     const owner =

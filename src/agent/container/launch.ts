@@ -12,6 +12,7 @@ import { fchown } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import { clone, pidfdGetfd, pidfdSendSignal, SIGKILL } from "../../sys/process.ts";
 import { socketPair } from "../../sys/socket.ts";
+import { addPhases, tracedNow } from "../../sys/trace.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { insideNamespaces, type JoinedNamespace } from "../sandbox/shared-namespaces.ts";
 import { runChild } from "./become-program.ts";
@@ -85,15 +86,17 @@ export async function launch(request: LaunchRequest, reaper: ChildReaper): Promi
       for (const fd of standard) fchown(fd, uid, gid);
     }
     const descriptors = [...standard, pair.theirs.fd, ...request.given];
-    const cloned = insideNamespaces(request.joined, () => {
-      const result = clone({ flags: request.cloneFlags });
-      if (result.role === "child") runChild(descriptors, request.body);
-      return result;
-    });
+    const cloned = tracedNow("guest", "clone", () =>
+      insideNamespaces(request.joined, () => {
+        const result = clone({ flags: request.cloneFlags });
+        if (result.role === "child") runChild(descriptors, request.body);
+        return result;
+      }),
+    );
     child = { pid: cloned.pid, pidfd: cloned.pidfd, exited: reaper.exitOf(cloned.pid) };
     pair.theirs.close();
     pipes?.theirs[Symbol.dispose]();
-    request.prepare(child.pid);
+    tracedNow("guest", "join cgroups", () => request.prepare(cloned.pid));
     const what = { operation: "set up container process", object: `process ${child.pid}` };
     const deadline = SETUP_DEADLINE_MS + (request.hooksDeadlineMs ?? 0);
     const { pid } = child;
@@ -139,6 +142,9 @@ async function untilReady(
         case "hooks":
           await runHooks();
           await channel.hooksHaveRun();
+          break;
+        case "phases":
+          addPhases(message.phases);
           break;
         case "failed":
           throw message.error;

@@ -16,6 +16,7 @@ import {
   openTree,
 } from "../../sys/new-mount-api.ts";
 import { chdir, fchdir, umask } from "../../sys/process.ts";
+import { tracedNow, tracePhase } from "../../sys/trace.ts";
 import type { VisibleCgroup } from "./cgroup-mount.ts";
 import { DEFAULT_DEVICES, type DeviceNode, makeDeviceLinks, makeDeviceNodes } from "./device-nodes.ts";
 import type { MountPlan } from "./mount-plan.ts";
@@ -63,9 +64,9 @@ export function enterRootFilesystem(
   using root = openTree(AT_FDCWD, plan.path, OPEN_TREE_CLONE | AT_RECURSIVE);
   moveMountTo(root.fd, plan.path);
   // pivot_root refuses a root whose parent mount is shared; a slave of a shared mount is none.
-  mountAll(root.fd, plan, terminal, setUpTerminal);
+  tracedNow("guest child", "mount all", () => mountAll(root.fd, plan, terminal, setUpTerminal));
   beforePivot();
-  pivot(root);
+  tracedNow("guest child", "change root", () => pivot(root));
   // What was made since is nobody's master or slave; what was there before is a slave already.
   if (plan.propagation.type !== MS_PRIVATE && plan.propagation.type !== MS_SLAVE) {
     mountSetattr(AT_FDCWD, "/", plan.propagation.recursive ? AT_RECURSIVE : 0, {
@@ -82,23 +83,29 @@ function mountAll(
 ): void {
   const late: FileDescriptor[] = [];
   for (const mount of plan.mounts) {
-    const mounted = mountInContainer(root, mount, plan.cgroup);
+    const mounted = tracedNow("guest child", `mount ${mount.destination}`, () =>
+      mountInContainer(root, mount, plan.cgroup),
+    );
     if (mounted !== undefined) late.push(mounted);
   }
   // A /dev of the machine's own has its nodes.
   const foreignDev = plan.mounts.some(
     ({ destination, source }) => destination === "/dev" && source.kind === "bind",
   );
+  const devices = tracePhase("guest child", "make devices");
   if (!foreignDev) {
     const named = new Set(plan.devices.map(({ path }) => cleanPath(path)));
     const nodes = [...DEFAULT_DEVICES.filter(({ path }) => !named.has(path)), ...plan.devices];
     makeDeviceNodes(root, nodes, plan.bindDevices ? (node) => bindDevice(root, node) : undefined);
     makeDeviceLinks(root, exists("/proc/kcore"));
   }
+  devices();
   if (terminal !== undefined) setUpTerminal(root, terminal);
+  const covering = tracePhase("guest child", "cover paths");
   openDirectory(root, plan.workingDirectory).close();
   protectPaths(root, plan.readonlyPaths);
   maskPaths(root, plan.maskedPaths);
+  covering();
   for (const mount of late) {
     mountSetattr(mount.fd, "", AT_EMPTY_PATH, { set: MOUNT_ATTR_RDONLY, clear: 0 });
     mount.close();

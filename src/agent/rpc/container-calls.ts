@@ -1,6 +1,7 @@
 /** The calls about containers as a whole. */
 import { KataError } from "../../kata-error.ts";
 import { resourcesFromMessage, specFromMessage } from "../../oci/wire.ts";
+import { tracedNow } from "../../sys/trace.ts";
 import { readInterfaceCounters } from "../guest/interface-counters.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { AgentServiceHandlers } from "./generated.ts";
@@ -24,9 +25,10 @@ export function containerCalls(sandbox: Sandbox): ContainerCalls {
     async createContainer(request) {
       refusePassedStreams(request);
       refuseSharedMounts(request.sharedMounts.length);
+      const message = required(request.OCI, "create container", "OCI");
       await sandbox.createContainer({
         id: request.containerId,
-        spec: specFromMessage(required(request.OCI, "create container", "OCI")),
+        spec: tracedNow("guest", "read specification", () => specFromMessage(message)),
         devices: request.devices.map(({ type, id, vmPath, containerPath, options }) => ({
           type,
           id,

@@ -1,9 +1,11 @@
 /** The calls about the pod as a whole. */
 import { KataError } from "../../kata-error.ts";
+import { startTrace } from "../../sys/trace.ts";
 import { copyFile } from "../guest/copy-file.ts";
 import { terminationLog } from "../guest/diagnostic-data.ts";
 import { collectMetrics } from "../guest/metrics.ts";
 import { resizeVolume } from "../guest/resize-volume.ts";
+import { TRACE_LOG, traceText } from "../guest/trace-log.ts";
 import { volumeUsage } from "../guest/volume-statistics.ts";
 import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
@@ -30,6 +32,7 @@ type SandboxCalls = Pick<
 export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): SandboxCalls {
   return {
     async createSandbox(request) {
+      if (request.trace) startTrace({ calls: "guest calls", work: "guest" });
       await sandbox.create({
         id: request.sandboxId,
         hostname: request.hostname,
@@ -103,11 +106,12 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
     },
 
     async getDiagnosticData(request) {
+      if (request.logType === TRACE_LOG) return { data: traceText() };
       if (request.logType !== "termination_log") {
         throw new KataError("invalid-argument", {
           operation: "get diagnostic data",
           object: JSON.stringify(request.logType),
-          hint: "the agent has termination_log",
+          hint: `the agent has termination_log and ${TRACE_LOG}`,
         });
       }
       return { data: terminationLog(sandbox.container(request.containerId).spec) };

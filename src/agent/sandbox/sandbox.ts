@@ -10,6 +10,7 @@ import type { CancelSignal } from "../../sys/cancellation.ts";
 import { mkdirAll, replaceFile } from "../../sys/files.ts";
 import type { Logger } from "../../sys/log.ts";
 import { Rollback } from "../../sys/rollback.ts";
+import { traced, tracePhase } from "../../sys/trace.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { DataHub, withUnsealedEnvironment } from "../confidential/data-hub.ts";
@@ -330,11 +331,13 @@ export class Sandbox {
       for (const name of deviceModules(spec))
         if (this.context.modules?.has(name)) this.context.modules.load(name);
       for (const storage of request.storages) {
-        await this.storages.use(storage);
+        await traced("guest", `storage ${storage.mountPoint}`, this.storages.use(storage));
         resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
       }
+      const resolving = tracePhase("guest", "find devices");
       const opened = await withUnsealedEnvironment(spec, new DataHub(this.context.settings.dataHub));
       const resolved = await resolveDevices(opened, request.devices, this.context.settings.hotplugTimeoutMs);
+      resolving();
       const container = await createContainer(
         {
           id,

@@ -3,6 +3,7 @@ import { describeError, KataError } from "../../kata-error.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { readTextFileIfExists } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
+import { isTracing } from "../../sys/trace.ts";
 import type { AgentConnection } from "../agent-client.ts";
 import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
@@ -226,6 +227,7 @@ export function podMessage({ settings, request }: StartRequest) {
     sandboxPidns: false,
     sandboxId: id,
     kernelModules: settings.kernelModules,
+    trace: isTracing(),
   };
 }
 
