@@ -102,7 +102,7 @@ export function applyAnnotations(
     const value = readValue(target, annotation, text);
     checkListed(configuration, target, annotation, value);
     checkItems(target, annotation, value);
-    const idle = withoutEffect(target.key, configuration.driver, value);
+    const idle = withoutEffect(target.name, target.key, configuration.driver, value);
     if (idle !== undefined) warnings.push(`${annotation}: ${idle}`);
     const section = values[target.section];
     section[target.name] = target.key.appends === true ? join(section[target.name], value) : value;

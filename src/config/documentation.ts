@@ -1,6 +1,7 @@
 /** The table of keys as a page for people: `docs/configuration.md`. */
 import { annotationNames } from "./annotations.ts";
 import { SECTIONS, type SectionName } from "./configuration.ts";
+import { DRIVER_WITHOUT_EFFECT } from "./driver-without-effect.ts";
 import { EFFECTIVE_KEYS } from "./effective-keys.ts";
 import { DRIVERS, type DriverLetter, type Key } from "./key.ts";
 import { configurationPaths } from "./paths.ts";
@@ -19,7 +20,22 @@ const TYPE_NAMES: Readonly<Record<Key["kind"], string>> = {
 /** Markdown: how the configuration is read, and a table for each section. */
 export function renderDocumentation(): string {
   const sections = Object.entries(SECTIONS) as [SectionName, Readonly<Record<string, Key>>][];
-  return [INTRODUCTION, ...sections.map(([section, keys]) => renderSection(section, keys))].join("\n");
+  return [
+    INTRODUCTION,
+    ...sections.map(([section, keys]) => renderSection(section, keys)),
+    ...Object.entries(DRIVER_WITHOUT_EFFECT).map(([driver, reasons]) => renderExceptions(driver, reasons)),
+  ].join("\n");
+}
+
+function renderExceptions(driver: string, reasons: Readonly<Record<string, string>>): string {
+  return [
+    `### Without effect in \`[hypervisor.${driver}]\``,
+    "",
+    "| Key | Why |",
+    "|---|---|",
+    ...Object.entries(reasons).map(([name, reason]) => `| ${code(name)} | ${reason} |`),
+    "",
+  ].join("\n");
 }
 
 const INTRODUCTION = `# Configuration
@@ -63,7 +79,7 @@ behind \`io.katacontainers.config.hypervisor.\`; so does one that is marked with
 
 Keys that are **bold** change something in this version. The others are read and checked, so that a file made for upstream's
 runtime can be used as it is; their rows tell why they have no effect, and so do \`kata-runtime config explain KEY\` and, if one
-is set to something else than its default, a warning in the shim's log and of \`kata-runtime config check\`. Drivers other than \`qemu\` and \`clh\` are refused when a container starts; so are other
+is set to something else than its default, a warning in the shim's log and of \`kata-runtime config check\`. Drivers other than \`qemu\`, \`clh\`, \`firecracker\` and \`remote\` are refused when a container starts; so are other
 values of \`shared_fs\` than \`virtio-fs\` and \`none\`, and of \`internetworking_model\` than \`tcfilter\`, \`macvtap\` and \`none\`. Sizes are in MiB where
 nothing else is said.
 `;

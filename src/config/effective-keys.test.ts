@@ -16,6 +16,7 @@ const READ_HERE: Readonly<Partial<Record<SectionName, readonly string[]>>> = {
   hypervisor: [
     "enable_annotations",
     "valid_hypervisor_paths",
+    "valid_jailer_paths",
     "valid_virtio_fs_daemon_paths",
     "valid_entropy_sources",
   ],

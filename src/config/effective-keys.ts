@@ -66,6 +66,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "tx_rate_limiter_max_rate",
     "valid_entropy_sources",
     "valid_hypervisor_paths",
+    "valid_jailer_paths",
     "valid_virtio_fs_daemon_paths",
     "virtio_fs_cache",
     "virtio_fs_daemon",

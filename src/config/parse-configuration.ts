@@ -193,7 +193,7 @@ class Parser {
       if (!checked.ok)
         throw configurationError(this.#sources.locate(at), `${written}: ${checked.why}`, WRONG_VALUE);
       values[name] = checked.value;
-      const idle = withoutEffect(key, driver, checked.value);
+      const idle = withoutEffect(name, key, driver, checked.value);
       if (idle !== undefined) this.#warnings.push(`${this.#sources.locate(at)}: ${written}: ${idle}`);
       this.#paths.set(`${section}.${name}`, at);
     }

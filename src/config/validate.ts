@@ -91,6 +91,9 @@ function* deviceRules({ driver, hypervisor }: Configuration): Generator<Contradi
   if (hypervisor.shared_fs === "inline-virtio-fs" && driver !== "dragonball") {
     yield hypervisorRule("shared_fs", "inline-virtio-fs is dragonball's alone");
   }
+  if (hypervisor.shared_fs !== "none" && driver === "firecracker") {
+    yield hypervisorRule("shared_fs", 'firecracker shares no directories; it has to be "none"');
+  }
   if (hypervisor.sev_snp_guest && !hypervisor.confidential_guest) {
     yield hypervisorRule("sev_snp_guest", "it needs confidential_guest");
   }

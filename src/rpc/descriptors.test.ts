@@ -22,6 +22,9 @@ const OTHER_FILES = new Set([
   "kubernetes/cri.proto",
   "containerd/api/types/transfer/streaming.proto",
   "containerd/api/services/tasks/v1/tasks.proto",
+  "containerd/api/services/content/v1/content.proto",
+  "google/protobuf/field_mask.proto",
+  "containerd/api/services/snapshots/v1/snapshots.proto",
 ]);
 
 /** Fields from here on are our additions to the agent's protocol, which a peer of upstream's passes over. */

@@ -146,6 +146,13 @@ describe("a refusal", () => {
   });
 });
 
+test("a refusal that is an object with a sentence is told as that sentence", async () => {
+  const { monitor, client } = setUp();
+  const refused = client.request({ method: "PUT", path: "/x" });
+  monitor.say(withBody('{"fault_message":"not \\"now\\""}', "400 Bad Request"));
+  await expect(refused).rejects.toMatchObject({ message: 'VMM: PUT /x: 400 "not \\"now\\""' });
+});
+
 describe("a monitor that does not keep to the protocol", () => {
   test.each([
     ["no HTTP", "SMTP 220\r\n\r\n", "malformed-message"],

@@ -26,9 +26,10 @@ async function main(): Promise<number> {
   }
 }
 
-/** `--api-socket fd=N` is all that the driver gives, besides `-v`. */
+/** `--api-socket fd=N` is all that the driver gives, besides `--seccomp false` and `-v`. */
 function inheritedSocket(words: readonly string[]): number {
-  const [flag, value = "", ...rest] = words;
+  const [flag, value = "", ...more] = words;
+  const rest = more[0] === "--seccomp" && more[1] === "false" ? more.slice(2) : more;
   const [, number] = /^fd=(\d+)$/.exec(value) ?? [];
   if (flag === "--api-socket" && number !== undefined && rest.every((word) => word === "-v"))
     return Number(number);

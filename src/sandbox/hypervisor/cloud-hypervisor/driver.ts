@@ -55,7 +55,11 @@ async function boot(spec: MachineSpec, context: MachineContext): Promise<Virtual
       name: NAME,
       configurationKey: `path of ${SECTION}`,
       path: spec.program,
-      args: ["--api-socket", `fd=${API_DESCRIPTOR}`, ...(spec.debug ? ["-v"] : [])],
+      args: [
+        ...["--api-socket", `fd=${API_DESCRIPTOR}`],
+        ...(spec.withoutSeccomp === true ? ["--seccomp", "false"] : []),
+        ...(spec.debug ? ["-v"] : []),
+      ],
       inherited: [listener.fd],
       environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
       prepare: () => enterHelperNamespaces(spec),

@@ -74,13 +74,7 @@ export class FirecrackerMachine implements VirtualMachine {
 
   async attach(device: Device): Promise<AttachedDevice> {
     this.#mustRun(`attach ${device.kind}`);
-    if (device.kind !== "disk") {
-      throw new KataError("unsupported", {
-        operation: "plug in device",
-        object: `${device.id}, a ${device.kind}`,
-        hint: "Firecracker takes nothing but disks while a machine runs",
-      });
-    }
+    if (device.kind !== "disk") throw onlyDisks("plug in device", device);
     const { client, files } = this.#parts;
     const bytes = diskBytes(device.path);
     const slot = this.#use.take(device.id, device.readOnly);
@@ -102,7 +96,9 @@ export class FirecrackerMachine implements VirtualMachine {
   /** The guest has let go of it before: the agent unmounts what a container had. */
   async detach(id: string): Promise<void> {
     this.#mustRun("detach device");
-    const { client, files } = this.#parts;
+    const { client, files, spec } = this.#parts;
+    const other = spec.devices.find((device) => device.id === id && device.kind !== "disk");
+    if (other !== undefined) throw onlyDisks("unplug device", other);
     const slot = this.#use.of(id, "unplug device");
     await client.changeDrive(slot.id, files.takeDisk(slot.id));
     this.#use.free(id);
@@ -152,4 +148,12 @@ export class FirecrackerMachine implements VirtualMachine {
     if (!this.#ended) return;
     throw new KataError("unavailable", { operation, object: "the virtual machine has ended" });
   }
+}
+
+function onlyDisks(operation: string, { id, kind }: Device): KataError {
+  return new KataError("unsupported", {
+    operation,
+    object: `${id}, a ${kind}`,
+    hint: "nothing but disks comes and goes while a machine of Firecracker runs",
+  });
 }
