@@ -2,6 +2,7 @@
 import { describe, expect } from "vitest";
 import { mustRun } from "../harness/command.ts";
 import { eventually } from "../harness/eventually.ts";
+import { MACHINE } from "../harness/kata-configuration.ts";
 import { test, type Workbench } from "../harness/workbench.ts";
 
 /** Emulated, on a busy host, a card takes seconds to come or go, ms. */
@@ -148,58 +149,59 @@ describe("a pod with several links", () => {
 });
 
 describe("a pod whose namespace changes while it runs", () => {
-  test("has links that come late, loses those that go, and follows addresses and routes", async ({
-    bench,
-  }) => {
-    await using network = await PodNetwork.create(bench.ctr.instance.tag);
-    const id = await bench.detach("sleep 3600", network.flags);
-    await network.add(0, "veth");
-    await network.inPod(`route add default via ${HOST_V4[0]}`);
-    const first = await look(
-      bench,
-      id,
-      "the late link",
-      `ip -4 -o addr; ip route; cat /sys/class/net/eth0/mtu; ${PING_ALL([0])}`,
-      (text) => /default/.test(text) && text.split("answer").length === 3,
-    );
-    expect(first).toContain(`inet ${POD_V4[0]}/24`);
-    expect(first).toContain(`default via ${HOST_V4[0]} dev eth0`);
-    expect(first).toContain(`\n${MTU[0]}\n`);
+  test.skipIf(!MACHINE.plugsCards)(
+    "has links that come late, loses those that go, and follows addresses and routes",
+    async ({ bench }) => {
+      await using network = await PodNetwork.create(bench.ctr.instance.tag);
+      const id = await bench.detach("sleep 3600", network.flags);
+      await network.add(0, "veth");
+      await network.inPod(`route add default via ${HOST_V4[0]}`);
+      const first = await look(
+        bench,
+        id,
+        "the late link",
+        `ip -4 -o addr; ip route; cat /sys/class/net/eth0/mtu; ${PING_ALL([0])}`,
+        (text) => /default/.test(text) && text.split("answer").length === 3,
+      );
+      expect(first).toContain(`inet ${POD_V4[0]}/24`);
+      expect(first).toContain(`default via ${HOST_V4[0]} dev eth0`);
+      expect(first).toContain(`\n${MTU[0]}\n`);
 
-    await network.add(1, "macvlan");
-    await look(bench, id, "a second link", PING_ALL([1]), (text) => text.split("answer").length === 3);
+      await network.add(1, "macvlan");
+      await look(bench, id, "a second link", PING_ALL([1]), (text) => text.split("answer").length === 3);
 
-    await network.inPod(`address add 198.51.100.77/24 dev eth0`);
-    await network.inPod(`address delete ${POD_V6[0]}/64 dev eth0`);
-    await network.inPod(`link set eth0 mtu 1300`);
-    await network.inPod(`route replace default via 198.51.100.77 dev eth0`);
-    await network.inPod(`route add 10.9.0.0/16 via ${HOST_V4[1]}`);
-    const changed = await look(
-      bench,
-      id,
-      "the changed routes",
-      "ip -o addr show dev eth0; ip route; cat /sys/class/net/eth0/mtu",
-      // What changes between two looks of the host is carried over with the next.
-      (text) => /^10\.9\.0\.0\/16/m.test(text) && /198\.51\.100\.77/.test(text) && /^1300$/m.test(text),
-    );
-    expect(changed).toContain("inet 198.51.100.77/24");
-    expect(changed).not.toContain(POD_V6[0]);
-    expect(changed).toContain("10.9.0.0/16 via 203.0.113.1 dev net1");
+      await network.inPod(`address add 198.51.100.77/24 dev eth0`);
+      await network.inPod(`address delete ${POD_V6[0]}/64 dev eth0`);
+      await network.inPod(`link set eth0 mtu 1300`);
+      await network.inPod(`route replace default via 198.51.100.77 dev eth0`);
+      await network.inPod(`route add 10.9.0.0/16 via ${HOST_V4[1]}`);
+      const changed = await look(
+        bench,
+        id,
+        "the changed routes",
+        "ip -o addr show dev eth0; ip route; cat /sys/class/net/eth0/mtu",
+        // What changes between two looks of the host is carried over with the next.
+        (text) => /^10\.9\.0\.0\/16/m.test(text) && /198\.51\.100\.77/.test(text) && /^1300$/m.test(text),
+      );
+      expect(changed).toContain("inet 198.51.100.77/24");
+      expect(changed).not.toContain(POD_V6[0]);
+      expect(changed).toContain("10.9.0.0/16 via 203.0.113.1 dev net1");
 
-    // One that came while the pod ran, and the name is free again for another.
-    await network.inPod("link delete net1");
-    const left = await look(bench, id, "a link that goes", "ls /sys/class/net; ip route", (text) => {
-      return !text.includes("net1");
-    });
-    expect(left).toMatch(/^eth0$/m);
-    expect(left).not.toContain("10.9.0.0/16");
-    await network.add(2, "veth");
-    await look(bench, id, "a third link", PING_ALL([2]), (text) => text.split("answer").length === 3);
-    await bench.ctr.remove(id);
-    expect(await network.foreign()).toEqual([]);
-  });
+      // One that came while the pod ran, and the name is free again for another.
+      await network.inPod("link delete net1");
+      const left = await look(bench, id, "a link that goes", "ls /sys/class/net; ip route", (text) => {
+        return !text.includes("net1");
+      });
+      expect(left).toMatch(/^eth0$/m);
+      expect(left).not.toContain("10.9.0.0/16");
+      await network.add(2, "veth");
+      await look(bench, id, "a third link", PING_ALL([2]), (text) => text.split("answer").length === 3);
+      await bench.ctr.remove(id);
+      expect(await network.foreign()).toEqual([]);
+    },
+  );
 
-  test("loses a link that it had from the start", async ({ bench }) => {
+  test.skipIf(!MACHINE.plugsCards)("loses a link that it had from the start", async ({ bench }) => {
     await using network = await PodNetwork.create(bench.ctr.instance.tag);
     await network.add(0, "veth");
     await network.add(1, "veth");

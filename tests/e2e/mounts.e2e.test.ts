@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
+import { MACHINE } from "../harness/kata-configuration.ts";
 import { test } from "../harness/workbench.ts";
 
 function bind(source: string, target: string, mode: "rw" | "ro"): string[] {
@@ -8,22 +9,23 @@ function bind(source: string, target: string, mode: "rw" | "ro"): string[] {
 }
 
 describe("a bind-mounted host directory", () => {
-  test("read-write: the workload reads the host's files and the host its results, owners and modes kept", async ({
-    bench,
-  }) => {
-    writeFileSync(join(bench.scratch, "in"), "3\n4\n");
-    const script =
-      "read a < /d/in; sum=0; while read n; do sum=$((sum+n)); done < /d/in; echo $sum > /d/out; ";
-    const owner =
-      "chown 1234:5678 /d/out; chmod 640 /d/out; mkdir /d/sub; ln -s out /d/link; stat -c %u /d/in";
-    const result = await bench.run(script + owner, bind(bench.scratch, "/d", "rw"));
-    expect(result).toMatchObject({ status: 0, stdout: "0\n", stderr: "" });
-    expect(readFileSync(join(bench.scratch, "out"), "utf8")).toBe("7\n");
-    expect(readFileSync(join(bench.scratch, "link"), "utf8")).toBe("7\n");
-    const { uid, gid, mode } = statSync(join(bench.scratch, "out"));
-    expect({ uid, gid, mode: mode & 0o7777 }).toEqual({ uid: 1234, gid: 5678, mode: 0o640 });
-    expect(statSync(join(bench.scratch, "sub")).isDirectory()).toBe(true);
-  });
+  test.skipIf(!MACHINE.sharesDirectories)(
+    "read-write: the workload reads the host's files and the host its results, owners and modes kept",
+    async ({ bench }) => {
+      writeFileSync(join(bench.scratch, "in"), "3\n4\n");
+      const script =
+        "read a < /d/in; sum=0; while read n; do sum=$((sum+n)); done < /d/in; echo $sum > /d/out; ";
+      const owner =
+        "chown 1234:5678 /d/out; chmod 640 /d/out; mkdir /d/sub; ln -s out /d/link; stat -c %u /d/in";
+      const result = await bench.run(script + owner, bind(bench.scratch, "/d", "rw"));
+      expect(result).toMatchObject({ status: 0, stdout: "0\n", stderr: "" });
+      expect(readFileSync(join(bench.scratch, "out"), "utf8")).toBe("7\n");
+      expect(readFileSync(join(bench.scratch, "link"), "utf8")).toBe("7\n");
+      const { uid, gid, mode } = statSync(join(bench.scratch, "out"));
+      expect({ uid, gid, mode: mode & 0o7777 }).toEqual({ uid: 1234, gid: 5678, mode: 0o640 });
+      expect(statSync(join(bench.scratch, "sub")).isDirectory()).toBe(true);
+    },
+  );
 
   test("read-only: every write is refused and the host's files stay as they were", async ({ bench }) => {
     writeFileSync(join(bench.scratch, "in"), "data\n");
@@ -38,15 +40,18 @@ describe("a bind-mounted host directory", () => {
     expect(readFileSync(join(bench.scratch, "in"), "utf8")).toBe("data\n");
   });
 
-  test("changes on the host are seen by a running container", async ({ bench }) => {
-    const id = await bench.detach("while :; do sleep 1; done", bind(bench.scratch, "/d", "rw"));
-    writeFileSync(join(bench.scratch, "late"), "first");
-    expect(await bench.exec(id, "cat /d/late")).toMatchObject({ status: 0, stdout: "first" });
-    writeFileSync(join(bench.scratch, "late"), "second, longer");
-    await expect
-      .poll(async () => (await bench.exec(id, "cat /d/late")).stdout, { timeout: 10_000 })
-      .toBe("second, longer");
-  });
+  test.skipIf(!MACHINE.sharesDirectories)(
+    "changes on the host are seen by a running container",
+    async ({ bench }) => {
+      const id = await bench.detach("while :; do sleep 1; done", bind(bench.scratch, "/d", "rw"));
+      writeFileSync(join(bench.scratch, "late"), "first");
+      expect(await bench.exec(id, "cat /d/late")).toMatchObject({ status: 0, stdout: "first" });
+      writeFileSync(join(bench.scratch, "late"), "second, longer");
+      await expect
+        .poll(async () => (await bench.exec(id, "cat /d/late")).stdout, { timeout: 10_000 })
+        .toBe("second, longer");
+    },
+  );
 
   test("a link in it leads inside of the container, never to the host's files", async ({ bench }) => {
     writeFileSync(join(bench.scratch, "secret"), "host's secret");

@@ -391,3 +391,41 @@ describe("the report", () => {
     });
   });
 });
+
+describe("Firecracker", () => {
+  const text =
+    '[hypervisor.firecracker]\nkernel = "/k/vmlinux"\ninitrd = "/k/initrd"\njailer_path = "/usr/bin/jailer"\n';
+  const facts = sampleFacts({
+    configuration: { kind: "read", configuration: parseConfiguration(text, "/c.toml") },
+    hypervisor: {
+      program: { usable: true, path: "/usr/bin/firecracker", bytes: 1 },
+      version: "Firecracker v1.12.1",
+      error: "",
+    },
+    jailer: { usable: true, path: "/usr/bin/jailer", bytes: 1 },
+    fileServer: undefined,
+  });
+
+  test("is ready with KVM, its jailer and mkfs.ext4, and needs no file server", () => {
+    const report = evaluate(facts);
+    expect(report.ready).toBe(true);
+    expect(report.results.filter(({ verdict }) => verdict !== "ok")).toEqual([]);
+    expect(report.results.find(({ name }) => name === "virtiofsd")?.detail).toMatch(/not needed/);
+  });
+
+  test.each<[what: string, changes: Partial<HostFacts>, verdict: string, detail: RegExp]>([
+    ["emulation", { accelerator: { accelerator: "tcg", reason: "no" } }, "failed", /runs on KVM alone/],
+    [
+      "a jailer that is missing",
+      { jailer: { usable: false, path: "/j", why: "missing" } },
+      "failed",
+      /^\/j: missing$/,
+    ],
+    ["no jailer", { jailer: undefined }, "warning", /sees all of the host's files/],
+    ["no mkfs.ext4", { diskMaker: undefined }, "warning", /blockfile and devmapper/],
+  ])("with %s says so and what to do", (_what, changes, verdict, detail) => {
+    const results = evaluate({ ...facts, ...changes }).results.filter((result) => result.verdict === verdict);
+    const found = results.find((result) => detail.test(result.detail));
+    expect(found?.fix).toMatch(/./);
+  });
+});

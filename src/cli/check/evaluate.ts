@@ -8,6 +8,7 @@ import { type ClassicFinding, classicFindings } from "../host/classic-findings.t
 import { virtualizationFlag } from "../host/cpu-info.ts";
 import { type FileFact, type HostFacts, QEMU_PROGRAMS } from "../host/host-facts.ts";
 import { nestingFix } from "../host/platform.ts";
+import { checkFirecracker } from "./firecracker-check.ts";
 import { installCommand } from "./install-command.ts";
 
 export type Verdict = "ok" | "warning" | "failed";
@@ -35,9 +36,8 @@ export interface CheckReport {
 /** @param strict a warning counts as a failure. */
 export function evaluate(facts: HostFacts, strict = false): CheckReport {
   const elsewhere = facts.configuration.configuration.driver === "remote";
-  const results = CHECKS.filter((check) => !elsewhere || !OF_LOCAL_MACHINES.has(check)).map((check) =>
-    check(facts),
-  );
+  const checks = CHECKS.filter((check) => !elsewhere || !OF_LOCAL_MACHINES.has(check));
+  const results = [...checks.map((check) => check(facts)), ...checkFirecracker(facts)];
   const holds = (about: CheckResult["about"]) =>
     !results.some(
       (result) =>
@@ -311,6 +311,8 @@ function checkHypervisor(facts: HostFacts): CheckResult {
 
 function checkFileServer({ fileServer, configuration, distribution }: HostFacts): CheckResult {
   const base = { name: "virtiofsd", about: "setup" } as const;
+  const { shared_fs: sharing } = configuration.configuration.hypervisor;
+  if (sharing === "none") return { ...base, verdict: "ok", detail: 'not needed: shared_fs is "none"' };
   if (fileServer !== undefined) return { ...base, verdict: "ok", detail: fileServer };
   const { virtio_fs_daemon: named, valid_virtio_fs_daemon_paths: candidates } =
     configuration.configuration.hypervisor;
@@ -323,7 +325,7 @@ function checkFileServer({ fileServer, configuration, distribution }: HostFacts)
 }
 
 const MAKE_GUEST =
-  "npm run image in the source tree, then set kernel and initrd of [hypervisor.qemu] to what it made";
+  "npm run image in the source tree, then set kernel and initrd in the configuration to what it made";
 
 function checkKernel({ kernel, architecture }: HostFacts): CheckResult {
   const base = { name: "guest kernel", about: "setup" } as const;

@@ -22,6 +22,7 @@ const INSTALLERS: Readonly<Record<Family, string>> = {
 const PACKAGES: Readonly<Record<string, Readonly<Record<Family, string>>>> = {
   "qemu-system-x86_64": { debian: "qemu-system-x86", fedora: "qemu-kvm", suse: "qemu-x86" },
   "qemu-system-aarch64": { debian: "qemu-system-arm", fedora: "qemu-kvm", suse: "qemu-arm" },
+  "mkfs.ext4": { debian: "e2fsprogs", fedora: "e2fsprogs", suse: "e2fsprogs" },
   virtiofsd: { debian: "virtiofsd", fedora: "virtiofsd", suse: "virtiofsd" },
   containerd: { debian: "containerd", fedora: "containerd", suse: "containerd" },
 };

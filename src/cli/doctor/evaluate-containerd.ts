@@ -6,7 +6,7 @@ import type { ContainerdFacts } from "./containerd-facts.ts";
 
 /** Runtimes of Kata: the shim is `containerd-shim-kata-v2`, or one of a name such as `kata-qemu` or `kata-cc`. */
 const KATA_TYPE = /^io\.containerd\.kata(-[a-z0-9-]+)?\.v2$/;
-/** Those that hand a root file system over as a block device, which Firecracker needs. */
+/** Those that hand a root file system over as a block device, which Firecracker takes as it is. */
 const BLOCK_SNAPSHOTTERS = ["devmapper", "blockfile"];
 
 const RESTART = "systemctl restart containerd";
@@ -99,8 +99,8 @@ function runtimeFaults(
     configPath === "" ? driver === "firecracker" : /-(fc|firecracker)\.toml$/.test(configPath);
   if (isFirecracker && !BLOCK_SNAPSHOTTERS.includes(used)) {
     faults.push({
-      verdict: "failed",
-      detail: `snapshotter ${used}: Firecracker shares no directories, so that the root file system has to be a block device`,
+      verdict: "warning",
+      detail: `snapshotter ${used}: Firecracker shares no directories, so that each container starts with a copy of its image as a disk, and nothing of what it writes can be committed`,
       fix: `snapshotter = "devmapper" for this runtime, then ${RESTART}`,
     });
   }

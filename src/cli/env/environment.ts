@@ -22,7 +22,7 @@ const GO_ARCHITECTURES: Readonly<Record<Architecture, string>> = {
 const SOCKETS: Readonly<Record<DriverName, string>> = {
   qemu: "",
   clh: "{ID}/clh.sock",
-  firecracker: "",
+  firecracker: "{ID}/kata.hvsock",
   remote: "",
   stratovirt: "",
   dragonball: "",

@@ -92,6 +92,8 @@ async function gather(host: HostRoot, { configurationFile, environment }: FactsR
         ? { ...fileFact(host, hypervisor.initrd), kind: "initrd" }
         : { ...fileFact(host, hypervisor.image), kind: "image" },
     fileServer: findFileServer(host, configuration.configuration),
+    jailer: hypervisor.jailer_path === "" ? undefined : fileFact(host, hypervisor.jailer_path),
+    diskMaker: findProgram(host, "mkfs.ext4"),
     devices: {
       tun: deviceFact(host, "/dev/net/tun"),
       vhostVsock: deviceFact(host, "/dev/vhost-vsock"),

@@ -59,6 +59,10 @@ export interface HostFacts {
   readonly root: FileFact & { readonly kind: "image" | "initrd" };
   /** The file server that would be used; undefined if no candidate is there. */
   readonly fileServer: string | undefined;
+  /** Firecracker's jailer; undefined if none is to be used. */
+  readonly jailer: FileFact | undefined;
+  /** `mkfs.ext4` and where it was found. */
+  readonly diskMaker: string | undefined;
   readonly devices: {
     readonly tun: DeviceFact;
     readonly vhostVsock: DeviceFact;

@@ -23,6 +23,8 @@ export function sampleFacts(changes: Partial<HostFacts> = {}): HostFacts {
     kernel: { usable: true, path: "/k/vmlinux", bytes: 10 << 20, format: "ELF" },
     root: { usable: true, path: "/k/initrd", bytes: 5 << 20, kind: "initrd" },
     fileServer: "/usr/lib/qemu/virtiofsd",
+    jailer: undefined,
+    diskMaker: "/usr/sbin/mkfs.ext4",
     devices: { tun: { usable: true }, vhostVsock: { usable: true }, vhostNet: { usable: true } },
     cgroups: { mode: "unified", controllers: new Set(["cpu", "memory", "pids"]) },
     modules: new Set(["kvm", "kvm_intel", "vhost", "vhost_net"]),
