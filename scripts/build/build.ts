@@ -14,6 +14,7 @@ import { buildEngine } from "./engine.ts";
 import { buildNodeProgram } from "./node-program.ts";
 import { buildProgram, type Program } from "./program.ts";
 import { NODE_PROGRAMS, OTHER_NAMES, PROGRAMS } from "./programs.ts";
+import { buildPullProgram, PULL_PROGRAM } from "./pull-program.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -25,7 +26,12 @@ async function main(args: readonly string[]): Promise<void> {
     console.error(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
     return;
   }
-  const wanted = chosen(args[0] === ARCHITECTURE_FLAG ? args.slice(2) : args);
+  const choice = args[0] === ARCHITECTURE_FLAG ? args.slice(2) : args;
+  if (isWanted(PULL_PROGRAM, choice)) {
+    await buildPullProgram(root, (text) => console.error(text));
+    console.log(`${PULL_PROGRAM}  ${(statSync(join(root, PULL_PROGRAM)).size / 1024).toFixed(0)} KiB`);
+  }
+  const wanted = chosen(choice);
   const forNode = wanted.filter((program) => NODE_PROGRAMS.includes(program));
   const forEngine = wanted.filter((program) => !forNode.includes(program));
   if (forEngine.length > 0) {
@@ -71,6 +77,11 @@ async function buildForOther(architecture: Architecture, args: readonly string[]
   tell(programs);
 }
 
+/** Whether a program that is no module is to be built. */
+function isWanted(output: string, [flag, name]: readonly string[]): boolean {
+  return flag === undefined || (flag === "--only" && name === basename(output));
+}
+
 function chosen(args: readonly string[]): readonly Program[] {
   const [flag, first, second] = args;
   const all = [...PROGRAMS, ...NODE_PROGRAMS];
@@ -78,11 +89,14 @@ function chosen(args: readonly string[]): readonly Program[] {
   if (flag === "--program" && first !== undefined && second !== undefined) {
     return [{ entry: first, output: second }];
   }
+  if (flag === "--only" && first === basename(PULL_PROGRAM)) return [];
   if (flag === "--only" && first !== undefined) {
     const found = all.filter((program) => basename(program.output) === first);
     if (found.length > 0) return found;
   }
-  const names = all.map((program) => basename(program.output)).join(", ");
+  const names = [...all.map(({ output }) => output), PULL_PROGRAM]
+    .map((output) => basename(output))
+    .join(", ");
   throw new Error(
     `usage: build [--arch ARCHITECTURE] [--only NAME | --program ENTRY OUTPUT]; NAME is one of ${names}`,
   );

@@ -23,6 +23,7 @@ import { loadRequestedModule, requestedModule, serveModuleRequests } from "./boo
 import { enterOwnMounts } from "./boot/native-start.ts";
 import { ChildReaper } from "./child-reaper.ts";
 import { makeCgroupRoom } from "./container/container-cgroup.ts";
+import { PAUSE_FLAG, pause } from "./image/pause-image.ts";
 import { AGENT_SERIAL_PORT } from "./listen-address.ts";
 import { closeGate } from "./policy/close-gate.ts";
 import { agentExtension } from "./policy/load-extension.ts";
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
   // Nobody in a container may look into a copy of the agent that is on its way in, or at its binary (CVE-2016-9962,
   // CVE-2019-5736): clones inherit it, execve takes it back.
   prctl(PR_SET_DUMPABLE, 0);
+  if (programArguments[0] === PAUSE_FLAG) return await pause();
   const module = requestedModule(programArguments);
   if (module !== undefined) return loadForKernel(module);
   return isGuestInit() ? await runGuest() : await runNative();
@@ -70,7 +72,7 @@ async function runGuest(): Promise<number> {
   const modules = new KernelModules(guest.initialRoot.fd, readTextFile("/proc/cmdline"));
   modules.loadEarly();
   loadVsock(modules, guest.settings.serverAddress);
-  const sandbox = prepare(guest, modules);
+  const sandbox = prepare(guest, modules, guest.initialRoot.fd);
   closeGate(sandbox.context.policy, guest.initialRoot.fd, modules, sandbox.context.logger);
   if (guest.settings.debugConsole) startDebugConsole(guest, sandbox.context.logger);
   const server = startServer(
@@ -147,7 +149,7 @@ async function serveNatively(parsed: ParsedSettings, policyFile: string | undefi
 }
 
 /** @param modules the guest's; undefined for an agent that is an ordinary process. */
-function prepare(parsed: ParsedSettings, modules: KernelModules | undefined): Sandbox {
+function prepare(parsed: ParsedSettings, modules: KernelModules | undefined, initialRoot?: number): Sandbox {
   const { settings, warnings } = parsed;
   const isGuest = modules !== undefined;
   const logger = new Logger(2, settings.logLevel, { name: "kata-agent", source: "agent", pid: getpid() });
@@ -164,6 +166,7 @@ function prepare(parsed: ParsedSettings, modules: KernelModules | undefined): Sa
     }),
     isGuest,
     modules,
+    initialRoot,
   });
 }
 

@@ -34,6 +34,8 @@ export interface ProgramRequest {
   readonly args: readonly string[];
   readonly environment: readonly string[];
   readonly stdin: Uint8Array;
+  /** Descriptors of this process that it gets as 3, 4, … */
+  readonly given?: readonly number[];
   readonly deadlineMs: number;
   /** Most of stdout that is kept, bytes. */
   readonly outputLimit: number;
@@ -92,11 +94,12 @@ function start(request: ProgramRequest, files: Files) {
     setsid();
     umask(0o022);
     // First out of the way of all target numbers.
-    const sources = [files.stdin, files.stdout, files.stderr].map((fd) => duplicate(fd).release());
+    const all = [files.stdin, files.stdout, files.stderr, ...(request.given ?? [])];
+    const sources = all.map((fd) => duplicate(fd, all.length).release());
     sources.forEach((source, target) => {
       duplicateTo(source, target);
     });
-    closeFrom(3);
+    closeFrom(all.length);
     resetSignals();
     const errno = -execve(request.path, request.args, request.environment);
     writeAll(2, utf8Encode(`it cannot be executed: errno ${errno}`));

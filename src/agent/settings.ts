@@ -26,6 +26,8 @@ export interface Settings {
   readonly unifiedCgroups: boolean;
   readonly memoryAgent: MemoryAgentSettings;
   readonly dataHub: DataHubTimeouts;
+  /** Registries, with their port, that images are pulled from without encryption. */
+  readonly insecureRegistries: readonly string[];
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -38,6 +40,7 @@ export const DEFAULT_SETTINGS: Settings = {
   unifiedCgroups: false,
   memoryAgent: { enabled: false, compaction: DEFAULT_COMPACTION },
   dataHub: { callMs: 50_000, pullMs: 1_200_000 },
+  insecureRegistries: [],
 };
 
 /** Largest pipe an unprivileged process may have is 1 MiB; more than this buys nothing. */
@@ -114,6 +117,9 @@ const KEYS: Readonly<Record<string, Apply>> = {
   }),
   image_pull_timeout: (value) => ({
     dataHub: { pullMs: parseNumber("agent.image_pull_timeout", value, MAX_TIMEOUT_SECONDS) * 1000 },
+  }),
+  image_insecure_registries: (value) => ({
+    insecureRegistries: value.split(",").filter((name) => name !== ""),
   }),
   unified_cgroup_hierarchy: (value) => ({ unifiedCgroups: parseBoolean(value) }),
 };

@@ -16,6 +16,7 @@ describe("the image builder's command line", () => {
     [["--arch", OWN_ARCHITECTURE], {}],
     [["--agent=/a", `--arch=${OTHER}`], { ...OF_OTHER, agent: "/a" }],
     [["--arch", OTHER], OF_OTHER],
+    [["--authorities", "/ca.pem"], { authorities: "/ca.pem" }],
     [["--debug-shell", "--json", "--force"], { debugShell: true, json: true, force: true }],
   ];
   for (const [args, changes] of accepted) {

@@ -19,6 +19,8 @@ export interface ImageOptions {
   readonly debugShell: boolean;
   /** The policy that every guest begins with: the name of a default one, or a file; undefined for none. */
   readonly policy?: string;
+  /** File with the certificates by which a guest knows registries; undefined for none. */
+  readonly authorities?: string;
   /** Print the manifest on stdout instead of lines for people. */
   readonly json: boolean;
   /** Build even if nothing has changed. */
@@ -51,6 +53,8 @@ bytes; nothing is done if they have not changed.
       --output DIR     where to write (${DEFAULT_OPTIONS.output}): vmlinuz, vmlinux, initrd, manifest.json
       --policy POLICY  the policy that every guest begins with: a file, or allow-all, allow-all-except-exec-process,
                        allow-set-policy, deny-all; without it all is allowed until a pod brings its own
+      --authorities F  the certificates, PEM, by which a guest that pulls images itself knows registries; without them
+                       it pulls from those that agent.image_insecure_registries names
       --debug-shell    add a shell, for agent.debug_console; not for production
       --force          build even if nothing has changed
       --json           print the manifest on stdout
@@ -63,6 +67,7 @@ const VALUES = {
   "--agent": "agent",
   "--output": "output",
   "--policy": "policy",
+  "--authorities": "authorities",
 } as const;
 
 /** @throws KataError `invalid-argument` for an argument that it does not know, or a flag without its value. */

@@ -1,4 +1,5 @@
 /** `npm run image`: the guest's kernel and initial file system. `--help` tells the rest. */
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,6 +49,7 @@ async function main(args: readonly string[]): Promise<void> {
 async function buildImage(options: ImageOptions): Promise<ImageManifest> {
   const architecture = DEBIAN_ARCHITECTURES[options.architecture];
   const agent = await readAgent(options.agent, architecture);
+  const pullProgram = await readPullProgram(options.agent);
   await mkdir(CACHE, { recursive: true });
   const fetched = await fetchKernel({ kind: "debian-package", suite: SUITE, architecture }, CACHE);
   const shell = options.debugShell
@@ -55,11 +57,15 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
     : undefined;
 
   const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
+  const authorities =
+    options.authorities === undefined ? undefined : await readFile(options.authorities, "utf8");
   const hashes = {
     agent: sha256(agent),
+    pullProgram: pullProgram === undefined ? null : sha256(pullProgram),
     kernel: fetched.identity.sha256,
     shell: shell?.sha256 ?? null,
     policy: policy ?? null,
+    authorities: authorities ?? null,
   };
   const inputs = sha256(JSON.stringify([hashes, architecture, await builderHash()]));
   const current = options.force ? undefined : await currentManifest(options.output, inputs);
@@ -79,7 +85,7 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
     ...(vmlinux === undefined ? [] : ([["vmlinux", vmlinux]] satisfies [string, Uint8Array][])),
     // Not compressed: measured under emulation, gzip costs the boot 100 ms, zstd 300, and lz4 gains nothing that shows;
     // and a compressor's version would decide over the bytes.
-    ["initrd", cpioArchive(initrdEntries({ agent, modules, debugShell, policy }))],
+    ["initrd", cpioArchive(initrdEntries({ agent, pullProgram, authorities, modules, debugShell, policy }))],
   ];
   const moments = new Map(GUEST_MODULES.map(({ name, load }) => [moduleName(name), load]));
   const manifest: ImageManifest = {
@@ -97,6 +103,12 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
   };
   await publish(options.output, [...files, [MANIFEST_FILE, jsonOf(manifest)]]);
   return manifest;
+}
+
+/** The program beside the agent by which it pulls images; a guest without it leaves that to others. */
+async function readPullProgram(agent: string): Promise<Uint8Array | undefined> {
+  const path = join(dirname(agent), "kata-pull");
+  return existsSync(path) ? await readFile(path) : undefined;
 }
 
 /** @throws KataError if it is missing or could not run as the guest's first process. */

@@ -18,6 +18,10 @@ import {
 export interface InitrdContent {
   /** The agent: a static program, which the kernel starts as process 1. */
   readonly agent: Uint8Array;
+  /** The program by which the agent pulls images; undefined for a guest that pulls none. */
+  readonly pullProgram: Uint8Array | undefined;
+  /** Certificates that it knows registries by, PEM; undefined for none. */
+  readonly authorities: string | undefined;
   /** In the order of loading. */
   readonly modules: readonly ResolvedModule<ModuleFile>[];
   /** A static busybox for `agent.debug_console`; undefined for none. */
@@ -41,7 +45,14 @@ const ETC_FILES: Readonly<Record<string, string>> = {
 };
 
 /** The entries of the cpio archive, sorted by path, so that a directory comes before what is in it. */
-export function initrdEntries({ agent, modules, debugShell, policy }: InitrdContent): CpioEntry[] {
+export function initrdEntries({
+  agent,
+  pullProgram,
+  authorities,
+  modules,
+  debugShell,
+  policy,
+}: InitrdContent): CpioEntry[] {
   const entries: CpioEntry[] = [
     ...MOUNT_POINTS.map((path) => ({ type: "directory" as const, path, mode: 0o755 })),
     { type: "directory", path: "root", mode: 0o700 },
@@ -63,6 +74,10 @@ export function initrdEntries({ agent, modules, debugShell, policy }: InitrdCont
       data: withoutSignature(module.data),
     })),
   ];
+  if (pullProgram !== undefined) {
+    entries.push({ type: "file", path: "bin/kata-pull", mode: 0o755, data: pullProgram });
+  }
+  if (authorities !== undefined) entries.push(textFile("etc/ssl/certs/ca-certificates.crt", authorities));
   if (policy !== undefined) entries.push(textFile(DEFAULT_POLICY, policy));
   if (debugShell !== undefined) {
     entries.push(

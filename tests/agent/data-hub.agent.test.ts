@@ -77,7 +77,7 @@ test("an image that the guest pulls is the container's root, and goes with it", 
 
 test.each([
   ["the hub does not have", true, /registry\.example\.com\/none/],
-  ["nobody can pull", false, /this guest has no confidential data hub/],
+  ["nobody can find", false, /pull image: registry\.example\.com\/none:1/],
 ])("an image that %s is told of by its name, and leaves nothing", async (_what, hasHub, message) => {
   await using _hub = hasHub ? await startDataHub({}, { name: IMAGE, rootfs: rootfs.path }) : undefined;
   await using agent = await startAgent();

@@ -32,6 +32,9 @@ import {
   updateRoutes,
 } from "../guest/network.ts";
 import { ParkedCards } from "../guest/parked-cards.ts";
+import { ImageStore } from "../image/image-store.ts";
+import { withPauseProgram } from "../image/pause-image.ts";
+import { openAuthorities, pullProgram } from "../image/pull-program.ts";
 import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
@@ -98,6 +101,8 @@ export interface SandboxContext {
   readonly isGuest: boolean;
   /** The guest's modules; undefined natively. */
   readonly modules?: KernelModules | undefined;
+  /** The directory that the machine booted from; undefined natively. */
+  readonly initialRoot?: number | undefined;
 }
 
 /** Most containers in a pod, and most lines of name servers: a host sends a handful. */
@@ -135,6 +140,13 @@ export class Sandbox {
     this.storages = new StorageRegistry({
       hotplugTimeoutMs: context.settings.hotplugTimeoutMs,
       dataHub: context.settings.dataHub,
+      images: new ImageStore({
+        insecure: new Set(context.settings.insecureRegistries),
+        timeoutMs: context.settings.dataHub.pullMs,
+        reaper: context.reaper,
+        program: () => pullProgram(context.initialRoot),
+        authorities: () => openAuthorities(context.initialRoot),
+      }),
       loadModule: context.modules === undefined ? undefined : (name) => context.modules?.load(name),
       warn: (message, fields) => context.logger.warn(message, fields),
     });
@@ -335,7 +347,9 @@ export class Sandbox {
         resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
       }
       const resolving = tracePhase("guest", "find devices");
-      const opened = await withUnsealedEnvironment(spec, new DataHub(this.context.settings.dataHub));
+      const hub = new DataHub(this.context.settings.dataHub);
+      const own = hub.isThere ? spec : withPauseProgram(spec, request.storages);
+      const opened = await withUnsealedEnvironment(own, hub);
       const resolved = await resolveDevices(opened, request.devices, this.context.settings.hotplugTimeoutMs);
       resolving();
       const container = await createContainer(

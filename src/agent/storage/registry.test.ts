@@ -1,8 +1,14 @@
 import { expect, test } from "vitest";
 import { StorageRegistry } from "./registry.ts";
-import type { Storage } from "./storage.ts";
+import type { Storage, StorageContext } from "./storage.ts";
 
-const CONTEXT = { hotplugTimeoutMs: 1, dataHub: { callMs: 1, pullMs: 1 }, warn: () => undefined };
+const CONTEXT: StorageContext = {
+  hotplugTimeoutMs: 1,
+  dataHub: { callMs: 1, pullMs: 1 },
+  // No driver of these tests pulls images.
+  images: {} as StorageContext["images"],
+  warn: () => undefined,
+};
 
 const storage: Storage = {
   driver: "fake",

@@ -21,6 +21,7 @@ import { utf8Encode } from "../../sys/utf8.ts";
 import type { DataHubTimeouts } from "../confidential/data-hub.ts";
 import { newMount } from "../container/mounts.ts";
 import { planMountOptions } from "../container/plan-mounts.ts";
+import type { ImageStore } from "../image/image-store.ts";
 
 export interface Storage {
   readonly driver: string;
@@ -45,6 +46,8 @@ export interface StorageContext {
   /** Longest wait for a plugged-in device, ms. */
   readonly hotplugTimeoutMs: number;
   readonly dataHub: DataHubTimeouts;
+  /** Images that the agent pulls itself. */
+  readonly images: ImageStore;
   /** Loads a module of the guest's kernel; undefined natively. */
   readonly loadModule?: ((name: string) => void) | undefined;
   /** Tells of what goes wrong while nobody waits for it. */

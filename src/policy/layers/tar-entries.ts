@@ -1,5 +1,6 @@
 /** The entries of a tar archive. Source: POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format". */
 import { KataError } from "../../kata-error.ts";
+import { utf8Decode } from "../../sys/utf8.ts";
 import { type ByteSource, sourceOf } from "./byte-source.ts";
 
 export type TarType = "file" | "hardlink" | "symlink" | "character" | "block" | "directory" | "fifo";
@@ -184,7 +185,7 @@ function untilNul(field: Uint8Array): string {
 }
 
 function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
+  return utf8Decode(bytes);
 }
 
 function latin(bytes: Uint8Array): string {

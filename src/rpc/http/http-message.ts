@@ -134,14 +134,15 @@ async function readSome(stream: ByteStream): Promise<Uint8Array> {
 }
 
 /** Where the empty line begins, −1 if it is not there yet. */
-function endOfHead(bytes: Uint8Array): number {
+export function endOfHead(bytes: Uint8Array): number {
   for (let at = bytes.indexOf(13); at >= 0 && at + 3 < bytes.length; at = bytes.indexOf(13, at + 1)) {
     if (bytes[at + 1] === 10 && bytes[at + 2] === 13 && bytes[at + 3] === 10) return at;
   }
   return -1;
 }
 
-function parseHead(text: string): {
+/** @param text up to the empty line. @throws KataError `malformed-message`. */
+export function parseHead(text: string): {
   readonly startLine: string;
   readonly fields: ReadonlyMap<string, string>;
 } {

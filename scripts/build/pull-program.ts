@@ -1,0 +1,112 @@
+/**
+ * `kata-pull`, the program in C that decompresses image layers and speaks TLS in the guest, for musl.
+ *
+ * Its libraries, zlib and Mbed TLS, come from Debian's source packages and are built once: `build/cache/pull/<architecture>/` has what
+ * is needed of them.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { fetchSourcePackage } from "../apt/private-apt.ts";
+import { run } from "./run.ts";
+
+const ZLIB = { suite: "bookworm", name: "zlib", version: "1:1.2.13.dfsg-1" } as const;
+const MBEDTLS = { suite: "trixie", name: "mbedtls", version: "3.6.6-0.1~deb13u1" } as const;
+/** What decompressing needs. */
+const ZLIB_UNITS = ["adler32", "crc32", "inffast", "inflate", "inftrees", "zutil"];
+const FLAGS = [
+  "-std=gnu11",
+  "-Os",
+  "-ffunction-sections",
+  "-fdata-sections",
+  "-fno-asynchronous-unwind-tables",
+  "-fstack-protector-strong",
+  "-D_GNU_SOURCE",
+];
+
+/** Where it is built to. */
+export const PULL_PROGRAM = "build/bin/kata-pull";
+
+interface Libraries {
+  readonly includes: readonly string[];
+  readonly archives: readonly string[];
+}
+
+/** Builds the program. */
+export async function buildPullProgram(root: string, progress: (text: string) => void): Promise<void> {
+  const { includes, archives } = await libraries(root, progress);
+  const sources = (await readdir(join(root, "native/pull"))).filter((name) => name.endsWith(".c")).sort();
+  const unfinished = join(root, `${PULL_PROGRAM}.${process.pid}`);
+  await mkdir(join(root, "build/bin"), { recursive: true });
+  await run("musl-gcc", [
+    ...FLAGS,
+    "-Wall",
+    "-Wextra",
+    "-static",
+    "-s",
+    "-Wl,--gc-sections",
+    "-Wl,-z,relro,-z,now,-z,noexecstack",
+    "-Wl,--build-id=none",
+    ...includes.map((directory) => `-I${directory}`),
+    ...sources.map((name) => join(root, "native/pull", name)),
+    ...archives,
+    "-o",
+    unfinished,
+  ]);
+  await rename(unfinished, join(root, PULL_PROGRAM));
+}
+
+async function libraries(root: string, progress: (text: string) => void): Promise<Libraries> {
+  const key = createHash("sha256")
+    .update(JSON.stringify([ZLIB, MBEDTLS, ZLIB_UNITS, FLAGS]))
+    .digest("hex")
+    .slice(0, 16);
+  const directory = join(root, "build/cache/pull", `${process.arch}-${key}`);
+  const built: Libraries = {
+    includes: [join(directory, "mbedtls/include"), join(directory, "zlib")],
+    archives: [join(directory, "libmbedtls.a"), join(directory, "libz.a")],
+  };
+  if (existsSync(join(directory, "complete"))) return built;
+  progress("building zlib and Mbed TLS (once, about a minute)");
+  const unfinished = `${directory}.${process.pid}`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { recursive: true });
+  for (const request of [ZLIB, MBEDTLS]) {
+    await rename(await fetchSourcePackage({ ...request, into: unfinished }), join(unfinished, request.name));
+  }
+  const zlib = ZLIB_UNITS.map((unit) => join(unfinished, "zlib", `${unit}.c`));
+  await archive(unfinished, "libz.a", zlib, []);
+  const library = join(unfinished, "mbedtls/library");
+  const units = (await readdir(library)).filter((name) => name.endsWith(".c")).sort();
+  await archive(
+    unfinished,
+    "libmbedtls.a",
+    units.map((name) => join(library, name)),
+    [`-I${join(unfinished, "mbedtls/include")}`, `-I${library}`],
+  );
+  await writeFile(join(unfinished, "complete"), "");
+  await rm(directory, { recursive: true, force: true });
+  await rename(unfinished, directory);
+  return built;
+}
+
+/** Compiles `sources` into `directory`/`name`, as many at once as there are processors. */
+async function archive(
+  directory: string,
+  name: string,
+  sources: readonly string[],
+  flags: readonly string[],
+): Promise<void> {
+  const objects = sources.map((_source, index) => join(directory, `${name}-${index}.o`));
+  const waiting = sources.map((source, index) => ({ source, object: objects[index] ?? "" }));
+  const worker = async () => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      await run("musl-gcc", [...FLAGS, ...flags, "-c", next.source, "-o", next.object]);
+    }
+  };
+  await Promise.all(Array.from({ length: cpus().length }, worker));
+  await run("ar", ["rcs", join(directory, name), ...objects]);
+  await Promise.all(objects.map((object) => rm(object)));
+}

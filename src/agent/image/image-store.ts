@@ -1,0 +1,93 @@
+/** Images that were pulled: each once, however many containers are made of it, and removed after the last one. */
+import { KataError } from "../../kata-error.ts";
+import { withDeadline } from "../../sys/clock.ts";
+import { loop } from "../../sys/event-loop.ts";
+import { mkdirAll, removeTree } from "../../sys/files.ts";
+import { AGENT_DIRECTORY } from "../sandbox/paths.ts";
+import { makePauseRoot, PAUSE_IMAGE } from "./pause-image.ts";
+import { type PullContext, pullImage } from "./pull-image.ts";
+
+const IMAGES = `${AGENT_DIRECTORY}/images`;
+
+export interface UsedImage {
+  /** Directory with the image's files, which nobody changes. */
+  readonly root: string;
+  /** A directory of the user's own beside it. */
+  readonly own: string;
+  release(): void;
+}
+
+interface Pulled {
+  users: number;
+  readonly directory: string;
+  readonly ready: Promise<void>;
+}
+
+export class ImageStore {
+  readonly #context: PullContext;
+  readonly #pulled = new Map<string, Pulled>();
+  #made = 0;
+
+  constructor(context: PullContext) {
+    this.#context = context;
+  }
+
+  /** Pulls image `name`, unless it is there. @throws KataError; nothing is left then. */
+  async use(name: string): Promise<UsedImage> {
+    let image = this.#pulled.get(name);
+    if (image === undefined) {
+      const directory = `${IMAGES}/pulled-${++this.#made}`;
+      image = { users: 0, directory, ready: this.#pull(name, `${directory}/rootfs`) };
+      this.#pulled.set(name, image);
+    }
+    const used = image;
+    used.users++;
+    const release = () => this.#release(name, used);
+    try {
+      await used.ready;
+    } catch (error) {
+      release();
+      throw error;
+    }
+    const own = `${used.directory}/user-${++this.#made}`;
+    mkdirAll(own, 0o700);
+    return {
+      root: `${used.directory}/rootfs`,
+      own,
+      release() {
+        removeTree(own);
+        release();
+      },
+    };
+  }
+
+  #release(name: string, image: Pulled): void {
+    if (--image.users > 0) return;
+    if (this.#pulled.get(name) === image) this.#pulled.delete(name);
+    removeTree(image.directory);
+  }
+
+  async #pull(name: string, root: string): Promise<void> {
+    mkdirAll(root, 0o755);
+    if (name === PAUSE_IMAGE) {
+      await makePauseRoot(root);
+      return;
+    }
+    const what = { operation: "pull image", object: name };
+    await withDeadline(loop, this.#context.timeoutMs, what, pullImage(name, root, this.#context)).catch(
+      (error: unknown) => {
+        throw named(error, name);
+      },
+    );
+  }
+}
+
+/** The failure, with the image that it is about. */
+function named(error: unknown, name: string): unknown {
+  if (!(error instanceof KataError)) return error;
+  return new KataError(error.code, {
+    operation: "pull image",
+    object: `${name}: ${error.message}`,
+    cause: error,
+  });
+}

@@ -1,0 +1,230 @@
+/** Images that the agent pulls itself, where there is no confidential data hub. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { digestOf, ImageRegistry, type RegistryOptions } from "../harness/image-registry.ts";
+import { startAgent, type TestAgent } from "./harness/agent.ts";
+import { containerSpec } from "./harness/container-spec.ts";
+
+const PULLED_ROOT = "/run/kata-containers/pulled/rootfs";
+let scratch: string;
+let busybox: Buffer;
+
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), "kata-guest-pull-"));
+  busybox = layer((root) => {
+    mkdirSync(join(root, "bin"));
+    execFileSync("cp", ["/bin/busybox", join(root, "bin/busybox")]);
+    for (const name of ["sh", "cat", "ls", "stat", "id"]) symlinkSync("busybox", join(root, "bin", name));
+    for (const name of ["dev", "proc", "sys", "tmp", "etc"]) mkdirSync(join(root, name));
+    mkdirSync(join(root, "data/old"), { recursive: true });
+    writeFileSync(join(root, "data/old/a"), "a\n");
+    writeFileSync(join(root, "data/kept"), "kept\n");
+    writeFileSync(join(root, "data/gone"), "gone\n");
+  });
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** What the agent has once it has begun to serve. */
+async function stateOf(agent: TestAgent) {
+  await agent.calls.getGuestDetails({});
+  return agent.state();
+}
+
+let layers = 0;
+
+/** A tar archive of what `fill` makes. */
+function layer(fill: (root: string) => void, flags: readonly string[] = []): Buffer {
+  const root = join(scratch, `layer-${++layers}`);
+  mkdirSync(root);
+  fill(root);
+  return execFileSync("tar", ["-C", root, "--numeric-owner", ...flags, "-c", "."], { maxBuffer: 1 << 28 });
+}
+
+const pull = (source: string) => ({
+  driver: "image_guest_pull",
+  driverOptions: [`image_guest_pull={"metadata":{}}`],
+  source,
+  fstype: "overlay",
+  options: [],
+  mountPoint: PULLED_ROOT,
+});
+
+async function withImage(
+  options: RegistryOptions,
+  archives: readonly Buffer[],
+  script: string,
+  compression: "none" | "gzip" = "none",
+) {
+  await using registry = await ImageRegistry.start(options);
+  registry.addImage("test/app:1", archives, compression);
+  const host = `127.0.0.1:${registry.port}`;
+  await using agent = await startAgent({ KATA_AGENT_INSECURE_REGISTRIES: host });
+  const before = await stateOf(agent);
+  const spec = containerSpec(PULLED_ROOT, ["sh", "-c", script]);
+  let result: unknown;
+  {
+    await using container = await agent.create(spec, undefined, {
+      storages: [pull(`${host}/test/app:1`)],
+    });
+    await container.start();
+    result = await container.result();
+  }
+  await agent.settled(before);
+  return { result, requests: registry.requests };
+}
+
+test("an image is the container's root, which it can change, and goes with it", async () => {
+  const { result } = await withImage({}, [busybox], "echo in > /new; cat /new /data/kept");
+  expect(result).toEqual({ status: 0, stdout: "in\nkept\n", stderr: "" });
+});
+
+test.each<[string, RegistryOptions, "none" | "gzip"]>([
+  ["compressed by gzip", {}, "gzip"],
+  ["for a token", { token: true }, "none"],
+  ["from another place than the registry", { redirects: true }, "gzip"],
+  ["in chunks", { chunked: true }, "gzip"],
+])("an image is pulled %s", async (_what, options, compression) => {
+  const { result } = await withImage(options, [busybox], "cat /data/kept", compression);
+  expect(result).toEqual({ status: 0, stdout: "kept\n", stderr: "" });
+});
+
+test("layers lie on each other: files are replaced, taken away and hidden", async () => {
+  const upper = layer((root) => {
+    mkdirSync(join(root, "data/old"), { recursive: true });
+    writeFileSync(join(root, "data/kept"), "changed\n", { mode: 0o640 });
+    writeFileSync(join(root, "data/.wh.gone"), "");
+    writeFileSync(join(root, "data/old/b"), "b\n");
+    writeFileSync(join(root, "data/old/.wh..wh..opq"), "");
+    execFileSync("chown", ["12:34", join(root, "data/kept")]);
+    execFileSync("ln", [join(root, "data/kept"), join(root, "data/same")]);
+  });
+  const { result } = await withImage(
+    {},
+    [busybox, upper],
+    "cat /data/kept; ls -A /data /data/old; stat -c '%u %g %a %h' /data/same",
+    "gzip",
+  );
+  expect(result).toEqual({
+    status: 0,
+    stdout: "changed\n/data:\nkept\nold\nsame\n\n/data/old:\nb\n12 34 640 2\n",
+    stderr: "",
+  });
+});
+
+test("a link in a layer leads nowhere but into the image", async () => {
+  const outside = join(scratch, "outside");
+  mkdirSync(outside);
+  const link = layer((root) => symlinkSync(outside, join(root, "link")));
+  const through = layer(
+    (root) => writeFileSync(join(root, "evil"), "evil\n"),
+    ["--transform", "s,^./evil,link/evil,"],
+  );
+  // The link's target is made in the image: that is where it leads.
+  const inside = layer((root) => mkdirSync(join(root, outside), { recursive: true }));
+  const { result } = await withImage({}, [busybox, inside, link, through], `cat /link/evil ${outside}/evil`);
+  expect(result).toMatchObject({ status: 0, stdout: "evil\nevil\n" });
+  expect(execFileSync("ls", ["-A", outside], { encoding: "utf8" })).toBe("");
+});
+
+async function refusal(
+  arrange: (registry: ImageRegistry) => void,
+  options: RegistryOptions = {},
+  name = "test/app:1",
+): Promise<string> {
+  await using registry = await ImageRegistry.start(options);
+  registry.addImage("test/app:1", [busybox]);
+  arrange(registry);
+  const host = `127.0.0.1:${registry.port}`;
+  await using agent = await startAgent({ KATA_AGENT_INSECURE_REGISTRIES: host });
+  const before = await stateOf(agent);
+  const spec = containerSpec(PULLED_ROOT, ["true"]);
+  const failure = await agent.create(spec, undefined, { storages: [pull(`${host}/${name}`)] }).then(
+    () => "it was created",
+    (error: unknown) => String(error),
+  );
+  await agent.settled(before);
+  return failure;
+}
+
+test("a blob that is not what its digest says is refused, and leaves nothing", async () => {
+  const forged = Buffer.from(busybox);
+  forged.write("evil", forged.indexOf("kept\n"));
+  const failure = await refusal(() => undefined, { forged: new Map([[digestOf(busybox), forged]]) });
+  expect(failure).toContain(digestOf(busybox));
+  expect(failure).toContain(`digest ${digestOf(forged)}`);
+});
+
+test("a blob that is longer than its size says is given up", async () => {
+  const longer = Buffer.concat([busybox, Buffer.alloc(1 << 20)]);
+  const failure = await refusal(() => undefined, { forged: new Map([[digestOf(busybox), longer]]) });
+  expect(failure).toContain("more bytes than its size says");
+});
+
+test("an image that was asked for by its digest is that one", async () => {
+  const digest = `sha256:${"0".repeat(64)}`;
+  const failure = await refusal(
+    (registry) => registry.addManifest(`test/app:${digest}`, "x", {}),
+    {},
+    `test/app@${digest}`,
+  );
+  expect(failure).toMatch(/answered 404/);
+});
+
+test.each([
+  ["whose name leads out of the image", "s,^./x,../../x,", /leads out of the image/],
+  ["that takes away the directory it is in", "s,^./x,d/.wh...,", /takes nothing away/],
+])("a layer with an entry %s is refused", async (_what, transform, message) => {
+  const evil = layer((root) => writeFileSync(join(root, "x"), ""), ["-P", "--transform", transform]);
+  const failure = await refusal(
+    (registry) => registry.addImage("test/evil:1", [busybox, evil]),
+    {},
+    "test/evil:1",
+  );
+  expect(failure).toMatch(message);
+});
+
+test.each([
+  ["an image that is not there", "test/none:1", /test\/none:1.*answered 404/],
+  ["a name that is none", "UPPER/case", /read image name/],
+])("%s is told of by its name", async (_what, name, message) => {
+  expect(await refusal(() => undefined, {}, name)).toMatch(message);
+});
+
+test("a layer whose compression is unknown here is told of by its type", async () => {
+  const failure = await refusal(
+    (registry) => {
+      const blob = { digest: digestOf(busybox), size: busybox.length };
+      registry.addManifest("test/zstd:1", "application/vnd.oci.image.manifest.v1+json", {
+        schemaVersion: 2,
+        config: { mediaType: "application/vnd.oci.image.config.v1+json", ...blob },
+        layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar+zstd", ...blob }],
+      });
+    },
+    {},
+    "test/zstd:1",
+  );
+  expect(failure).toMatch(/tar\+zstd/);
+});
+
+test("the pod's first container has nothing to pull, and waits until it is ended", async () => {
+  await using agent = await startAgent();
+  const before = await stateOf(agent);
+  {
+    await using container = await agent.create(containerSpec(PULLED_ROOT, ["/whatever"]), undefined, {
+      storages: [pull("pause")],
+    });
+    await container.start();
+    const commands = agent.childProcesses().map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8"));
+    expect(commands).toEqual(["/pause\0--pause\0"]);
+    const ended = container.wait();
+    // The first process of a namespace gets a signal only when it listens for it.
+    const asking = setInterval(() => void container.signal(15).catch(() => undefined), 50);
+    // A signal that a program waits for without a handler is one that ends it, to the agent.
+    expect([0, 128 + 9]).toContain(await ended);
+    clearInterval(asking);
+  }
+  await agent.settled(before);
+});

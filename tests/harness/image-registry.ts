@@ -1,0 +1,170 @@
+/**
+ * A registry that images are pulled from: what the distribution specification calls pulling, over plain HTTP or TLS, with the faults
+ * that a test asks for.
+ */
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { mustRun } from "./command.ts";
+
+export interface RegistryOptions {
+  /** Whether a token has to be asked for. */
+  readonly token?: boolean;
+  /** Whether blobs are elsewhere. */
+  readonly redirects?: boolean;
+  /** Whether bodies come in chunks. */
+  readonly chunked?: boolean;
+  /** Sent instead of the blob with that digest. */
+  readonly forged?: ReadonlyMap<string, Buffer>;
+  readonly address?: string;
+  /** PEM; without it there is no encryption. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+}
+
+interface Document {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+}
+
+const TOKEN = "a-token-for-anybody";
+const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
+const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+
+export class ImageRegistry implements AsyncDisposable {
+  readonly port: number;
+  /** Requests so far, `GET /v2/…`. */
+  readonly requests: string[] = [];
+  readonly #close: () => Promise<void>;
+  readonly #blobs = new Map<string, Buffer>();
+  /** By `NAME:TAG` and `NAME@DIGEST`. */
+  readonly #manifests = new Map<string, Document>();
+  readonly #options: RegistryOptions;
+
+  private constructor(options: RegistryOptions, port: number, close: () => Promise<void>) {
+    this.#options = options;
+    this.port = port;
+    this.#close = close;
+  }
+
+  static async start(options: RegistryOptions = {}): Promise<ImageRegistry> {
+    let registry: ImageRegistry | undefined;
+    const answer = (request: IncomingMessage, response: ServerResponse) =>
+      registry?.answer(request, response);
+    const server = options.tls === undefined ? createServer(answer) : createTlsServer(options.tls, answer);
+    await new Promise<void>((resolve) => server.listen(0, options.address ?? "127.0.0.1", resolve));
+    registry = new ImageRegistry(
+      options,
+      (server.address() as AddressInfo).port,
+      () =>
+        new Promise((resolve) => {
+          server.closeAllConnections();
+          server.close(() => resolve());
+        }),
+    );
+    return registry;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+  }
+
+  /** Adds an image of these tar archives, the lowest first. @returns its digest. */
+  addImage(name: string, layers: readonly Buffer[], compression: "none" | "gzip" = "none"): string {
+    const stored = layers.map((tar) => this.#addBlob(compression === "gzip" ? gzipSync(tar) : tar));
+    const type = `application/vnd.oci.image.layer.v1.tar${compression === "gzip" ? "+gzip" : ""}`;
+    const config = this.#addBlob(
+      Buffer.from(
+        JSON.stringify({
+          architecture: ARCHITECTURE,
+          os: "linux",
+          config: {},
+          rootfs: { type: "layers", diff_ids: layers.map(digestOf) },
+        }),
+      ),
+    );
+    return this.addManifest(name, MANIFEST, {
+      schemaVersion: 2,
+      mediaType: MANIFEST,
+      config: { mediaType: "application/vnd.oci.image.config.v1+json", ...config },
+      layers: stored.map((blob) => ({ mediaType: type, ...blob })),
+    });
+  }
+
+  /** Adds a manifest or an index as it is. @returns its digest. */
+  addManifest(name: string, mediaType: string, manifest: unknown): string {
+    const bytes = Buffer.from(JSON.stringify(manifest));
+    const digest = digestOf(bytes);
+    this.#manifests.set(name, { bytes, mediaType });
+    this.#manifests.set(`${name.replace(/:[^:/]*$/, "")}@${digest}`, { bytes, mediaType });
+    return digest;
+  }
+
+  /** Adds the image of an OCI archive under `name`. */
+  async addArchive(name: string, archive: string): Promise<void> {
+    const directory = mkdtempSync(join(tmpdir(), "kata-registry-"));
+    try {
+      await mustRun("tar", ["-C", directory, "-xf", archive]);
+      const blobs = join(directory, "blobs/sha256");
+      for (const digest of readdirSync(blobs)) {
+        this.#blobs.set(`sha256:${digest}`, readFileSync(join(blobs, digest)));
+      }
+      const { manifests } = JSON.parse(readFileSync(join(directory, "index.json"), "utf8"));
+      const bytes = this.#blobs.get(manifests[0].digest);
+      if (bytes === undefined) throw new Error(`${archive}: no manifest`);
+      this.#manifests.set(name, { bytes, mediaType: MANIFEST });
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  #addBlob(bytes: Buffer): { digest: string; size: number } {
+    const digest = digestOf(bytes);
+    this.#blobs.set(digest, bytes);
+    return { digest, size: bytes.length };
+  }
+
+  answer(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url ?? "";
+    this.requests.push(`${request.method} ${path}`);
+    const { token, redirects, forged, tls } = this.#options;
+    const here = `${tls === undefined ? "http" : "https"}://${request.headers.host}`;
+    if (path.startsWith("/token?")) {
+      response.end(JSON.stringify({ token: TOKEN }));
+      return;
+    }
+    const [, elsewhere] = /^\/elsewhere\/(.*)$/.exec(path) ?? [];
+    if (token === true && elsewhere === undefined && request.headers.authorization !== `Bearer ${TOKEN}`) {
+      const challenge = `Bearer realm="${here}/token",service="registry",scope="repository:a:pull"`;
+      response.writeHead(401, { "www-authenticate": challenge }).end();
+      return;
+    }
+    const [, name, kind, version = ""] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
+    if (kind === "blobs" && redirects === true) {
+      response.writeHead(307, { location: `/elsewhere/${version}` }).end();
+      return;
+    }
+    const digest = elsewhere ?? (kind === "blobs" ? version : undefined);
+    const blob = digest === undefined ? undefined : (forged?.get(digest) ?? this.#blobs.get(digest));
+    const manifest =
+      kind === "manifests"
+        ? this.#manifests.get(`${name}${version.startsWith("sha256:") ? "@" : ":"}${version}`)
+        : undefined;
+    const bytes = blob ?? manifest?.bytes;
+    if (bytes === undefined) {
+      response.writeHead(404).end();
+      return;
+    }
+    const length = this.#options.chunked === true ? {} : { "content-length": bytes.length };
+    response.writeHead(200, { "content-type": manifest?.mediaType ?? "application/octet-stream", ...length });
+    response.end(bytes);
+  }
+}
+
+export function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
