@@ -228,3 +228,56 @@ test("the pod's first container has nothing to pull, and waits until it is ended
   }
   await agent.settled(before);
 });
+
+interface Certificate {
+  readonly file: string;
+  readonly key: string;
+  readonly cert: string;
+}
+
+/** A certificate for `host` that vouches for itself. */
+function certificate(name: string, host: string): Certificate {
+  const [file, keyFile] = [join(scratch, `${name}.pem`), join(scratch, `${name}.key`)];
+  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const about = ["-days", "2", "-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${host}`];
+  execFileSync("openssl", [...request, ...about, "-keyout", keyFile, "-out", file], { stdio: "ignore" });
+  return { file, key: readFileSync(keyFile, "utf8"), cert: readFileSync(file, "utf8") };
+}
+
+/** Pulls from a registry with `served`, by an agent that trusts `trusted`. @returns what the container prints, or the failure. */
+async function pullEncrypted(served: Certificate, trusted: string): Promise<string> {
+  await using registry = await ImageRegistry.start({ tls: served, token: true });
+  registry.addImage("test/app:1", [busybox], "gzip");
+  await using agent = await startAgent({ SSL_CERT_FILE: trusted });
+  const before = await stateOf(agent);
+  const spec = containerSpec(PULLED_ROOT, ["cat", "/data/kept"]);
+  const run = async () => {
+    await using container = await agent.create(spec, undefined, {
+      storages: [pull(`localhost:${registry.port}/test/app:1`)],
+    });
+    await container.start();
+    return (await container.result()).stdout;
+  };
+  const outcome = await run().catch((error: unknown) => String(error));
+  await agent.settled(before);
+  return outcome;
+}
+
+test("a registry is spoken to by TLS, if an authority that the guest trusts vouches for it", async () => {
+  const own = certificate("registry", "localhost");
+  expect(await pullEncrypted(own, own.file)).toBe("kept\n");
+});
+
+test.each([
+  ["that nobody whom the guest trusts vouches for", "localhost", "another", /not correctly signed by the trusted CA/],
+  ["whose certificate is another host's", "elsewhere.example.com", "itself", /does not match with the expected CN/],
+])("a registry %s is refused, and nothing is left", async (_what, host, trusted, message) => {
+  const own = certificate("refused", host);
+  const { file } = trusted === "itself" ? own : certificate("another", "localhost");
+  expect(await pullEncrypted(own, file)).toMatch(message);
+});
+
+test("without certificates to trust, the guest says how to get them", async () => {
+  const own = certificate("untold", "localhost");
+  expect(await pullEncrypted(own, join(scratch, "none.pem"))).toMatch(/npm run image -- --authorities/);
+});

@@ -17,13 +17,15 @@ export async function connectToOrigin({ scheme, host, port }: Origin, tls: TlsCo
   const name = host.replace(/^\[|\]$/g, "");
   let failure: unknown;
   for (const address of await resolveHost(host)) {
+    let stream: FdStream;
     try {
-      const stream = await connectInTime(address, port);
-      return scheme === "https" ? openTls(stream, name, tls) : stream;
+      stream = await connectInTime(address, port);
     } catch (error) {
       if (!(error instanceof KataError)) throw error;
       failure = error;
+      continue;
     }
+    return scheme === "https" ? openTls(stream, name, tls) : stream;
   }
   throw new KataError("unavailable", {
     operation: "connect to registry",

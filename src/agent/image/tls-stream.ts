@@ -1,5 +1,5 @@
 /** A TLS connection, made by the program that speaks it (`kata-pull tls`): this side of it is a socket with what is plain. */
-import { KataError } from "../../kata-error.ts";
+import { hasErrno, KataError } from "../../kata-error.ts";
 import type { ByteStream } from "../../sys/byte-stream.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream, setNonBlocking } from "../../sys/fd-stream.ts";
@@ -63,7 +63,13 @@ class TlsStream implements ByteStream {
   }
 
   async read(into: Uint8Array): Promise<number> {
-    const count = await this.#plain.read(into);
+    let count = 0;
+    try {
+      count = await this.#plain.read(into);
+    } catch (error) {
+      // It ends before it has read all that was written to it, and why is what counts.
+      if (!hasErrno(error, "ECONNRESET")) throw error;
+    }
     if (count === 0) await this.#checkEnd();
     return count;
   }
