@@ -14,14 +14,12 @@ import {
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
 import { verityHash } from "../../src/policy/genpolicy/image/layer.ts";
 import { chainIds, layerId } from "../../src/policy/layers/chain-id.ts";
 import type { CommandResult } from "../harness/command.ts";
-import { mustRun } from "../harness/command.ts";
 import { containerdPrograms } from "../harness/containerd-versions.ts";
 import { Ctr } from "../harness/ctr.ts";
-import { debianArchives } from "../harness/debian-archives.ts";
+import { fuseMountHelper } from "../harness/fuse-mount-helper.ts";
 import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
 import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "../harness/layer-snapshotter.ts";
 import { LAYERS_SAY, LAYERS_SCRIPT, type LayeredImage, layeredImage } from "../harness/layered-image.ts";
@@ -32,6 +30,7 @@ import { KATA_RUNTIME } from "../harness/subject.ts";
 const SET_UP_MS = 240_000;
 
 let prepared: string;
+let mountHelper: string;
 let containerd: PrivateContainerd;
 let snapshotter: LayerSnapshotter;
 let image: LayeredImage;
@@ -43,13 +42,11 @@ beforeAll(async () => {
   mkdirSync(scratch, { recursive: true });
   prepared = mkdtempSync(join(scratch, "layers-"));
   image = await layeredImage(prepared);
-  // mount.fuse3, which containerd starts for mounts of the snapshotter's.
-  const { path } = await fetchBinaryPackage({ suite: (await debianArchives()).suite, name: "fuse3" });
-  await mustRun("dpkg-deb", ["--extract", path, join(prepared, "fuse3")]);
+  mountHelper = await fuseMountHelper();
   const binaries = await containerdPrograms("sid");
   containerd = await PrivateContainerd.start({
     ...(binaries === undefined ? {} : { binaries }),
-    searchFirst: [BUILT_PROGRAMS, join(prepared, "fuse3/sbin")],
+    searchFirst: [BUILT_PROGRAMS, mountHelper],
     env: (directory) => ({ KATA_CONF_FILE: writeKataConfiguration(directory, "configuration") }),
     proxySnapshotters: (directory) => ({ [LAYER_SNAPSHOTTER]: layerSnapshotterSocket(directory) }),
   });
@@ -65,7 +62,7 @@ afterAll(async () => {
 
 /** Runs a script in a container of the image. ctr itself mounts the snapshot, to look for users. */
 async function run(script: string, runtime = KATA_RUNTIME): Promise<CommandResult> {
-  const path = [BUILT_PROGRAMS, join(prepared, "fuse3/sbin"), process.env.PATH, "/usr/sbin:/sbin"].join(":");
+  const path = [BUILT_PROGRAMS, mountHelper, process.env.PATH, "/usr/sbin:/sbin"].join(":");
   return await ctr.runContainer(
     {
       id: `${containerd.address.tag}-layers-${++count}`,

@@ -11,10 +11,12 @@ import {
   containerdPrograms,
   containerdVersion,
 } from "./containerd-versions.ts";
-import { type CriRuntime, criConfiguration, importForKubernetes } from "./cri.ts";
-import { busyboxImage, importImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
+import { type CriRuntime, criConfiguration, importForKubernetes, KUBERNETES_NAMESPACE } from "./cri.ts";
+import { fuseMountHelper } from "./fuse-mount-helper.ts";
+import { busyboxImage, type Image, importImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
 import type { Configuration } from "./kata-configuration.ts";
 import { startKataContainerd } from "./kata-containerd.ts";
+import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "./layer-snapshotter.ts";
 import { INSTANCE_PREFIX, type PrivateContainerd } from "./private-containerd.ts";
 
 declare module "vitest" {
@@ -34,21 +36,51 @@ export interface SuiteInstance extends AsyncDisposable {
  * Starts an instance of the version that the environment names, with the images of the tests.
  *
  * @param changes to the configuration of its shims.
+ * @param layered an image besides; if there is one, layers of images are verified disks.
  */
-export async function startContainerdOfSuite(changes: Configuration = {}): Promise<SuiteInstance> {
+export async function startContainerdOfSuite(
+  changes: Configuration = {},
+  layered?: Image,
+): Promise<SuiteInstance> {
   const suite = suiteOf(process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid");
   const binaries = await containerdPrograms(suite);
   const version = await containerdVersion(binaries);
   // 1.7 asks for it to be said twice.
   process.env.ENABLE_CRI_SANDBOXES = "1";
+  const own =
+    layered === undefined
+      ? {}
+      : { searchFirst: [await fuseMountHelper()], proxySnapshotters: PROXY_SNAPSHOTTERS };
+  const snapshotter = layered === undefined ? {} : { snapshotter: LAYER_SNAPSHOTTER };
   const containerd = await startKataContainerd(
     {
       ...(binaries === undefined ? {} : { binaries }),
-      cri: criConfiguration(runtimesOf(version), { pause: PAUSE_IMAGE, version }),
+      ...own,
+      cri: criConfiguration(runtimesOf(version), { pause: PAUSE_IMAGE, version, ...snapshotter }),
     },
     changes,
   );
+  let layers: LayerSnapshotter | undefined;
   try {
+    if (layered !== undefined) {
+      const { directory, socket } = containerd.address;
+      layers = await LayerSnapshotter.start(directory, socket);
+      const local = version.startsWith("1.") ? [] : ["--local"];
+      for (const { archive } of [layered, await pauseImage()]) {
+        const args = ["images", "import", ...local, "--snapshotter", LAYER_SNAPSHOTTER, archive];
+        await containerd.ctr.in(KUBERNETES_NAMESPACE).must(args);
+      }
+      const held = layers;
+      return {
+        containerd,
+        image: layered.name,
+        version,
+        [Symbol.asyncDispose]: async () => {
+          await containerd[Symbol.asyncDispose]();
+          await held[Symbol.asyncDispose]();
+        },
+      };
+    }
     const image = await busyboxImage();
     await importImage(containerd.ctr, image);
     for (const each of [image, await pauseImage()]) await importForKubernetes(containerd.ctr, each);
@@ -60,9 +92,14 @@ export async function startContainerdOfSuite(changes: Configuration = {}): Promi
     };
   } catch (error) {
     await containerd[Symbol.asyncDispose]();
+    await layers?.[Symbol.asyncDispose]();
     throw error;
   }
 }
+
+const PROXY_SNAPSHOTTERS = (directory: string) => ({
+  [LAYER_SNAPSHOTTER]: layerSnapshotterSocket(directory),
+});
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   await removeAbandonedInstances(INSTANCE_PREFIX);

@@ -48,6 +48,8 @@ export interface CriRuntime {
 export interface CriOptions {
   /** Image of pause containers. */
   readonly pause: string;
+  /** What images are unpacked with, if not containerd's own choice. */
+  readonly snapshotter?: string;
   /** Of containerd. */
   readonly version: string;
 }
@@ -55,7 +57,7 @@ export interface CriOptions {
 /** For PrivateContainerdOptions.cri: one runtime of Kata Containers a name. Version 2 of the configuration suits 1.6 to 2.x. */
 export function criConfiguration(
   runtimes: Readonly<Record<string, CriRuntime>>,
-  { pause, version }: CriOptions,
+  { pause, version, snapshotter }: CriOptions,
 ): (directory: string) => string {
   return (directory) => {
     const plugins = join(directory, "cni-plugins");
@@ -77,6 +79,9 @@ export function criConfiguration(
       "tolerate_missing_hugetlb_controller = true",
       `[${cri}.containerd]`,
       `default_runtime_name = "${Object.keys(runtimes)[0]}"`,
+      ...(snapshotter === undefined
+        ? []
+        : [`snapshotter = "${snapshotter}"`, "disable_snapshot_annotations = false"]),
       ...Object.entries(runtimes).flatMap(([name, { sandboxer, ioType }]) => [
         `[${cri}.containerd.runtimes.${name}]`,
         `runtime_type = "${KATA_RUNTIME}"`,

@@ -4,12 +4,12 @@ import { PrivateContainerd, type PrivateContainerdOptions } from "./private-cont
 
 /** @param changes to the configuration that shims of this instance read unless a container names another. */
 export async function startKataContainerd(
-  options: Omit<PrivateContainerdOptions, "searchFirst" | "env"> = {},
+  options: Omit<PrivateContainerdOptions, "env"> = {},
   changes: Configuration = {},
 ): Promise<PrivateContainerd> {
   return await PrivateContainerd.start({
     ...options,
-    searchFirst: [BUILT_PROGRAMS],
+    searchFirst: [BUILT_PROGRAMS, ...(options.searchFirst ?? [])],
     env: (directory) => ({ KATA_CONF_FILE: writeKataConfiguration(directory, "configuration", changes) }),
   });
 }

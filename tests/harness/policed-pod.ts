@@ -31,7 +31,7 @@ import { TtrpcClient } from "../../src/rpc/client.ts";
 import { mustRun } from "./command.ts";
 import { type SuiteInstance, startContainerdOfSuite } from "./containerd-of-suite.ts";
 import { Cri } from "./cri.ts";
-import { busyboxImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
+import { busyboxImage, type Image, PAUSE_IMAGE, pauseImage } from "./images.ts";
 import { BUILT_PROGRAMS } from "./kata-configuration.ts";
 import { nodeByteStream, nodeClock } from "./node-byte-stream.ts";
 
@@ -73,26 +73,33 @@ export class PolicedPod implements AsyncDisposable {
     this.containerId = ids.container;
   }
 
-  /** Makes the policy of `yaml`, a pod with one container, and runs it as a kubelet would. */
-  static async run(yaml: string, container: PolicedContainer): Promise<PolicedPod> {
+  /**
+   * Makes the policy of `yaml`, a pod with one container, and runs it as a kubelet would.
+   *
+   * @param layered the container's image; if there is one, layers are verified disks, and the policy binds them.
+   */
+  static async run(yaml: string, container: PolicedContainer, layered?: Image): Promise<PolicedPod> {
     await buildNodeProgram(ROOT, MONITOR);
     const directory = mkdtempSync(join(tmpdir(), "kata-policed-"));
     let instance: SuiteInstance | undefined;
     try {
-      const annotations = await makePolicy(directory, yaml);
+      const annotations = await makePolicy(directory, yaml, layered);
       const monitor = join(directory, "qemu");
       const command = [process.execPath, join(ROOT, MONITOR.output), directory, QEMU].join(" ");
       writeFileSync(monitor, `#!/bin/sh\nexec ${command} "$@"\n`);
       chmodSync(monitor, 0o755);
-      instance = await startContainerdOfSuite({
-        "hypervisor.qemu": {
-          path: monitor,
-          valid_hypervisor_paths: [monitor],
-          enable_annotations: ["cc_init_data"],
+      instance = await startContainerdOfSuite(
+        {
+          "hypervisor.qemu": {
+            path: monitor,
+            valid_hypervisor_paths: [monitor],
+            enable_annotations: ["cc_init_data"],
+          },
+          // A saved machine has been started by another monitor.
+          factory: { enable_template: false },
         },
-        // A saved machine has been started by another monitor.
-        factory: { enable_template: false },
-      });
+        layered,
+      );
       const cri = new Cri(instance.containerd.address.socket);
       const ids = await startPod(cri, directory, instance.image, annotations, container);
       return new PolicedPod(instance, directory, cri, ids);
@@ -160,11 +167,11 @@ export class PolicedPod implements AsyncDisposable {
 }
 
 /** @returns the pod's annotations with its policy. */
-async function makePolicy(directory: string, yaml: string): Promise<Map<string, string>> {
+async function makePolicy(directory: string, yaml: string, layered?: Image): Promise<Map<string, string>> {
   const layout = join(directory, "images");
   mkdirSync(layout);
   const manifests: unknown[] = [];
-  for (const { archive } of [await busyboxImage(), await pauseImage()]) {
+  for (const { archive } of [layered ?? (await busyboxImage()), await pauseImage()]) {
     execFileSync("tar", ["-xf", archive, "-C", layout]);
     const index = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as { manifests: unknown[] };
     manifests.push(...index.manifests);
@@ -176,7 +183,8 @@ async function makePolicy(directory: string, yaml: string): Promise<Map<string, 
   const rules = join(ROOT, "src/policy/rules");
   cpSync(join(rules, "genpolicy-settings.json"), join(settings, "genpolicy-settings.json"));
   const host = "10-non-coco-aks-drop-in.json";
-  cpSync(join(rules, "drop-ins", host), join(dropIns, host));
+  const layers = layered === undefined ? [] : ["20-erofs-layers-drop-in.json"];
+  for (const name of [host, ...layers]) cpSync(join(rules, "drop-ins", name), join(dropIns, name));
   const replace = (path: string, value: unknown) => ({ op: "replace", path, value });
   const changes = [
     replace("/cluster_config/pause_container_image", PAUSE_IMAGE),
