@@ -74,7 +74,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
 
     const starting = tracePhase("shim", "start machine");
     const started = await startPod({ request, settings, paths, range, choice, record, cgroups }, undo);
-    const { machine, agent, share, fileServerEnded, network, kind } = started;
+    const { machine, agent, share, fileServerEnded, kill, network, kind } = started;
     starting();
     const files = hostFiles(settings, share, agent.calls, undo, logger);
     await files.showToPod(settings.bindMounts);
@@ -125,6 +125,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         logger,
       },
       fileServerEnded,
+      kill,
       undo,
       networkSettled: () => liveNetwork?.settled() ?? Promise.resolve(),
       constraints: settings.constraints,

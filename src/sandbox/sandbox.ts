@@ -50,6 +50,8 @@ export interface SandboxParts {
   readonly sizing: MachineSizing;
   /** Settles with a sentence when the file server ends. */
   readonly fileServerEnded: Promise<string>;
+  /** Ends the machine's processes at once; `undo` waits for their ends. */
+  readonly kill: () => void;
   /** Gives everything back, the machine included. */
   readonly undo: Rollback;
   /** Resolves when the guest has what has changed in the pod's network so far. Never rejects. */
@@ -322,6 +324,8 @@ export class PodSandbox implements Sandbox {
           .catch((error: unknown) =>
             this.#parts.logger.debug("destroy sandbox in the guest", { error: describeError(error) }),
           );
+      } else {
+        this.#parts.kill();
       }
     }
     await this.#release();

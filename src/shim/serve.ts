@@ -113,6 +113,8 @@ export async function serve(args: ShimArguments): Promise<void> {
   await pod.ended;
   await lastAnswers(connections, logger);
   await events.flushed(LAST_EVENTS_MS);
+  // Cgroups and directories: whoever has ended the pod does not wait for them.
+  await pod.stopSandbox();
   whole();
   const trace = writeTrace(TRACES, args.id);
   if (trace !== undefined) logger.info("the trace was written", { file: trace });

@@ -144,8 +144,13 @@ export class SupervisedProgram {
         if (!hasCode(error, "deadline-exceeded")) throw error;
       }
     }
-    this.#kill(SIGKILL);
+    this.kill();
     await this.exited;
+  }
+
+  /** Ends it by force; no effect after its end. */
+  kill(): void {
+    this.#kill(SIGKILL);
   }
 
   #kill(signal: number): void {

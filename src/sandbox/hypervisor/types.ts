@@ -289,6 +289,12 @@ export interface VirtualMachine {
   handOver?(): MachineHandles;
   /** Ends the monitor, gently for a moment, then by force. Any number of calls. */
   stop(): Promise<void>;
+  /**
+   * Ends the monitor by force, at once: nothing that it still holds is wanted. {@link stop} waits for its end.
+   *
+   * Absent if it can only be asked.
+   */
+  kill?(): void;
 }
 
 /** A machine between two processes; the descriptors are the holder's. */

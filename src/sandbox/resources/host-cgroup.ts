@@ -18,8 +18,10 @@ const OVERHEAD = "/kata_overhead";
 const ACCOUNTING = ["cpu", "cpuacct", "memory", "pids", "blkio"];
 
 /** A group whose last process has ended may still be busy for a moment, on a loaded host for a long one. */
-const REMOVE_TRIES = 100;
-const REMOVE_INTERVAL_MS = 20;
+const REMOVE_TRIES = 105;
+/** Most are busy for a millisecond or two: the pause begins with the first and doubles up to the second, ms. */
+const FIRST_INTERVAL_MS = 1;
+const LAST_INTERVAL_MS = 20;
 
 /** The path of the group below each hierarchy. */
 export function hostCgroupPath(
@@ -134,13 +136,15 @@ export async function removeHostCgroup(directories: readonly string[], clock: Cl
 
 /** @returns how many of `tries` are left: what one directory waited for, the next need not. */
 async function removeGroup(directory: string, tries: number, clock: Clock): Promise<number> {
+  let pause = FIRST_INTERVAL_MS;
   for (let left = tries; ; left--) {
     try {
       rmdirIfExists(directory);
       return left;
     } catch (error) {
       if (!hasErrno(error, "EBUSY") || left <= 1) throw error;
-      await sleep(clock, REMOVE_INTERVAL_MS);
+      await sleep(clock, pause);
+      pause = Math.min(2 * pause, LAST_INTERVAL_MS);
     }
   }
 }

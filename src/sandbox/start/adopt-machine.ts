@@ -24,6 +24,7 @@ import { networkMessage, newIdentity } from "./clone-machine.ts";
 import { savable } from "./provide-template.ts";
 import {
   cardQueues,
+  killBoth,
   podMessage,
   type StartedMachine,
   type StartRequest,
@@ -99,7 +100,7 @@ export async function adoptMachine(
   const what = { operation: "wake machine of the pool", object: `pid ${offer.hypervisorPid}` };
   await orCancelled(withDeadline(loop, ANSWER_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
   logger.debug("machine came from the pool", { ms: Math.round(loop.now() - began) });
-  return { machine, agent, share, fileServerEnded: fileServer.exited };
+  return { machine, agent, share, fileServerEnded: fileServer.exited, kill: killBoth(machine, fileServer) };
 }
 
 /** The file server ends by itself with the machine's connection; after this it is killed, ms. */

@@ -10,6 +10,7 @@ import { makeInitdataDisk } from "../owner-data.ts";
 import { reachAgent } from "./reach-agent.ts";
 import {
   endOf,
+  killBoth,
   makeShare,
   podMessage,
   type StartedMachine,
@@ -56,7 +57,13 @@ export async function bootMachine(
     boot_ms: Math.round(booted - booting),
     setup_ms: Math.round(loop.now() - booted),
   });
-  return { machine, agent, share, fileServerEnded: endOf(fileServer?.program) };
+  return {
+    machine,
+    agent,
+    share,
+    fileServerEnded: endOf(fileServer?.program),
+    kill: killBoth(machine, fileServer?.program),
+  };
 }
 
 function initdataDisk({ settings, paths }: StartRequest): DiskDevice[] {

@@ -26,6 +26,7 @@ import type { SharedDirectory } from "../storage/shared-directory.ts";
 import type { FileServer } from "../storage/virtiofsd.ts";
 import type { SavedTemplate } from "../template/template-store.ts";
 import {
+  killBoth,
   makeShare,
   podMessage,
   type StartedMachine,
@@ -80,7 +81,13 @@ export async function cloneMachine(
     restore_ms: Math.round(restored - began),
     setup_ms: Math.round(loop.now() - restored),
   });
-  return { machine, agent, share, fileServerEnded: fileServer.program.exited };
+  return {
+    machine,
+    agent,
+    share,
+    fileServerEnded: fileServer.program.exited,
+    kill: killBoth(machine, fileServer.program),
+  };
 }
 
 /** Starts a clone with the devices of `spec`, and a file server for it. */

@@ -65,7 +65,7 @@ export class Pod {
   readonly parts: PodParts;
   /** Settles when the end begins: nobody shall come any more. */
   readonly ending: Promise<void>;
-  /** Settles when the pod has been ended. */
+  /** Settles when the pod has been ended; {@link stopSandbox} tells when nothing of it is left on the host. */
   readonly ended: Promise<void>;
   readonly #containers = new Map<string, Container>();
   readonly #creations = new Map<string, Creation>();
@@ -249,7 +249,7 @@ export class Pod {
   async #endAll(): Promise<void> {
     this.#tellEnding();
     await Promise.all([...this.#creations.keys()].map((id) => this.cancelCreation(id)));
-    await this.stopSandbox();
+    await this.#machineGone();
     const exits = Promise.all(this.containers.map(({ init }) => init.exited));
     const what = { operation: "wait for exits", object: "containers" };
     await withDeadline(this.parts.clock, LAST_EXITS_MS, what, exits).catch((error: unknown) => {
@@ -258,7 +258,17 @@ export class Pod {
     this.#tellEnd();
   }
 
-  /** Stops the virtual machine, if it runs; there will be no other. Any number of calls. Never rejects. */
+  /** Stops the virtual machine and waits for its end, but not for all that the host gets back with it. */
+  async #machineGone(): Promise<void> {
+    const machine = this.#machine;
+    const stopped = this.stopSandbox();
+    await (machine.name === "running" ? Promise.race([stopped, machine.sandbox.exited]) : stopped);
+  }
+
+  /**
+   * Stops the virtual machine, if it runs, and gives back what it had; there will be no other. Any number of calls. Never
+   * rejects.
+   */
   stopSandbox(): Promise<void> {
     this.#stopping ??= this.#stopMachine();
     return this.#stopping;

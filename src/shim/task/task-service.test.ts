@@ -33,6 +33,7 @@ test("a container's life is told in order, with the same end everywhere", async 
   expect(await shim.task.delete(INIT, CALL)).toEqual({ pid: 4711, ...end });
   await shim.task.shutdown({ id: "c", now: false }, CALL);
   await shim.pod.ended;
+  await shim.pod.stopSandbox();
 
   expect(shim.events).toEqual([
     expect.objectContaining({ topic: "/tasks/create", containerId: "c", bundle: "/bundles/c", pid: 4711 }),
@@ -319,6 +320,22 @@ test("shutdown leaves a shim alone that has containers, unless it is to be now",
   await shim.pod.ended;
   expect(shim.events.at(-1)).toMatchObject({ topic: "/tasks/exit", id: "c", exitStatus: 255 });
   await expect(shim.create("d")).rejects.toEqual(refusedWith("unavailable"));
+});
+
+test("shutdown is answered when the machine is gone, and does not wait for what the host gets back later", async () => {
+  const shim = new ShimBench();
+  await shim.run("c");
+  let open: () => void = () => undefined;
+  shim.sandbox.giveBackGate = new Promise((resolve) => {
+    open = resolve;
+  });
+  await shim.task.shutdown({ id: "c", now: true }, CALL);
+  await shim.pod.ended;
+  // Who cleans up after a crash is still told that there is something.
+  expect(shim.claims).toEqual(new Set(["/bundles/c"]));
+  open();
+  await shim.pod.stopSandbox();
+  expect(shim.claims).toEqual(new Set());
 });
 
 test("both versions of the task service have all calls", () => {

@@ -67,6 +67,8 @@ export class FakeSandbox implements Sandbox {
   createGate: Promise<void> = Promise.resolve();
   /** What a start of a container waits for. */
   startGate: Promise<void> = Promise.resolve();
+  /** What giving back waits for, once the machine is gone. */
+  giveBackGate: Promise<void> = Promise.resolve();
   /** Set: a signal ends the process, with 128 more than its number. */
   diesOfSignals = true;
   readonly #exits = new Map<string, Deferred<number>>();
@@ -201,6 +203,7 @@ export class FakeSandbox implements Sandbox {
   async stop(): Promise<void> {
     this.asked.push("stop");
     this.#endWith({ expected: true, reason: "it was stopped" });
+    await this.giveBackGate;
   }
 
   #ask(verb: string, object: string): void {

@@ -178,6 +178,10 @@ export class QemuMachine implements VirtualMachine {
     if (this.agentChannel.kind === "stream") this.agentChannel.stream.close();
   }
 
+  kill(): void {
+    this.#program.kill();
+  }
+
   #mustRun(operation: string): void {
     if (!this.#ended) return;
     throw new KataError("unavailable", { operation, object: "the virtual machine has ended" });
