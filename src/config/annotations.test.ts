@@ -63,6 +63,7 @@ function sampleValue(key: Key): Key["default"] {
 const COMPANIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   [`${HYPERVISOR}shared_fs`]: { [`${HYPERVISOR}shared_fs`]: "none" },
   [`${HYPERVISOR}enable_vhost_user_store`]: { [`${HYPERVISOR}enable_hugepages`]: "true" },
+  [`${HYPERVISOR}firmware_volume`]: { [`${HYPERVISOR}firmware`]: "/some/firmware" },
   [`${HYPERVISOR}numa_mapping`]: {},
   [`${HYPERVISOR}image`]: { [`${HYPERVISOR}image`]: "/some/image" },
   [`${HYPERVISOR}blk_logical_sector_size`]: { [`${HYPERVISOR}blk_logical_sector_size`]: "4096" },

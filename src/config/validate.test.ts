@@ -56,6 +56,18 @@ const RULES: readonly (readonly [driver: string, broken: string, key: string, ke
     "block_device_logical_sector_size",
     "block_device_logical_sector_size = 512\nblock_device_physical_sector_size = 4096",
   ],
+  [
+    "qemu",
+    'seccompsandbox = "on,spawn=maybe"',
+    "seccompsandbox",
+    'seccompsandbox = "on,obsolete=deny,spawn=deny"',
+  ],
+  [
+    "qemu",
+    'firmware_volume = "/VARS.fd"',
+    "firmware_volume",
+    'firmware_volume = "/VARS.fd"\nfirmware = "/CODE.fd"',
+  ],
   ["qemu", 'shared_fs = "inline-virtio-fs"', "shared_fs", 'shared_fs = "virtio-fs"'],
   ["qemu", "sev_snp_guest = true", "sev_snp_guest", "sev_snp_guest = true\nconfidential_guest = true"],
   [

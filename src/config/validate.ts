@@ -58,6 +58,10 @@ function* sizeRules({ driver, hypervisor, runtime }: Configuration): Generator<C
   }
 }
 
+/** Source: qemu(1), `-sandbox`. */
+const SYSTEM_CALL_FILTER =
+  /^((on|off)(,(obsolete|elevateprivileges|spawn|resourcecontrol)=(allow|deny|children))*)?$/;
+
 function* deviceRules({ driver, hypervisor }: Configuration): Generator<Contradiction> {
   const { hot_plug_vfio: hot, cold_plug_vfio: cold } = hypervisor;
   if (hot !== "no-port" && cold !== "no-port") {
@@ -87,6 +91,15 @@ function* deviceRules({ driver, hypervisor }: Configuration): Generator<Contradi
   }
   if (physical !== 0 && logical > physical) {
     yield hypervisorRule("block_device_logical_sector_size", "it is above block_device_physical_sector_size");
+  }
+  if (!SYSTEM_CALL_FILTER.test(hypervisor.seccompsandbox)) {
+    yield hypervisorRule(
+      "seccompsandbox",
+      "it is on or off, with =allow or =deny for groups of calls behind it",
+    );
+  }
+  if (hypervisor.firmware_volume !== "" && hypervisor.firmware === "") {
+    yield hypervisorRule("firmware_volume", "it needs firmware, whose variables these are");
   }
   if (hypervisor.shared_fs === "inline-virtio-fs" && driver !== "dragonball") {
     yield hypervisorRule("shared_fs", "inline-virtio-fs is dragonball's alone");

@@ -3,10 +3,13 @@ import type { Configuration } from "../config/index.ts";
 import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
+import { agentParameters } from "./agent-parameters.ts";
 import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
 import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
+import type { MachineOptions } from "./hypervisor/machine-options.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
 import type { DiskRates, DiskTuning, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
+import { machineOptions } from "./machine-settings.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
@@ -32,6 +35,7 @@ export interface SandboxSettings {
     readonly reclaimMemory: boolean;
     readonly hotPlugSlots: number;
     readonly entropySource: string;
+    readonly options: MachineOptions;
     readonly jailer: string;
     readonly withoutSeccomp: boolean;
   };
@@ -94,6 +98,8 @@ export interface SandboxSettings {
   readonly policy: string;
   /** What binds the guest to its owner, as the annotation has it; empty for none. */
   readonly initdata: string;
+  /** Directory in the guest with hooks for containers; empty for none. */
+  readonly guestHookPath: string;
   readonly kernelModules: readonly { readonly name: string; readonly parameters: readonly string[] }[];
 }
 
@@ -126,13 +132,15 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
         hypervisor.image === ""
           ? { kind: "initrd", path: hypervisor.initrd }
           : { kind: "image", path: hypervisor.image, filesystem: hypervisor.rootfs_type },
-      kernelParameters: hypervisor.kernel_params,
+      kernelParameters: [...agentParameters(configuration), hypervisor.kernel_params].join(" "),
       debug: hypervisor.enable_debug,
-      hugePages: hypervisor.enable_hugepages,
+      // Transparent ones come by themselves where the host's kernel has them for shared memory.
+      hugePages: hypervisor.enable_hugepages && hypervisor.hugepage_type === "hugetlbfs",
       preallocateMemory: hypervisor.enable_mem_prealloc,
       reclaimMemory: hypervisor.reclaim_guest_freed_memory,
       hotPlugSlots: hypervisor.pcie_root_port,
       entropySource: hypervisor.entropy_source,
+      options: machineOptions(configuration),
       jailer: hypervisor.jailer_path,
       withoutSeccomp: hypervisor.disable_seccomp,
     },
@@ -209,6 +217,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     createContainerTimeoutMs: runtime.create_container_timeout * 1000,
     policy: decodePolicy(agent.policy),
     initdata: hypervisor.initdata,
+    guestHookPath: hypervisor.guest_hook_path,
     kernelModules: agent.kernel_modules.map((line) => {
       const [name = "", ...parameters] = line.split(/\s+/).filter((part) => part !== "");
       return { name, parameters };

@@ -239,6 +239,7 @@ export function podMessage({ settings, request }: StartRequest) {
     sandboxId: id,
     kernelModules: settings.kernelModules,
     trace: isTracing(),
+    guestHookPath: settings.guestHookPath,
   };
 }
 

@@ -17,7 +17,7 @@ import { SupervisedProgram } from "../supervised-program.ts";
 import type { Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
 import { CloudHypervisorApi } from "./api-client.ts";
 import { CloudHypervisorMachine } from "./virtual-machine.ts";
-import { networkRequest, vmConfig } from "./vm-config.ts";
+import { networkRequest, programArguments, vmConfig } from "./vm-config.ts";
 
 const NAME = "Cloud Hypervisor";
 const SECTION = "[hypervisor.clh]";
@@ -55,11 +55,7 @@ async function boot(spec: MachineSpec, context: MachineContext): Promise<Virtual
       name: NAME,
       configurationKey: `path of ${SECTION}`,
       path: spec.program,
-      args: [
-        ...["--api-socket", `fd=${API_DESCRIPTOR}`],
-        ...(spec.withoutSeccomp === true ? ["--seccomp", "false"] : []),
-        ...(spec.debug ? ["-v"] : []),
-      ],
+      args: programArguments(spec, API_DESCRIPTOR),
       inherited: [listener.fd],
       environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
       prepare: () => enterHelperNamespaces(spec),
@@ -108,7 +104,7 @@ async function start(client: CloudHypervisorApi, spec: MachineSpec, vsock: strin
   const version = await client.ping();
   await client.create(vmConfig(spec, vsock));
   for (const device of spec.devices) {
-    if (device.kind === "network") await client.addNetwork(networkRequest(device));
+    if (device.kind === "network") await client.addNetwork(networkRequest(device, spec));
   }
   await client.boot();
   return version;

@@ -95,9 +95,9 @@ export class CloudHypervisorMachine implements VirtualMachine {
   #add(device: Device): Promise<PciDevice | undefined> {
     switch (device.kind) {
       case "disk":
-        return this.#client.addDisk(diskConfig(device, this.#spec.vcpus));
+        return this.#client.addDisk(diskConfig(device, this.#spec));
       case "network":
-        return this.#client.addNetwork(networkRequest(device));
+        return this.#client.addNetwork(networkRequest(device, this.#spec));
       case "shared-directory":
         throw new KataError("unsupported", {
           operation: "plug in device",

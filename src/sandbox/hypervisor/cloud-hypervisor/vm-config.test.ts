@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { faults } from "../../../../tests/stand-ins/cloud-hypervisor/schema.ts";
+import { type MachineOptions, NO_OPTIONS } from "../machine-options.ts";
 import type { MachineSpec } from "../types.ts";
 import { pciPath } from "./api-client.ts";
-import { diskConfig, networkRequest, vmConfig } from "./vm-config.ts";
+import { diskConfig, networkRequest, programArguments, vmConfig } from "./vm-config.ts";
 
 const SPEC: MachineSpec = {
   id: "s",
@@ -123,19 +124,59 @@ describe("vmConfig()", () => {
 });
 
 test("what is plugged in later keeps to the published schema", () => {
-  const disk = diskConfig({ kind: "disk", id: "d", path: "/d", readOnly: false }, 3);
+  const disk = diskConfig({ kind: "disk", id: "d", path: "/d", readOnly: false }, { vcpus: 3 });
   const card = { kind: "network", id: "n", macAddress: "02:00:00:00:00:01" } as const;
-  const taps = networkRequest({ ...card, backend: { kind: "tap", queues: [{ tap: 3 }, { tap: 4 }] } });
+  const taps = networkRequest({ ...card, backend: { kind: "tap", queues: [{ tap: 3 }, { tap: 4 }] } }, {});
   expect(taps).toEqual({
     kind: "tap",
     config: { id: "n", mac: card.macAddress, num_queues: 4, queue_size: 256 },
     taps: [3, 4],
   });
-  const passed = networkRequest({ ...card, backend: { kind: "vfio", pciAddress: "0000:01:00.0" } });
+  const passed = networkRequest({ ...card, backend: { kind: "vfio", pciAddress: "0000:01:00.0" } }, {});
   expect(passed).toEqual({ kind: "pass-through", id: "n", path: "/sys/bus/pci/devices/0000:01:00.0" });
   expect(faults(disk, "DiskConfig")).toEqual([]);
   expect(faults(taps.kind === "tap" && taps.config, "NetConfig")).toEqual([]);
   expect(faults({ id: "n", path: "/sys/x" }, "DeviceConfig")).toEqual([]);
+});
+
+test("limits, and an IOMMU, keep to the published schema", () => {
+  const options: MachineOptions = {
+    ...NO_OPTIONS,
+    iommu: true,
+    nested: false,
+    cardRates: { bandwidth: 80_000, bandwidthBurst: 8000, operations: 0, operationsBurst: 0 },
+  };
+  const rates: MachineSpec["rates"] = {
+    disk: { bandwidth: 16_000, bandwidthBurst: 0, operations: 100, operationsBurst: 50 },
+    network: { received: 0, sent: 0 },
+  };
+  const disk = { kind: "disk", id: "d", path: "/d", readOnly: false } as const;
+  const config = vmConfig({ ...SPEC, options, rates, accelerator: "kvm", devices: [disk] }, "/v");
+  expect(faults(config, "VmConfig")).toEqual([]);
+  expect(config.cpus.nested).toBe(false);
+  expect(config.platform).toEqual({ num_pci_segments: 2, iommu_segments: [1] });
+  expect(config.payload.cmdline).toContain(" iommu=pt ");
+  expect(config.disks?.find(({ id }) => id === "d")).toMatchObject({
+    iommu: true,
+    rate_limiter_config: {
+      bandwidth: { size: 2000, refill_time: 1000 },
+      ops: { size: 100, one_time_burst: 50, refill_time: 1000 },
+    },
+  });
+  const card = { kind: "network", id: "n", macAddress: "02:00:00:00:00:01" } as const;
+  const request = networkRequest({ ...card, backend: { kind: "tap", queues: [{ tap: 3 }] } }, { options });
+  const net = request.kind === "tap" ? request.config : undefined;
+  expect(faults(net, "NetConfig")).toEqual([]);
+  expect(net).toMatchObject({
+    iommu: true,
+    rate_limiter_config: { bandwidth: { size: 10_000, one_time_burst: 1000, refill_time: 1000 } },
+  });
+});
+
+test("the monitor says as much as it is asked to, and goes without its filter if it has to", () => {
+  expect(programArguments(SPEC, 3)).toEqual(["--api-socket", "fd=3"]);
+  const chatty = { ...SPEC, options: { ...NO_OPTIONS, verbosity: 2 }, withoutSeccomp: true };
+  expect(programArguments(chatty, 3)).toEqual(["--api-socket", "fd=3", "-vv", "--seccomp", "false"]);
 });
 
 test.each([

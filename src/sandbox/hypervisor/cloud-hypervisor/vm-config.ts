@@ -5,9 +5,11 @@
  * version 38, which AKS has, and in the current one).
  */
 import { KataError } from "../../../kata-error.ts";
+import type { RateLimiter } from "../firecracker/api-client.ts";
+import { diskLimiter } from "../firecracker/rate-limiter.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type { DiskDevice, FileServerSocket, MachineSpec } from "../types.ts";
+import type { DiskDevice, DiskRates, FileServerSocket, MachineSpec } from "../types.ts";
 
 export interface VmConfig {
   readonly payload: {
@@ -47,7 +49,7 @@ export interface VmConfig {
   readonly serial: ConsoleConfig;
   readonly console: ConsoleConfig;
   readonly vsock: { readonly cid: number; readonly socket: string };
-  readonly platform: { readonly num_pci_segments: number };
+  readonly platform: { readonly num_pci_segments: number; readonly iommu_segments?: readonly number[] };
 }
 
 export interface DiskConfig {
@@ -58,6 +60,8 @@ export interface DiskConfig {
   readonly num_queues: number;
   readonly queue_size: number;
   readonly direct: boolean;
+  readonly iommu?: true;
+  readonly rate_limiter_config?: RateLimiter;
 }
 
 export interface NetConfig {
@@ -66,6 +70,8 @@ export interface NetConfig {
   /** Twice the number of descriptors that come with the request. */
   readonly num_queues: number;
   readonly queue_size: number;
+  readonly iommu?: true;
+  readonly rate_limiter_config?: RateLimiter;
 }
 
 export interface FsConfig {
@@ -114,7 +120,8 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
         debug: spec.debug,
         maxVcpus: spec.maxVcpus,
         memoryGrows: spec.memoryGrowth !== undefined,
-        additional: spec.kernelParameters,
+        // The containers want the IOMMU, not the kernel for its own devices.
+        additional: [...(spec.options?.iommu === true ? ["iommu=pt"] : []), spec.kernelParameters].join(" "),
       }),
       ...(spec.root.kind === "initrd" ? { initramfs: spec.root.path } : {}),
     },
@@ -122,7 +129,7 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
       boot_vcpus: spec.vcpus,
       max_vcpus: spec.maxVcpus,
       // The Microsoft hypervisor refuses nested guests inside of its own.
-      nested: spec.accelerator !== "mshv",
+      nested: spec.accelerator !== "mshv" && spec.options?.nested !== false,
       topology: { threads_per_core: 1, cores_per_die: spec.maxVcpus, dies_per_package: 1, packages: 1 },
     },
     memory: {
@@ -133,7 +140,7 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
       prefault: spec.preallocateMemory,
       ...growingMemory(spec),
     },
-    ...listed("disks", [...root, ...disks.map((disk) => diskConfig(disk, spec.vcpus))]),
+    ...listed("disks", [...root, ...disks.map((disk) => diskConfig(disk, spec))]),
     ...listed(
       "fs",
       shares.map(({ id, tag, queueSize, socket }) => ({
@@ -152,7 +159,10 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
     serial: { mode: "Tty" },
     console: { mode: "Off" },
     vsock: { cid: GUEST_CID, socket: vsock },
-    platform: { num_pci_segments: PCI_SEGMENTS },
+    platform: {
+      num_pci_segments: PCI_SEGMENTS,
+      ...(spec.options?.iommu === true ? { iommu_segments: [FILE_SERVER_SEGMENT] } : {}),
+    },
   };
 }
 
@@ -188,7 +198,10 @@ function rootDisk(path: string): DiskConfig {
 }
 
 /** @param vcpus of the machine: without a wish, a queue for each. */
-export function diskConfig({ id, path, readOnly, tuning }: DiskDevice, vcpus: number): DiskConfig {
+export function diskConfig(
+  { id, path, readOnly, tuning }: DiskDevice,
+  { vcpus, rates, options }: Pick<MachineSpec, "vcpus" | "rates" | "options">,
+): DiskConfig {
   return {
     id,
     path,
@@ -197,7 +210,29 @@ export function diskConfig({ id, path, readOnly, tuning }: DiskDevice, vcpus: nu
     num_queues: Math.max(tuning?.queues ?? 1, vcpus),
     queue_size: Math.max(tuning?.queueSize ?? 0, DISK_QUEUE_SIZE),
     direct: tuning?.direct ?? false,
+    ...behindIommu(options),
+    ...limited(rates?.disk),
   };
+}
+
+function behindIommu(options: MachineSpec["options"]): { readonly iommu?: true } {
+  return options?.iommu === true ? { iommu: true } : {};
+}
+
+/** Its limiter is Firecracker's, down to the names. */
+function limited(rates: DiskRates | undefined): { readonly rate_limiter_config?: RateLimiter } {
+  const limiter = diskLimiter(rates);
+  return limiter === undefined ? {} : { rate_limiter_config: limiter };
+}
+
+/** Its command line, without the program's name. @param api descriptor of the socket that its API is to listen at. */
+export function programArguments({ options, withoutSeccomp }: MachineSpec, api: number): string[] {
+  const verbosity = options?.verbosity ?? 0;
+  return [
+    ...["--api-socket", `fd=${api}`],
+    ...(verbosity > 0 ? [`-${"v".repeat(verbosity)}`] : []),
+    ...(withoutSeccomp === true ? ["--seccomp", "false"] : []),
+  ];
 }
 
 /** How a network card is added. */
@@ -208,11 +243,21 @@ export type NetworkRequest =
   | { readonly kind: "pass-through"; readonly id: string; readonly path: string };
 
 /** @throws KataError `unsupported` for a card whose other end is a program (vhost-user). */
-export function networkRequest({ id, macAddress, backend }: NetworkDevice): NetworkRequest {
+export function networkRequest(
+  { id, macAddress, backend }: NetworkDevice,
+  { options }: Pick<MachineSpec, "options">,
+): NetworkRequest {
   switch (backend.kind) {
     case "tap": {
       const taps = backend.queues.map(({ tap }) => tap);
-      const config = { id, mac: macAddress, num_queues: 2 * taps.length, queue_size: NETWORK_QUEUE_SIZE };
+      const config = {
+        id,
+        mac: macAddress,
+        num_queues: 2 * taps.length,
+        queue_size: NETWORK_QUEUE_SIZE,
+        ...behindIommu(options),
+        ...limited(options?.cardRates),
+      };
       return { kind: "tap", config, taps };
     }
     case "vfio":

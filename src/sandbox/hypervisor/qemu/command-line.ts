@@ -12,6 +12,14 @@ import type { NetworkDevice, TapQueue } from "../network-device.ts";
 import type { Device, MachineSpec, NumaNode, SharedDirectoryDevice } from "../types.ts";
 import { confidentialArguments } from "./confidential.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
+import { flashChips } from "./flash-chips.ts";
+import {
+  earlyArguments,
+  extraBoardOptions,
+  extraKernelParameters,
+  lateArguments,
+  systemCallFilter,
+} from "./machine-extras.ts";
 import { networkCardOptions } from "./network-card.ts";
 
 /** The bus that devices of the start are on. */
@@ -50,7 +58,12 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
   const confidential = spec.confidential === undefined ? undefined : confidentialArguments(spec.confidential);
   return [
     ...flag("-name", [`sandbox-${spec.id}`, ...(spec.debug ? ["debug-threads=on"] : [])]),
-    ...flag("-machine", [spec.machineType, ...boardOptions(spec), ...(confidential?.board ?? [])]),
+    ...flag("-machine", [
+      spec.machineType,
+      ...boardOptions(spec),
+      ...extraBoardOptions(spec),
+      ...(confidential?.board ?? []),
+    ]),
     // The older kind of these devices is QEMU's default; file servers speak the newer one.
     ...(hasPci(spec) ? [] : flag("-global", ["virtio-mmio.force-legacy=false"])),
     ...flag("-cpu", [
@@ -66,14 +79,8 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...virtioMemory(spec),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-no-reboot"],
     ...flag("-rtc", ["base=utc", "driftfix=slew", "clock=host"]),
-    // No new processes or privileges for a monitor that the guest has taken over.
-    ...flag("-sandbox", [
-      "on",
-      "obsolete=deny",
-      "elevateprivileges=deny",
-      "spawn=deny",
-      "resourcecontrol=deny",
-    ]),
+    ...systemCallFilter(spec),
+    ...earlyArguments(spec),
     ...flag("-chardev", ["socket", "id=monitor", `fd=${inherited.monitor}`]),
     ...flag("-mon", ["chardev=monitor", "mode=control"]),
     ...flag("-chardev", ["socket", "id=console", `fd=${inherited.console}`]),
@@ -92,7 +99,8 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
     ...rootDisk(spec),
     ...hotPlugPorts(spec),
     ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
-    ...(spec.firmware === "" ? [] : ["-bios", spec.firmware]),
+    ...lateArguments(spec),
+    ...(spec.firmware === "" || flashChips(spec).length > 0 ? [] : ["-bios", spec.firmware]),
     ...(inherited.incoming === true ? ["-incoming", "defer"] : bootedFiles(spec)),
   ];
 }
@@ -109,7 +117,8 @@ function bootedFiles(spec: MachineSpec): string[] {
 function guestCommandLine(spec: MachineSpec): string {
   const memoryGrows = spec.memoryGrowth !== undefined;
   const console = isArm(spec) ? "ttyAMA0" : "ttyS0";
-  return kernelCommandLine({ ...spec, memoryGrows, console, additional: spec.kernelParameters });
+  const additional = [...extraKernelParameters(spec), spec.kernelParameters].join(" ");
+  return kernelCommandLine({ ...spec, memoryGrows, console, additional });
 }
 
 /** QEMU's name of a virtio device: microvm has no PCI. */

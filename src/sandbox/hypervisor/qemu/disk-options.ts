@@ -3,8 +3,8 @@
  * Sources: QEMU QMP reference, blockdev-add (BlockdevOptionsFile); virtio-blk properties.
  */
 import { S_IFBLK, S_IFMT, stat } from "../../../sys/files.ts";
-import type { DiskDevice, DiskTuning } from "../types.ts";
-import type { BlockNode } from "./qmp-messages.ts";
+import type { DiskDevice, DiskRates, DiskTuning } from "../types.ts";
+import type { BlockNode, ThrottleLimits, ThrottleNode } from "./qmp-messages.ts";
 
 export const DEFAULT_TUNING: DiskTuning = {
   io: "threads",
@@ -41,6 +41,41 @@ export function blockNode(device: DiskDevice, io: DiskTuning["io"]): BlockNode {
       cache,
       discard: "unmap",
     },
+  };
+}
+
+const BITS = 8;
+
+/**
+ * The limits of a disk's throttle group; undefined without any.
+ *
+ * QEMU fills a bucket at the lower rate and empties it at the higher one for a second; so what may go beyond a limit once, comes on top.
+ * Source: QEMU documentation, docs/throttle.txt.
+ */
+export function throttleLimits(rates: DiskRates | undefined): ThrottleLimits | undefined {
+  if (rates === undefined) return undefined;
+  const bytes = Math.floor(rates.bandwidth / BITS);
+  const burstBytes = Math.floor(rates.bandwidthBurst / BITS);
+  const { operations, operationsBurst } = rates;
+  if (bytes === 0 && operations === 0) return undefined;
+  return {
+    ...(bytes === 0 ? {} : { "bps-total": bytes }),
+    ...(bytes === 0 || burstBytes === 0 ? {} : { "bps-total-max": bytes + burstBytes }),
+    ...(operations === 0 ? {} : { "iops-total": operations }),
+    ...(operations === 0 || operationsBurst === 0 ? {} : { "iops-total-max": operations + operationsBurst }),
+  };
+}
+
+/** The node of a disk whose requests the throttle group `group` holds back. */
+export function throttleNode({ "node-name": name, ...below }: BlockNode, group: string): ThrottleNode {
+  return {
+    driver: "throttle",
+    "node-name": name,
+    "read-only": below["read-only"],
+    cache: below.cache,
+    discard: below.discard,
+    "throttle-group": group,
+    file: below,
   };
 }
 

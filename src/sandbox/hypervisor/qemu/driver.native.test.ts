@@ -3,6 +3,7 @@ import { hasCode, hasErrno, KataError } from "../../../kata-error.ts";
 import { CancelSource } from "../../../sys/cancellation.ts";
 import { sleep, withDeadline } from "../../../sys/clock.ts";
 import { loop } from "../../../sys/event-loop.ts";
+import type { FdStream } from "../../../sys/fd-stream.ts";
 import {
   exists,
   ftruncate,
@@ -15,12 +16,15 @@ import {
   writeFile,
 } from "../../../sys/files.ts";
 import { getpid, kill, SIGKILL } from "../../../sys/process.ts";
+import { connect } from "../../../sys/socket.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../../sys/testing/native-test.ts";
 import { addressText } from "../../storage/guest-messages.ts";
 import { writeTinyKernel } from "../../testing/tiny-kernel.ts";
 import type { Logger } from "../../types.ts";
+import { NO_OPTIONS } from "../machine-options.ts";
 import type { MachineSpec, VirtualMachine } from "../types.ts";
 import { qemu } from "./driver.ts";
+import { type MonitorStream, QmpClient } from "./qmp-client.ts";
 
 const PROGRAM = "/usr/bin/qemu-system-x86_64";
 const CONSOLE_DEADLINE_MS = 10_000;
@@ -87,8 +91,17 @@ function spec(path: string): MachineSpec {
     entropySource: "/dev/urandom",
     devices: [],
     networkNamespace: undefined,
-    runDirectory: "/run",
+    runDirectory: path,
     cgroups: [],
+  };
+}
+
+function monitorOf(stream: FdStream): MonitorStream {
+  return {
+    read: (into) => stream.read(into),
+    write: (bytes) => stream.write(bytes),
+    writeWithDescriptors: () => Promise.reject(new Error("not needed here")),
+    close: () => stream.close(),
   };
 }
 
@@ -181,6 +194,83 @@ test("a microvm boots without PCI", async () => {
   const machine = await here.boot({ machineType: "microvm" });
   assertEqual(machine.capabilities.hotPlug, { disk: false, network: false });
   await eventually(here.show, () => here.lines.includes("guest console small"));
+});
+
+test("a machine has what an operator asks for beside its size and devices", async () => {
+  await using here = place("chatty\n");
+  {
+    using disk = open(`${here.path}/disk`, O_RDWR | O_CREAT, 0o600);
+    ftruncate(disk.fd, 1 << 20);
+  }
+  const machine = await here.boot({
+    hotPlugSlots: 0,
+    machineType: "q35",
+    options: {
+      ...NO_OPTIONS,
+      systemCallFilter: "on,obsolete=deny,spawn=deny",
+      iommu: true,
+      switchPorts: 1,
+      extraMonitor: "qmp",
+      memoryDump: { directory: here.path, paging: false },
+    },
+    rates: {
+      disk: { bandwidth: 8_000_000, bandwidthBurst: 800_000, operations: 100, operationsBurst: 10 },
+      network: { received: 0, sent: 0 },
+    },
+  });
+  await eventually(here.show, () => here.lines.includes("guest console chatty"));
+  const disk = { kind: "disk", id: "disk0", path: `${here.path}/disk`, readOnly: true } as const;
+  await machine.attach(disk);
+  // QEMU drives the second monitor as it does the first.
+  const extra = await connect({ kind: "unix", path: `${here.path}/extra-monitor.sock` });
+  const client = await QmpClient.connect(monitorOf(extra), loop);
+  const limits = await client.execute("qom-get", { path: "/objects/disk0-limits", property: "x-bps-total" });
+  assertEqual(limits, 1_000_000);
+  const nodes = JSON.stringify(await client.execute("query-pci", {}));
+  for (const id of ["switch0", "switchport0"]) assert(nodes.includes(`"qdev_id":"${id}"`), id);
+  client.close();
+  await machine.attach({ ...disk, id: "disk1" });
+});
+
+test("a disk's limits leave nothing behind when it cannot be plugged in", async () => {
+  await using here = place("x");
+  const rates = {
+    disk: { bandwidth: 0, bandwidthBurst: 0, operations: 100, operationsBurst: 0 },
+    network: { received: 0, sent: 0 },
+  };
+  const machine = await here.boot({ rates });
+  const disk = { kind: "disk", id: "disk0", path: `${here.path}/disk`, readOnly: false } as const;
+  await assertThrows(
+    () => machine.attach(disk),
+    (error) => hasErrno(error, "ENOENT"),
+    "ENOENT",
+  );
+  {
+    using file = open(`${here.path}/disk`, O_RDWR | O_CREAT, 0o600);
+    ftruncate(file.fd, 1 << 20);
+  }
+  await machine.attach(disk);
+});
+
+test("a firmware with variables is started with a copy of them", async () => {
+  await using here = place("x");
+  for (const [name, bytes] of [
+    ["code", 1 << 18],
+    ["variables", 1 << 17],
+  ] as const) {
+    using file = open(`${here.path}/${name}`, O_RDWR | O_CREAT, 0o600);
+    ftruncate(file.fd, bytes);
+  }
+  const options = { ...NO_OPTIONS, firmwareVolume: `${here.path}/variables` };
+  const machine = await here.boot({ firmware: `${here.path}/code`, options });
+  assertEqual(exists(`${here.path}/flash1.fd`), true);
+  await machine.stop();
+  await assertThrows(
+    () =>
+      here.boot({ firmware: `${here.path}/code`, options: { ...options, firmwareVolume: "/nonexistent" } }),
+    (error) => hasCode(error, "invalid-configuration"),
+    "invalid-configuration",
+  );
 });
 
 const refused: readonly [

@@ -25,6 +25,7 @@ import type {
 import { connectedSocket, type DeviceDescriptors, qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { copyFlashContents } from "./flash-chips.ts";
 import { inheritNetworkCard } from "./network-card.ts";
 import { type MonitorStream, QmpClient } from "./qmp-client.ts";
 import { restoreState } from "./saved-state.ts";
@@ -55,6 +56,7 @@ async function boot(
   const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
   // Whoever goes on from a saved machine has compared what it was made from.
   if (origin.kind !== "saved") checkGuestFiles(spec, SECTION);
+  copyFlashContents(spec);
   throwIfCancelled(context.signal);
   const undo = new Rollback();
   try {

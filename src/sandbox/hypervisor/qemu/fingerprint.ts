@@ -3,6 +3,7 @@ import { readTextFileIfExists, stat } from "../../../sys/files.ts";
 import type { MachineFingerprint, MachineSpec } from "../types.ts";
 import { qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
+import { flashChips } from "./flash-chips.ts";
 import { inheritNetworkCard } from "./network-card.ts";
 
 /** Lines of /proc/cpuinfo that tell one processor from another, for machines that run on the real one. */
@@ -18,10 +19,11 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
     return { kind: "unsupported", reason: "enable_virtio_mem is set" };
   if (spec.numaNodes !== undefined) return { kind: "unsupported", reason: "enable_numa is set" };
   if (spec.machineType === "microvm") return { kind: "unsupported", reason: "machine_type is microvm" };
+  if (flashChips(spec).length > 0) return { kind: "unsupported", reason: "its firmware keeps variables" };
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };
   const args = qemuArguments(
-    { ...spec, id: "template" },
+    { ...spec, id: "template", ...withoutMonitor(spec) },
     {
       monitor: 3,
       console: 4,
@@ -35,6 +37,11 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
   );
   const files = [spec.program, spec.kernel, spec.root.path, ...(spec.firmware === "" ? [] : [spec.firmware])];
   return { kind: "fingerprint", text: [...args, ...files.map(fileState), processor(spec)].join("\n") };
+}
+
+/** A second monitor is not the machine's, and its socket is in each sandbox's own directory. */
+function withoutMonitor({ options }: MachineSpec): Pick<MachineSpec, "options"> {
+  return options === undefined ? {} : { options: { ...options, extraMonitor: undefined } };
 }
 
 /** What changes with a file's content, without reading it. */

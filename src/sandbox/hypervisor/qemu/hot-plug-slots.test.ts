@@ -22,6 +22,12 @@ test("HotPlugSlots gives out the bridge's slots, then the ports, and says what t
   expect(slots.take("again")).toEqual(first);
 });
 
+test("HotPlugSlots gives out the ports of a switch last", () => {
+  const slots = new HotPlugSlots(false, 1, 2);
+  const taken = Array.from({ length: 3 }, (_, index) => slots.take(`disk${index}`));
+  expect(taken.map(({ bus }) => bus)).toEqual(["port0", "switchport0", "switchport1"]);
+});
+
 test("HotPlugSlots of a machine without bridge and ports are none", () => {
   expect(new HotPlugSlots(false, 0).isEmpty).toBe(true);
 });

@@ -1,6 +1,7 @@
-/** The places of a machine that devices can be plugged into: the slots of its bridge, then its ports. */
+/** The places of a machine that devices can be plugged into: the slots of its bridge, then its ports, then those of its switch. */
 import { KataError } from "../../../kata-error.ts";
 import { FIRST_BRIDGE_SLOT, HOT_PLUG_BRIDGE, hotPlugPort } from "./command-line.ts";
+import { switchPort } from "./machine-extras.ts";
 
 export interface HotPlugSlot {
   /** The bus behind a bridge or port, by its name. */
@@ -15,8 +16,8 @@ const LAST_BRIDGE_SLOT = 31;
 export class HotPlugSlots {
   readonly #free: HotPlugSlot[];
 
-  /** @param ports number of ports that the machine was started with. */
-  constructor(hasBridge: boolean, ports: number) {
+  /** @param ports number of ports that the machine was started with. @param switchPorts of those behind its switch. */
+  constructor(hasBridge: boolean, ports: number, switchPorts = 0) {
     const bridge = hasBridge ? LAST_BRIDGE_SLOT - FIRST_BRIDGE_SLOT : 0;
     this.#free = [
       ...Array.from({ length: bridge }, (_, index) => ({
@@ -24,6 +25,7 @@ export class HotPlugSlots {
         device: FIRST_BRIDGE_SLOT + 1 + index,
       })),
       ...Array.from({ length: ports }, (_, index) => ({ bus: hotPlugPort(index), device: 0 })),
+      ...Array.from({ length: switchPorts }, (_, index) => ({ bus: switchPort(index), device: 0 })),
     ];
   }
 

@@ -6,14 +6,29 @@
  * Source: QEMU documentation, docs/pcie.txt; QMP reference, device_add, blockdev-add, netdev_add.
  */
 import { describeError, KataError } from "../../../kata-error.ts";
+import { Rollback } from "../../../sys/rollback.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type { AttachedDevice, Device, DiskDevice, SharedDirectoryDevice } from "../types.ts";
+import type {
+  AttachedDevice,
+  Device,
+  DiskDevice,
+  DiskRates,
+  DiskTuning,
+  SharedDirectoryDevice,
+} from "../types.ts";
 import { connectedSocket } from "./command-line.ts";
-import { blockDeviceProperties, blockNode, DEFAULT_TUNING, diskNode } from "./disk-options.ts";
+import {
+  blockDeviceProperties,
+  blockNode,
+  DEFAULT_TUNING,
+  diskNode,
+  throttleLimits,
+  throttleNode,
+} from "./disk-options.ts";
 import type { HotPlugSlot, HotPlugSlots } from "./hot-plug-slots.ts";
 import { type NetworkMonitor, plugNetworkCard, startedNetworkCard } from "./network-card.ts";
 import type { QmpClient } from "./qmp-client.ts";
-import { asRecords, type SocketBackend } from "./qmp-messages.ts";
+import { asRecords, isRecord, type SocketBackend } from "./qmp-messages.ts";
 
 /** The guest has to let go of the device; under emulation and load that takes seconds. */
 const UNPLUG_DEADLINE_MS = 10_000;
@@ -36,11 +51,12 @@ const OTHERS_BACKEND: Backend = { driver: "", properties: {}, remove: () => Prom
 export class HotPlug {
   readonly #monitor: QmpClient;
   readonly #slots: HotPlugSlots;
+  readonly #rates: DiskRates | undefined;
   readonly #plugged = new Map<string, Plugged>();
   readonly #threads: Promise<string>[] = [];
   #disks = 0;
-  /** Slots on the root bus of bridges and ports, by their names. */
-  readonly #rootSlots = new Map<string, number>();
+  /** Where bridges and ports are, by their names. */
+  readonly #bridgePaths = new Map<string, string>();
 
   /** What plugging a network card in needs of the monitor. */
   readonly #network: NetworkMonitor = {
@@ -52,9 +68,18 @@ export class HotPlug {
     removeSocket: (id) => this.#monitor.execute("chardev-remove", { id }),
   };
 
-  /** @param cards the network cards that the machine was started with, which are in its first slots. */
-  constructor(monitor: QmpClient, slots: HotPlugSlots, cards: readonly NetworkDevice[] = []) {
+  /**
+   * @param cards the network cards that the machine was started with, which are in its first slots.
+   * @param rates of each disk.
+   */
+  constructor(
+    monitor: QmpClient,
+    slots: HotPlugSlots,
+    cards: readonly NetworkDevice[] = [],
+    rates: DiskRates | undefined = undefined,
+  ) {
     this.#monitor = monitor;
+    this.#rates = rates;
     this.#slots = slots;
     for (const card of cards) {
       // A card of the host is on the root bus, and stays.
@@ -139,28 +164,50 @@ export class HotPlug {
   }
 
   async #addDisk(device: DiskDevice): Promise<Backend> {
-    const { io } = device.tuning ?? DEFAULT_TUNING;
+    const undo = new Rollback();
     try {
-      await this.#monitor.execute("blockdev-add", blockNode(device, io));
+      const group = await this.#throttleGroup(device, undo);
+      await this.#addNode(device, group);
+      undo.add("node", async () => {
+        await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
+      });
+      const iothread = await this.#diskThread(device);
+      return {
+        driver: "virtio-blk-pci",
+        properties: { ...blockDeviceProperties(device), iothread },
+        remove: () => undo.run(),
+      };
+    } catch (error) {
+      await undo.run();
+      throw error;
+    }
+  }
+
+  async #addNode(device: DiskDevice, group: string | undefined): Promise<void> {
+    const { io } = device.tuning ?? DEFAULT_TUNING;
+    const add = (way: DiskTuning["io"]) => {
+      const node = blockNode(device, way);
+      return this.#monitor.execute("blockdev-add", group === undefined ? node : throttleNode(node, group));
+    };
+    try {
+      await add(io);
     } catch (error) {
       // A host's kernel may not have it, or not let this process use it.
       if (io !== "io_uring" || !/io_uring/i.test(describeError(error))) throw error;
-      await this.#monitor.execute("blockdev-add", blockNode(device, "threads"));
+      await add("threads");
     }
-    let iothread: string;
-    try {
-      iothread = await this.#diskThread(device);
-    } catch (error) {
-      await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
-      throw error;
-    }
-    return {
-      driver: "virtio-blk-pci",
-      properties: { ...blockDeviceProperties(device), iothread },
-      remove: async () => {
-        await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
-      },
-    };
+  }
+
+  /** The group that holds the disk's requests back, if there are limits. Each disk has one for itself. */
+  async #throttleGroup({ id: disk }: DiskDevice, undo: Rollback): Promise<string | undefined> {
+    const limits = throttleLimits(this.#rates);
+    if (limits === undefined) return undefined;
+    const id = `${disk}-limits`;
+    await this.#monitor.execute("object-add", { "qom-type": "throttle-group", id, limits });
+    undo.add("throttle group", async () => {
+      await this.#monitor.execute("object-del", { id });
+    });
+    return id;
   }
 
   /**
@@ -213,20 +260,35 @@ export class HotPlug {
 
   /** Where the guest sees what is plugged into `slot`: the slot of the bridge or port, then that behind it. */
   async #pathOf({ bus, device }: HotPlugSlot): Promise<string> {
-    const above = this.#rootSlots.get(bus) ?? (await this.#findOnRootBus(bus));
-    this.#rootSlots.set(bus, above);
-    return `${hexadecimal(above)}/${hexadecimal(device)}`;
+    const above = this.#bridgePaths.get(bus) ?? (await this.#findBridge(bus));
+    this.#bridgePaths.set(bus, above);
+    return `${above}/${hexadecimal(device)}`;
   }
 
-  async #findOnRootBus(name: string): Promise<number> {
+  async #findBridge(name: string): Promise<string> {
     const buses = await this.#monitor.execute("query-pci", {});
     for (const bus of asRecords(buses)) {
-      for (const device of asRecords(bus.devices)) {
-        if (device.qdev_id === name && typeof device.slot === "number") return device.slot;
-      }
+      const path = pathTo(name, asRecords(bus.devices));
+      if (path !== undefined) return path;
     }
     throw new KataError("hypervisor-error", { operation: "find PCI bridge or port", object: name });
   }
+}
+
+/** A port of a switch is behind two bridges; nothing here is behind more. */
+const MAX_BRIDGES = 3;
+
+/** Slot numbers down to the device `name` among `devices` or behind them. */
+function pathTo(name: string, devices: ReturnType<typeof asRecords>, depth = 0): string | undefined {
+  for (const device of devices) {
+    if (typeof device.slot !== "number") continue;
+    const slot = hexadecimal(device.slot);
+    if (device.qdev_id === name) return slot;
+    if (!isRecord(device.pci_bridge) || depth >= MAX_BRIDGES) continue;
+    const below = pathTo(name, asRecords(device.pci_bridge.devices), depth + 1);
+    if (below !== undefined) return `${slot}/${below}`;
+  }
+  return undefined;
 }
 
 function hexadecimal(slot: number): string {

@@ -108,6 +108,11 @@ export class QmpClient {
     return this.#connection.nextEvent(name, matches, deadlineMs);
   }
 
+  /** Resolves with the next event of this name, however long it takes. @throws KataError once the connection has ended. */
+  event(name: string): Promise<QmpEvent["data"]> {
+    return this.#connection.event(name);
+  }
+
   /** Ends the connection. Any number of calls. */
   close(): void {
     this.#connection.close(
@@ -183,6 +188,22 @@ class Connection {
     } finally {
       if (waiter !== undefined) this.#waiters.delete(waiter);
     }
+  }
+
+  async event(name: string): Promise<QmpEvent["data"]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const seen = await new Promise<QmpEvent>((resolve, reject) => {
+      const waiter: EventWaiter = {
+        accepts: (event) => event.name === name,
+        resolve: (event) => {
+          this.#waiters.delete(waiter);
+          resolve(event);
+        },
+        reject,
+      };
+      this.#waiters.add(waiter);
+    });
+    return seen.data;
   }
 
   close(reason: unknown): void {

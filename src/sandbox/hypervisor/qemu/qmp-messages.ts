@@ -23,7 +23,7 @@ export interface QmpCommands {
   quit: Record<string, never>;
   getfd: { readonly fdname: string };
   closefd: { readonly fdname: string };
-  "blockdev-add": BlockNode;
+  "blockdev-add": BlockNode | ThrottleNode;
   "blockdev-del": { readonly "node-name": string };
   block_resize: { readonly "node-name": string; readonly size: number };
   netdev_add: Netdev;
@@ -36,7 +36,7 @@ export interface QmpCommands {
   device_del: { readonly id: string };
   "query-hotpluggable-cpus": Record<string, never>;
   "object-add": { readonly "qom-type": string; readonly id: string } & Readonly<
-    Record<string, string | number | boolean>
+    Record<string, string | number | boolean | ThrottleLimits>
   >;
   "object-del": { readonly id: string };
   "qom-get": { readonly path: string; readonly property: string };
@@ -45,6 +45,8 @@ export interface QmpCommands {
   /** `value`: the bytes that the guest shall have. */
   balloon: { readonly value: number };
   "query-balloon": Record<string, never>;
+  /** `protocol`: `fd:NAME` of a descriptor that was sent before. */
+  "dump-guest-memory": { readonly paging: boolean; readonly protocol: string };
   "migrate-set-capabilities": { readonly capabilities: readonly MigrationCapability[] };
   migrate: { readonly uri: string };
   "migrate-incoming": { readonly uri: string };
@@ -54,6 +56,25 @@ export interface MigrationCapability {
   /** `x-ignore-shared`: memory that is shared with others stays where it is. `events`: MIGRATION tells of each step. */
   readonly capability: "x-ignore-shared" | "events";
   readonly state: boolean;
+}
+
+/** Of a throttle group: bytes and operations per second, and the most in the second of a burst. Names are QEMU's. */
+export interface ThrottleLimits {
+  readonly "bps-total"?: number;
+  readonly "bps-total-max"?: number;
+  readonly "iops-total"?: number;
+  readonly "iops-total-max"?: number;
+}
+
+/** A node over another that holds requests back. */
+export interface ThrottleNode {
+  readonly driver: "throttle";
+  readonly "node-name": string;
+  readonly "read-only": boolean;
+  readonly discard: "unmap";
+  readonly cache: BlockCache;
+  readonly "throttle-group": string;
+  readonly file: Omit<BlockNode, "node-name">;
 }
 
 export interface BlockNode {

@@ -4,6 +4,7 @@ import type { Clock } from "../../../sys/clock.ts";
 import { duplicate } from "../../../sys/process.ts";
 import type { MachineSize } from "../../resources/sizing.ts";
 import type { ConsoleLog } from "../console-log.ts";
+import type { MemoryDump } from "../machine-options.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
 import type {
   AgentChannel,
@@ -16,6 +17,7 @@ import type {
   VirtualMachine,
 } from "../types.ts";
 import { hasHotPlugBridge, hasPci } from "./command-line.ts";
+import { dumpAtPanic } from "./guest-panic.ts";
 import { HotPlug } from "./hot-plug.ts";
 import { HotPlugSlots } from "./hot-plug-slots.ts";
 import type { QmpClient } from "./qmp-client.ts";
@@ -55,11 +57,17 @@ export class QemuMachine implements VirtualMachine {
   readonly #resize: Resize;
   readonly #parts: QemuParts;
   #ended = false;
+  /** What is known of a guest that has panicked. */
+  #panic = "";
 
   constructor(parts: QemuParts) {
     const { spec, program, client, guestConsole, agentChannel, isTemplate, plugged = [] } = parts;
     this.#parts = parts;
-    const slots = new HotPlugSlots(hasHotPlugBridge(spec), hasPci(spec) ? spec.hotPlugSlots : 0);
+    const slots = new HotPlugSlots(
+      hasHotPlugBridge(spec),
+      hasPci(spec) ? spec.hotPlugSlots : 0,
+      spec.options?.switchPorts,
+    );
     const hotPlug = !slots.isEmpty;
     this.pid = program.pid;
     this.capabilities = {
@@ -76,15 +84,25 @@ export class QemuMachine implements VirtualMachine {
       client,
       slots,
       spec.devices.filter((device) => device.kind === "network"),
+      spec.rates?.disk,
     );
     this.#resize = new Resize(spec, client, parts.clock);
     for (const id of plugged) this.#hotPlug.adopt(id);
     this.exited = program.exited.then((how) => {
       this.#ended = true;
       client.close();
-      const words = this.lastOutput();
+      const words = [this.#panic, this.lastOutput()].filter((text) => text !== "").join(" | ");
       return { reason: words === "" ? how : `${how}: ${words}` };
     });
+    if (spec.options?.memoryDump !== undefined) void this.#endAtPanic(spec.options.memoryDump);
+  }
+
+  async #endAtPanic(dump: MemoryDump): Promise<void> {
+    const { id } = this.#parts.spec;
+    const told = await dumpAtPanic(this.#client, dump, { id, memoryMib: this.size.memoryMib });
+    if (told === undefined) return;
+    this.#panic = told;
+    await this.stop();
   }
 
   lastOutput(): string {

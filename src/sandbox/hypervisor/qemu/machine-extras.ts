@@ -1,0 +1,85 @@
+/**
+ * QEMU's arguments for what an operator may ask for beside size and devices; pure, as all of its command line is.
+ * Sources: qemu(1), `-sandbox`, `-mon`, `-action`; QEMU documentation, docs/specs/pvpanic.txt, docs/pcie.txt; intel_iommu.c.
+ */
+import type { MachineOptions } from "../machine-options.ts";
+import type { MachineSpec } from "../types.ts";
+import { flashArguments } from "./flash-chips.ts";
+
+/** The upstream port of the switch; its downstream ports follow. */
+const SWITCH = "switch0";
+/** Chassis numbers of the switch's ports, away from those of root ports and bridges. */
+const FIRST_SWITCH_CHASSIS = 100;
+/** Name of the socket in the sandbox's directory, which is upstream's. */
+const EXTRA_MONITOR_SOCKET = "extra-monitor.sock";
+
+/** No new processes or privileges for a monitor that the guest has taken over. */
+const STRICTEST = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/** The filter of system calls. An operator's own value is passed on as it is: its author means the commas. */
+export function systemCallFilter({ options }: MachineSpec): string[] {
+  const own = options?.systemCallFilter ?? "";
+  return ["-sandbox", own === "" ? STRICTEST : own];
+}
+
+/** Options of the board. */
+export function extraBoardOptions({ options, accelerator }: MachineSpec): string[] {
+  // Interrupts are remapped by the IOMMU before KVM sees them.
+  return options?.iommu === true && accelerator === "kvm" ? ["kernel-irqchip=split"] : [];
+}
+
+/** What the kernel has to be told of the IOMMU: it is the containers' that want it, not the kernel for its own devices. */
+export function extraKernelParameters({ options }: MachineSpec): string[] {
+  return options?.iommu === true ? ["intel_iommu=on", "iommu=pt"] : [];
+}
+
+/** Before all devices: they are behind the IOMMU only if it is there first. */
+export function earlyArguments(spec: MachineSpec): string[] {
+  const { options } = spec;
+  return [
+    ...flashArguments(spec),
+    ...(options?.iommu === true
+      ? ["-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on"]
+      : []),
+  ];
+}
+
+export function lateArguments(spec: MachineSpec): string[] {
+  const { options } = spec;
+  if (options === undefined) return [];
+  return [
+    ...switchPorts(options),
+    ...extraMonitor(options, spec.runDirectory),
+    // The machine stands still at a panic, so that its memory is what it was.
+    ...(options.memoryDump === undefined ? [] : ["-device", "pvpanic-pci", "-action", "panic=pause"]),
+  ];
+}
+
+function switchPorts({ switchPorts: count }: MachineOptions): string[] {
+  if (count === 0) return [];
+  return [
+    "-device",
+    `pcie-root-port,id=${SWITCH}-root,chassis=${FIRST_SWITCH_CHASSIS},slot=${FIRST_SWITCH_CHASSIS}`,
+    "-device",
+    `x3130-upstream,id=${SWITCH},bus=${SWITCH}-root`,
+    ...Array.from({ length: count }, (_, index) => {
+      const number = FIRST_SWITCH_CHASSIS + 1 + index;
+      return [
+        "-device",
+        `xio3130-downstream,id=${switchPort(index)},bus=${SWITCH},chassis=${number},slot=${number}`,
+      ];
+    }).flat(),
+  ];
+}
+
+/** The name of a port that a device can be plugged into. */
+export function switchPort(index: number): string {
+  return `switchport${index}`;
+}
+
+function extraMonitor({ extraMonitor: kind }: MachineOptions, runDirectory: string): string[] {
+  if (kind === undefined) return [];
+  const path = `${runDirectory}/${EXTRA_MONITOR_SOCKET}`.replaceAll(",", ",,");
+  const mode = kind === "hmp" ? "mode=readline" : `mode=control${kind === "qmp-pretty" ? ",pretty=on" : ""}`;
+  return ["-chardev", `socket,id=extra,path=${path},server=on,wait=off`, "-mon", `chardev=extra,${mode}`];
+}
