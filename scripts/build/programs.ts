@@ -25,4 +25,5 @@ export const NODE_PROGRAMS: readonly Program[] = [
   { entry: "src/policy/genpolicy/main.ts", output: "build/bin/genpolicy" },
   { entry: "src/measure/main.ts", output: "build/bin/kata-measure" },
   { entry: "src/snapshotter/main.ts", output: "build/bin/kata-snapshotter" },
+  { entry: "src/monitor/main.ts", output: "build/bin/kata-monitor" },
 ];

@@ -11,6 +11,7 @@ import { FACTORY_COMMAND } from "./factory-command.ts";
 import { IPTABLES_COMMAND } from "./iptables-command.ts";
 import { LOG_PARSER_COMMAND } from "./log-parser-command.ts";
 import { POLICY_COMMAND } from "./policy-command.ts";
+import { SANDBOX_COMMANDS } from "./sandbox-commands.ts";
 import type { Command } from "./types.ts";
 import { VERSION_COMMAND } from "./version-command.ts";
 
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   ENV_COMMAND,
   CONFIG_COMMAND,
   LOG_PARSER_COMMAND,
+  ...SANDBOX_COMMANDS,
   DIRECT_VOLUME_COMMAND,
   FACTORY_COMMAND,
   IPTABLES_COMMAND,

@@ -2,6 +2,7 @@
  * The commands of an OCI runtime, as Podman, CRI-O's conmon and Docker call them: names, flags and words are runc's.
  */
 import type { ContainerCall } from "./container/container-call.ts";
+import { DEBUG_PORT, isGuestExec, SANDBOX_LIST_FLAGS } from "./sandbox-commands.ts";
 import type { Command, Flag, Operands } from "./types.ts";
 
 /** A command whose code is loaded when it is called: `version` and the help need none of it. */
@@ -123,12 +124,19 @@ const DELETE_COMMAND: Command = {
   run: verb(async () => (await import("./container/run-life-cycle.ts")).runDelete),
 };
 
+const execInContainer = verb(async () => (await import("./container/run-exec.ts")).runExec, EXEC_FAILED);
+
 const EXEC_COMMAND: Command = {
   name: "exec",
   aliases: [],
-  summary: "run a further process in a container",
-  description: "Runs a process in a container: a command, or the process of a file.",
+  summary: "run a further process in a container, or in a guest itself",
+  description: `Runs a process in a container: a command, or the process of a file.
+
+Without a command, or with one behind "--", ID is a sandbox's, and the shell or command runs in its guest, beside the containers. That guest
+has to have a debug console: debug_console_enabled in the configuration, and an image that was built with --debug-shell. The exit status is
+the command's; 125, 126 or 127 if it could not be run.`,
   flags: [
+    DEBUG_PORT,
     CONSOLE,
     { names: ["--cwd"], value: "DIRECTORY", doc: "working directory in the container" },
     { names: ["--env", "-e"], value: "NAME=VALUE", repeats: true, doc: "add to its environment" },
@@ -146,22 +154,38 @@ const EXEC_COMMAND: Command = {
     { names: ["--cgroup"], value: "PATH", doc: "accepted: the container's own is used" },
     { names: ["--ignore-paused"], doc: "accepted: a paused container refuses" },
   ],
-  operands: { shown: "ID [COMMAND...]", min: 1, max: Number.POSITIVE_INFINITY },
+  operands: { shown: "ID [[--] COMMAND...]", min: 1, max: Number.POSITIVE_INFINITY },
   flagsFirst: true,
-  examples: [["exec -t web sh", "a shell in web"]],
-  run: verb(async () => (await import("./container/run-exec.ts")).runExec, EXEC_FAILED),
+  examples: [
+    ["exec -t web sh", "a shell in the container web"],
+    ["exec 3f2a", "a shell in the guest of a sandbox"],
+    ["exec 3f2a -- dmesg", "a command there"],
+  ],
+  run: async (context) =>
+    isGuestExec(context)
+      ? (await import("./guest/run-guest-exec.ts")).runGuestExec(context)
+      : execInContainer(context),
 };
+
+const processesOfContainer = verb(async () => (await import("./container/run-queries.ts")).runPs);
 
 const PS_COMMAND: Command = {
   name: "ps",
   aliases: [],
-  summary: "show the processes of a container",
-  description: "Shows the pids of a container's processes.",
-  flags: [FORMAT],
-  operands: { shown: "ID [OPTION...]", min: 1, max: Number.POSITIVE_INFINITY },
+  summary: "show the sandboxes of this host, or the processes of a container",
+  description: `Shows the sandboxes of this host, whoever started them. With the ID of a container of this program, it shows the pids of that container's
+processes.`,
+  flags: [...SANDBOX_LIST_FLAGS, FORMAT],
+  operands: { shown: "[ID [OPTION...]]", min: 0, max: Number.POSITIVE_INFINITY },
   flagsFirst: true,
-  examples: [["ps --format json web", "as a list of numbers"]],
-  run: verb(async () => (await import("./container/run-queries.ts")).runPs),
+  examples: [
+    ["ps", "all sandboxes"],
+    ["ps --format json web", "pids of a container as a list of numbers"],
+  ],
+  run: async (context) =>
+    context.operands.length === 0
+      ? (await import("./sandboxes/run-ps.ts")).runPs(context)
+      : processesOfContainer(context),
 };
 
 const PAUSE_COMMAND: Command = {

@@ -95,6 +95,10 @@ const EXPECTED = [
   "oversized-file",
   "invalid-data",
   "shim-refused",
+  "no-route",
+  "closed",
+  "malformed-message",
+  "failed-precondition",
 ];
 
 runProgram(main, (error) => writeSync(2, `${PROGRAM}: fatal: ${formatError(error)}\n`));

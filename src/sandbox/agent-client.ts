@@ -97,6 +97,7 @@ export interface AgentClient {
     { readonly data: Uint8Array }
   >;
   readonly resizeVolume: Call<{ readonly volumeGuestPath: string; readonly size: bigint }>;
+  readonly getMetrics: Call<Record<string, never>, { readonly metrics: string }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;
 }
 

@@ -5,7 +5,9 @@
  */
 import { throwIfCancelled } from "../sys/cancellation.ts";
 import { loop } from "../sys/event-loop.ts";
+import { Durations } from "../sys/metrics/prometheus-text.ts";
 import { Rollback } from "../sys/rollback.ts";
+import { wallClockMs } from "../sys/time.ts";
 import { tracePhase } from "../sys/trace.ts";
 import type { AgentClient } from "./agent-client.ts";
 import { endingWithSilence } from "./agent-silence.ts";
@@ -24,6 +26,7 @@ import { MachineSizing } from "./resources/machine-sizing.ts";
 import { type HostSize, sizeRange } from "./resources/sizing.ts";
 import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
+import { sandboxInsight, timed } from "./sandbox-insight.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
 import { type SandboxSettings, sandboxSettings } from "./settings.ts";
 import { startPod } from "./start/start-machine.ts";
@@ -74,7 +77,9 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
 
     const starting = tracePhase("shim", "start machine");
     const started = await startPod({ request, settings, paths, range, choice, record, cgroups }, undo);
-    const { machine, agent, share, fileServerEnded, kill, network, kind } = started;
+    const { machine, share, fileServerEnded, kill, network, kind } = started;
+    const agentCalls = new Durations();
+    const agent = { ...started.agent, calls: timed(started.agent.calls, agentCalls, () => loop.now()) };
     starting();
     const files = hostFiles(settings, share, agent.calls, undo, logger);
     await files.showToPod(settings.bindMounts);
@@ -106,6 +111,14 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       id,
       machine,
       agent: machine.endsUnnoticed === true ? endingWithSilence(agent, loop) : agent,
+      insight: sandboxInsight({
+        request,
+        machine,
+        calls: agent.calls,
+        origin: kind,
+        agentCalls,
+        startedAt: wallClockMs(),
+      }),
       sizing: new MachineSizing({
         machine,
         guest: guestResources(agent.calls),

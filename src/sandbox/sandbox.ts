@@ -22,6 +22,7 @@ import { takeGuestTrace } from "./guest-trace.ts";
 import type { VirtualMachine } from "./hypervisor/types.ts";
 import type { MachineSizing } from "./resources/machine-sizing.ts";
 import { firstEnd } from "./sandbox-end.ts";
+import type { SandboxInsight } from "./sandbox-insight.ts";
 import { checkId } from "./sandbox-paths.ts";
 import { containerStatistics } from "./statistics.ts";
 import { ContainerMounts, type PodStorage } from "./storage/container-mounts.ts";
@@ -45,6 +46,7 @@ export interface SandboxParts {
   readonly id: string;
   readonly machine: VirtualMachine;
   readonly agent: AgentConnection;
+  readonly insight: SandboxInsight;
   /** What containers get their storage from. */
   readonly storage: PodStorage;
   readonly sizing: MachineSizing;
@@ -77,6 +79,7 @@ const SIGKILL = 9;
 export class PodSandbox implements Sandbox {
   readonly id: string;
   readonly hypervisorPid: number;
+  readonly insight: SandboxInsight;
   readonly exited: Promise<SandboxExit>;
   readonly #parts: SandboxParts;
   readonly #calls: AgentClient;
@@ -88,6 +91,7 @@ export class PodSandbox implements Sandbox {
   constructor(parts: SandboxParts) {
     this.id = parts.id;
     this.hypervisorPid = parts.machine.pid;
+    this.insight = parts.insight;
     this.#parts = parts;
     this.#calls = parts.agent.calls;
     this.exited = this.#watch();

@@ -6,6 +6,7 @@
 import type { Configuration } from "../config/index.ts";
 import type { Spec } from "../oci/types.ts";
 import type { CancelSignal } from "../sys/cancellation.ts";
+import type { SandboxInsight } from "./sandbox-insight.ts";
 
 /** A file system that makes up a root filesystem, as containerd hands it over. */
 export interface RootfsMount {
@@ -79,6 +80,8 @@ export interface Sandbox {
   readonly id: string;
   /** Process of the virtual machine monitor on the host. */
   readonly hypervisorPid: number;
+  /** For the tools of the host's administrator. */
+  readonly insight: SandboxInsight;
   /** Settles once, when the virtual machine has ended, for whatever reason. Never rejects. */
   readonly exited: Promise<SandboxExit>;
 

@@ -14,6 +14,7 @@ import { setNonBlocking } from "../sys/fd-stream.ts";
 import { unlinkIfExists } from "../sys/files.ts";
 import { uname } from "../sys/host.ts";
 import type { Logger } from "../sys/log.ts";
+import { Durations } from "../sys/metrics/prometheus-text.ts";
 import {
   getcwd,
   getpid,
@@ -35,6 +36,7 @@ import { eventDelivery } from "./events/deliver-event.ts";
 import { EventQueue } from "./events/event-queue.ts";
 import { encodeMetricsV1, encodeMetricsV2, sandboxService, streamingService } from "./generated.ts";
 import { CONFIGURATION_VARIABLE, LISTENING_FD } from "./launch-server.ts";
+import type { ManagedPod } from "./management/managed-pod.ts";
 import { serveManagement } from "./management/management-server.ts";
 import { hostCgroupVersion } from "./metrics/cgroup-mode.ts";
 import { METRICS_V1_TYPE, metricsV1 } from "./metrics/metrics-v1.ts";
@@ -46,7 +48,7 @@ import { configurationPathOf } from "./runtime-options.ts";
 import { ControlledSandbox } from "./sandbox-api/controlled-sandbox.ts";
 import { writePodFiles } from "./sandbox-api/pod-files.ts";
 import { type SandboxServiceFacts, sandboxHandlers } from "./sandbox-api/sandbox-service.ts";
-import { openShimLog } from "./shim-log.ts";
+import { openShimLog, RecentLines } from "./shim-log.ts";
 import { withSingleLineErrors } from "./single-line-errors.ts";
 import { ProcessStdio } from "./stdio.ts";
 import { type ServiceFacts, taskHandlers, taskServices } from "./task/task-service.ts";
@@ -73,7 +75,8 @@ export async function serve(args: ShimArguments): Promise<void> {
   startTrace();
   const whole = tracePhase("shim", "serve");
   const bundle = args.bundle || getcwd();
-  const logger = openShimLog(bundle, args);
+  const recent = new RecentLines();
+  const logger = openShimLog(bundle, args, recent);
   ignoreSignal(SIGHUP);
   raiseDescriptorLimit();
   const events = new EventQueue({
@@ -91,14 +94,22 @@ export async function serve(args: ShimArguments): Promise<void> {
     logger,
   });
   const streams = new NamedStreams();
-  const pod = new Pod(podParts(args.namespace, events, streams, logger));
+  const calls = new Durations();
+  const managed = (sandbox: Sandbox): ManagedPod => ({
+    sandbox,
+    pid: getpid(),
+    containers: () => pod.containers,
+    calls,
+    log: () => recent.text,
+  });
+  const pod = new Pod(podParts(args.namespace, events, streams, logger, managed));
   const sandbox = new ControlledSandbox(pod, { writePodFiles });
   const facts = serviceFacts();
   const services = [
     ...taskServices(taskHandlers(pod, facts)),
     sandboxService(sandboxHandlers(pod, sandbox, facts)),
     streamingService(streams.handlers),
-  ].map(withSingleLineErrors);
+  ].map((service) => withSingleLineErrors(service, (method) => watchCall(calls, method)));
   const connections = new Connections(listeningSocket(), services, logger);
   using _signals = listenForSignals([SIGTERM, SIGINT, SIGUSR1], (signal) => {
     if (signal === SIGUSR1) return logPod(pod, logger);
@@ -150,11 +161,27 @@ function listeningSocket(): FileDescriptor {
   }
 }
 
-function podParts(namespace: string, events: EventQueue, streams: NamedStreams, logger: Logger): PodParts {
+/** Notes how long a call of containerd takes, by the name that upstream gives it: `resize_pty`. */
+function watchCall(calls: Durations, method: string): () => void {
+  const began = loop.now();
+  const action = method
+    .replace("IO", "Io")
+    .replace(/(?<=[a-z])[A-Z]/g, "_$&")
+    .toLowerCase();
+  return () => calls.observe(action, loop.now() - began);
+}
+
+function podParts(
+  namespace: string,
+  events: EventQueue,
+  streams: NamedStreams,
+  logger: Logger,
+  managed: (sandbox: Sandbox) => ManagedPod,
+): PodParts {
   return {
     openSandbox: async (request) => {
       const sandbox = await openSandbox(request);
-      await offerManagement(sandbox, logger);
+      await offerManagement(managed(sandbox), logger);
       return sandbox;
     },
     openStreams: (sandbox, process, paths) =>
@@ -181,10 +208,10 @@ function podParts(namespace: string, events: EventQueue, streams: NamedStreams, 
 }
 
 /** For as long as the sandbox lives. A pod runs all the same where nobody can be offered this. */
-async function offerManagement(sandbox: Sandbox, logger: Logger): Promise<void> {
+async function offerManagement(pod: ManagedPod, logger: Logger): Promise<void> {
   try {
-    const server = await serveManagement(sandbox, loop, logger);
-    void sandbox.exited.then(() => server.close());
+    const server = await serveManagement(pod, loop, logger);
+    void pod.sandbox.exited.then(() => server.close());
   } catch (error) {
     logger.warn("no management socket", { error: describeError(error) });
   }

@@ -24,23 +24,37 @@ function flatten(text: string): string {
     .join(" | ");
 }
 
-/** `service`, whose errors have one line. */
-export function withSingleLineErrors(service: Service): Service {
+/**
+ * `service`, whose errors have one line.
+ *
+ * @param watch is called with the method at the start of each call, and its result at the end.
+ */
+export function withSingleLineErrors(
+  service: Service,
+  watch: (method: string) => () => void = () => () => undefined,
+): Service {
   const methods = new Map<string, Method>();
   for (const [name, method] of service.methods) {
-    methods.set(name, method.kind === "unary" ? { ...method, handle: wrapped(method.handle) } : method);
+    methods.set(
+      name,
+      method.kind === "unary" ? { ...method, handle: wrapped(method.handle, () => watch(name)) } : method,
+    );
   }
   return { ...service, methods };
 }
 
 function wrapped<Arguments extends readonly unknown[], Result>(
   handle: (...call: Arguments) => Promise<Result>,
+  began: () => () => void,
 ): (...call: Arguments) => Promise<Result> {
   return async (...call) => {
+    const ended = began();
     try {
       return await handle(...call);
     } catch (error) {
       throw singleLine(error);
+    } finally {
+      ended();
     }
   };
 }

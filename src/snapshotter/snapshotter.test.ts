@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ContentInfo } from "../../build/generated/content.ts";
 import { type SnapshotsClient, snapshotsClient, snapshotsService } from "../../build/generated/snapshots.ts";
-import { GrpcCaller } from "../../tests/harness/grpc-caller.ts";
+import { GrpcCaller } from "../monitor/grpc-caller.ts";
 import { KataError } from "../kata-error.ts";
 import { verityHash } from "../policy/genpolicy/image/layer.ts";
 import { digestOf, tarOf } from "../policy/genpolicy/testing/image-layout.ts";

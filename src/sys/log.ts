@@ -29,12 +29,23 @@ function quoteValue(value: unknown): string {
 
 export class Logger {
   readonly #fd: number;
+  readonly #onLine: (line: string) => void;
   #lowest: number;
   readonly #fields: LogFields;
 
-  /** @param fd a non-blocking descriptor, or one that never blocks. @param fields in every record. */
-  constructor(fd: number, lowest: LogLevel, fields: LogFields) {
+  /**
+   * @param fd a non-blocking descriptor, or one that never blocks.
+   * @param fields in every record.
+   * @param onLine hears of each line that is written.
+   */
+  constructor(
+    fd: number,
+    lowest: LogLevel,
+    fields: LogFields,
+    onLine: (line: string) => void = () => undefined,
+  ) {
     this.#fd = fd;
+    this.#onLine = onLine;
     this.#lowest = RANKS[lowest];
     this.#fields = fields;
   }
@@ -62,7 +73,9 @@ export class Logger {
 
   #write(level: LogLevel, message: string, fields: LogFields): void {
     if (RANKS[level] < this.#lowest) return;
-    const line = utf8Encode(formatRecord(Date.now(), level, message, { ...this.#fields, ...fields }));
+    const text = formatRecord(Date.now(), level, message, { ...this.#fields, ...fields });
+    const line = utf8Encode(text);
     kernel().syscall("write", this.#fd, line, line.length);
+    this.#onLine(text);
   }
 }

@@ -5,8 +5,8 @@
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runtimeServiceClient } from "../../build/generated/cri.ts";
+import { GrpcCaller } from "../../src/monitor/grpc-caller.ts";
 import type { Ctr } from "./ctr.ts";
-import { GrpcCaller } from "./grpc-caller.ts";
 import { type Image, importImage } from "./images.ts";
 import { KATA_RUNTIME } from "./subject.ts";
 

@@ -1,18 +1,13 @@
 /** Running one more process in a container. */
 import type { Process } from "../../oci/types.ts";
-import { withDeadline } from "../../sys/clock.ts";
-import { loop } from "../../sys/event-loop.ts";
 import { O_RDONLY, open } from "../../sys/files.ts";
-import { CLONE_NEWPID, CLONE_NEWUSER, pidfdOpen, SIGKILL } from "../../sys/process.ts";
+import { CLONE_NEWPID, CLONE_NEWUSER, pidfdOpen } from "../../sys/process.ts";
 import type { Container } from "./container.ts";
-import { ContainerProcess } from "./container-process.ts";
 import { type ContainerContext, checkId, outerOwner } from "./create-container.ts";
 import { becomeExec } from "./exec-process.ts";
 import { launch } from "./launch.ts";
 import { planProcess } from "./plan-process.ts";
-
-/** The program's start is one system call; a hanging file system must not hang the agent. */
-const START_DEADLINE_MS = 30_000;
+import { startedProcess } from "./started-process.ts";
 
 /**
  * Runs `process` in `container` as `execId`.
@@ -51,19 +46,5 @@ export async function execInContainer(
     },
     context.reaper,
   );
-  const exec = new ContainerProcess(execId, child, child.stdio);
-  // The program's execve closes the channel; nothing else is said after "ready" unless it fails.
-  try {
-    const what = { operation: "run process", object: `exec ${execId}`, hint: "its program does not start" };
-    const message = await withDeadline(loop, START_DEADLINE_MS, what, child.channel.next());
-    if (message.kind === "failed") throw message.error;
-  } catch (error) {
-    exec.signal(SIGKILL);
-    await exec.exited;
-    exec.close();
-    throw error;
-  } finally {
-    child.channel.close();
-  }
-  container.addExec(exec);
+  container.addExec(await startedProcess(child, execId));
 }

@@ -1,10 +1,28 @@
 import { expect, test } from "vitest";
-import { parseColonLines, parseCpuTimes, parseNetworkDevices } from "./metrics.ts";
+import { memoryItem, parseCpuTimes, parseDisks, parseMemory, parseVmStat } from "./metrics.ts";
 
-test("parseColonLines() turns kB into bytes and keeps plain numbers", () => {
-  expect(parseColonLines("MemTotal:       2048 kB\nThreads:\t3\nName:\tagent\n")).toEqual([
-    [{ item: "memtotal" }, 2097152],
-    [{ item: "threads" }, 3],
+test.each([
+  ["MemTotal", "mem_total"],
+  ["Active(anon)", "active_anon"],
+  ["AnonHugePages", "anon_hugepages"],
+  ["HugePages_Rsvd", "hugepages_rsvd"],
+  ["Hugepagesize", "hugepagesize"],
+  ["DirectMap4k", "direct_map_4k"],
+  ["DirectMap2M", "direct_map_2M"],
+  ["KReclaimable", "k_reclaimable"],
+  ["SUnreclaim", "s_unreclaim"],
+  ["Committed_AS", "committed_as"],
+  ["ShmemPmdMapped", "shmem_pmd_mapped"],
+  ["VmallocTotal", "vmalloc_total"],
+  ["Percpu", "per_cpu"],
+])("memoryItem() calls %s %s, as upstream does", (name, item) => {
+  expect(memoryItem(name)).toBe(item);
+});
+
+test("parseMemory() turns kB into bytes and keeps plain numbers", () => {
+  expect(parseMemory("MemTotal:       2048 kB\nHugePages_Total:\t3\nName:\tagent\n")).toEqual([
+    [{ item: "mem_total" }, 2097152],
+    [{ item: "hugepages_total" }, 3],
   ]);
 });
 
@@ -17,10 +35,20 @@ test("parseCpuTimes() names every CPU and the total", () => {
   ]);
 });
 
-test("parseNetworkDevices() reads received and sent counters by interface", () => {
-  const text = "Inter-|\n face |\n    lo: 10 1 0 0 0 0 0 0 20 2 0 0 0 0 0 0\n";
-  const samples = parseNetworkDevices(text);
-  expect(samples).toHaveLength(16);
-  expect(samples[0]).toEqual([{ interface: "lo", item: "recv_bytes" }, 10]);
-  expect(samples[8]).toEqual([{ interface: "lo", item: "sent_bytes" }, 20]);
+test("parseDisks() names the columns that the kernel has, in its order", () => {
+  const samples = parseDisks(" 254       0 vda 1 2 3 4 5 6 7 8 9 10 11\n");
+  expect(samples).toHaveLength(11);
+  expect(samples.slice(0, 3)).toEqual([
+    [{ disk: "vda", item: "reads" }, 1],
+    [{ disk: "vda", item: "merged" }, 2],
+    [{ disk: "vda", item: "sectors_read" }, 3],
+  ]);
+  expect(samples[10]).toEqual([{ disk: "vda", item: "weighted_time_in_progress" }, 11]);
+});
+
+test("parseVmStat() keeps the kernel's names", () => {
+  expect(parseVmStat("nr_free_pages 12\nbad line\npgfault 3\n")).toEqual([
+    [{ item: "nr_free_pages" }, 12],
+    [{ item: "pgfault" }, 3],
+  ]);
 });

@@ -1,5 +1,6 @@
 /** The calls about one process of a container: running, signalling, waiting, its streams. */
 import { KataError } from "../../kata-error.ts";
+import { GUEST_ITSELF } from "../../oci/guest-itself.ts";
 import { processFromMessage } from "../../oci/wire.ts";
 import { type CancelSignal, orCancelled } from "../../sys/cancellation.ts";
 import { SIGNAL_COUNT } from "../../sys/process.ts";
@@ -29,7 +30,9 @@ interface ProcessName {
 
 export function processCalls(sandbox: Sandbox): ProcessCalls {
   const find = ({ containerId, execId }: ProcessName): ContainerProcess =>
-    sandbox.container(containerId).process(execId);
+    containerId === GUEST_ITSELF
+      ? sandbox.guestProcesses.process(execId)
+      : sandbox.container(containerId).process(execId);
 
   const read = async (
     request: ProcessName & { readonly len: number },
@@ -53,8 +56,12 @@ export function processCalls(sandbox: Sandbox): ProcessCalls {
   return {
     async execProcess(request) {
       refusePassedStreams(request);
-      const container = sandbox.container(request.containerId);
       const process = processFromMessage(required(request.process, "run process", "process"));
+      if (request.containerId === GUEST_ITSELF) {
+        await sandbox.guestProcesses.run(request.execId, process, sandbox.processContext);
+        return {};
+      }
+      const container = sandbox.container(request.containerId);
       await execInContainer(container, request.execId, process, sandbox.processContext);
       return {};
     },
@@ -63,7 +70,8 @@ export function processCalls(sandbox: Sandbox): ProcessCalls {
       if (request.signal < 1 || request.signal > SIGNAL_COUNT) {
         throw new KataError("invalid-argument", { operation: "send signal", object: String(request.signal) });
       }
-      await sandbox.container(request.containerId).signal(request.execId, request.signal);
+      if (request.containerId === GUEST_ITSELF) find(request).signal(request.signal);
+      else await sandbox.container(request.containerId).signal(request.execId, request.signal);
       return {};
     },
 

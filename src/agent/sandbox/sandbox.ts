@@ -21,6 +21,7 @@ import { type ContainerContext, checkId, createContainer } from "../container/cr
 import { runHooks } from "../container/hooks.ts";
 import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
 import { deviceModules } from "../device/device-modules.ts";
+import { GuestProcesses } from "../guest/guest-processes.ts";
 import { becomeMachine, type MachineIdentity } from "../guest/machine-identity.ts";
 import { MemoryAgent } from "../guest/memory-agent.ts";
 import {
@@ -116,6 +117,7 @@ export class Sandbox {
   readonly storages: StorageRegistry;
   readonly oomEvents = new OomEvents();
   readonly memoryAgent: MemoryAgent;
+  readonly guestProcesses: GuestProcesses;
   readonly #containers = new Map<string, Container>();
   /** Ids of containers that are being created. */
   readonly #creating = new Set<string>();
@@ -132,6 +134,7 @@ export class Sandbox {
   constructor(context: SandboxContext) {
     this.context = context;
     this.memoryAgent = new MemoryAgent(context.settings.memoryAgent, context.isGuest, context.reaper);
+    this.guestProcesses = new GuestProcesses(context.settings.debugConsole);
     this.modulesLoaded = context.modules?.loadLate() ?? Promise.resolve();
     // Who needs them hears of a failure; before that it is no reason to end.
     this.modulesLoaded.catch((error: unknown) =>

@@ -22,7 +22,7 @@ import { openConsole } from "./console.ts";
 import type { ContainerCall } from "./container-call.ts";
 import { enterContainerRoot } from "./container-root.ts";
 import { type DetachedProcess, detach } from "./detached-process.ts";
-import { forwardSignals } from "./forward-signals.ts";
+import { forwardSignals, passSize } from "./forward-signals.ts";
 import { joinCgroups } from "./join-cgroup.ts";
 import { absolute, prepareSpec } from "./prepare-spec.ts";
 import { ownStdio } from "./process-stdio.ts";
@@ -204,6 +204,8 @@ function enterNetwork(network: ContainerNetwork, directory: ContainerDirectory):
 async function live({ connection, id, terminal }: Prepared): Promise<number> {
   const target = { connection, id, execId: "", terminal: terminal?.fd, onFailure: () => undefined };
   using _signals = forwardSignals(target);
+  // The engine may have set it before somebody listened.
+  passSize(target).catch(target.onFailure);
   try {
     const { exitStatus } = await connection.calls.wait({ id }, {});
     return exitStatus;

@@ -6,6 +6,7 @@ import { CHECK_COMMAND } from "../check-command.ts";
 import { COMMANDS } from "../commands.ts";
 import { CONTAINER_COMMANDS } from "../container-commands.ts";
 import { ENV_COMMAND } from "../env-command.ts";
+import { COPY_COMMAND, DEBUG_PORT, SANDBOX_LIST_FLAGS } from "../sandbox-commands.ts";
 import type { Command, Flag, FlagValues } from "../types.ts";
 
 export const KATA_CTL = "kata-ctl";
@@ -53,12 +54,61 @@ const ENV: Command = {
   flags: [...ENV_COMMAND.flags, { names: ["--file", "-f"], value: "FILE", doc: "write to this file" }],
 };
 
-const SPELLED_OTHERWISE: readonly Command[] = [CHECK, ENV];
+const PORT: Flag = { ...DEBUG_PORT, names: [...DEBUG_PORT.names, "-p"] };
 
-export const KATA_CTL_COMMANDS: readonly Command[] = COMMANDS.filter(
-  // It manages no containers.
-  (command) => !CONTAINER_COMMANDS.includes(command),
-).map((command) => SPELLED_OTHERWISE.find(({ name }) => name === command.name) ?? command);
+const EXEC: Command = {
+  name: "exec",
+  aliases: [],
+  summary: "run a shell or a command in a guest",
+  description: `Runs a shell, or the command behind "--", in the guest of a sandbox, beside its containers. It has to have a debug console:
+debug_console_enabled in the configuration, and an image that was built with --debug-shell. The exit status is the command's; 125, 126 or
+127 if it could not be run.`,
+  flags: [PORT],
+  operands: { shown: "SANDBOX [-- COMMAND...]", min: 1, max: Number.POSITIVE_INFINITY },
+  examples: [
+    ["exec 3f2a", "a shell"],
+    ["exec 3f2a -- dmesg", "a command"],
+  ],
+  run: async (context) => (await import("../guest/run-guest-exec.ts")).runGuestExec(context),
+};
+
+const COPY: Command = {
+  ...COPY_COMMAND,
+  flags: [{ ...PORT, doc: "accepted: the pod's shim knows the way" }],
+};
+
+const PROCESSES: Command = {
+  name: "ps",
+  aliases: [],
+  summary: "show the sandboxes of this host",
+  description: "Shows the sandboxes of this host, whoever started them.",
+  flags: SANDBOX_LIST_FLAGS,
+  examples: [["ps", "all sandboxes"]],
+  run: async (context) => (await import("../sandboxes/run-ps.ts")).runPs(context),
+};
+
+const MONITOR: Command = {
+  name: "monitor",
+  aliases: [],
+  summary: "serve the figures of all sandboxes over HTTP",
+  description: "Starts kata-monitor, which was installed beside this program, at ADDRESS (127.0.0.1:8090).",
+  flags: [],
+  operands: { shown: "[ADDRESS]", min: 0, max: 1 },
+  examples: [["monitor 127.0.0.1:8090", "for Prometheus"]],
+  run: async (context) => (await import("./run-monitor.ts")).runMonitor(context),
+};
+
+const SPELLED_OTHERWISE: readonly Command[] = [CHECK, ENV, COPY];
+
+export const KATA_CTL_COMMANDS: readonly Command[] = [
+  ...COMMANDS.filter(
+    // It manages no containers.
+    (command) => !CONTAINER_COMMANDS.includes(command),
+  ).map((command) => SPELLED_OTHERWISE.find(({ name }) => name === command.name) ?? command),
+  EXEC,
+  PROCESSES,
+  MONITOR,
+];
 
 function withSwitches(flags: FlagValues, names: readonly string[]): FlagValues {
   return new Map<string, string | true | readonly string[]>([

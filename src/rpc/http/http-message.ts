@@ -60,6 +60,8 @@ export async function readHttpMessage(stream: ByteStream, untilEnd: boolean): Pr
   }
   const { startLine, fields } = parseHead(utf8Decode(bytes.subarray(0, headEnd)));
   let body: Uint8Array<ArrayBuffer> = bytes.slice(headEnd + 4);
+  // What follows is no body, but the other protocol.
+  if (/^HTTP\/1\.1 101 /.test(startLine)) return { startLine, fields, body };
   if (fields.has("transfer-encoding")) {
     throw new KataError("unimplemented", {
       operation: "read HTTP message",
@@ -126,6 +128,13 @@ export function encodeResponse({ status, contentType, body }: HttpResponse): Uin
     "Connection: close",
   ];
   return joined(utf8Encode(`${head.join("\r\n")}\r\n\r\n`), body);
+}
+
+/** The answer after which the connection speaks `protocol`. */
+export function encodeSwitch(protocol: string): Uint8Array {
+  return utf8Encode(
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`,
+  );
 }
 
 async function readSome(stream: ByteStream): Promise<Uint8Array> {

@@ -253,6 +253,8 @@ export interface VirtualMachine {
   readonly endsUnnoticed?: true;
   /** The last lines of the guest's console and of the monitor's own output: the evidence after a failure. */
   lastOutput(): string;
+  /** The last lines of the guest's console, oldest first; absent where nobody reads it. */
+  consoleLines?(): readonly string[];
   /** Plugs a device in; nothing is left of it if that fails. */
   attach(device: Device): Promise<AttachedDevice>;
   /** Takes a device out; waits for the guest to let go of it. */

@@ -5,15 +5,10 @@
  * wait in the kernel's queue.
  */
 import { describeError, hasErrno, KataError } from "../../kata-error.ts";
-import {
-  encodeResponse,
-  type HttpResponse,
-  parseRequest,
-  readHttpMessage,
-} from "../../rpc/http/http-message.ts";
+import { encodeResponse, parseRequest, readHttpMessage } from "../../rpc/http/http-message.ts";
 import { removeWithParents } from "../../sandbox/run-directories.ts";
 import { managementDirectory, shimMonitorSocket } from "../../sandbox/sandbox-paths.ts";
-import type { Logger, Sandbox } from "../../sandbox/types.ts";
+import type { Logger } from "../../sandbox/types.ts";
 import { type Clock, sleep, withDeadline } from "../../sys/clock.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
@@ -23,7 +18,8 @@ import { check, kernel } from "../../sys/kernel.ts";
 import { formatError } from "../../sys/program.ts";
 import { accept, peerCredentials } from "../../sys/socket.ts";
 import { listenAt } from "../listen-socket.ts";
-import { answer, failureAnswer } from "./routes.ts";
+import type { ManagedPod } from "./managed-pod.ts";
+import type { Answer } from "./routes.ts";
 
 /** For a whole request to come, ms. */
 const REQUEST_DEADLINE_MS = 10_000;
@@ -38,15 +34,16 @@ export interface ManagementServer {
   close(): void;
 }
 
-/** Serves `sandbox` at its path. @throws KataError if nobody can listen there. */
+/** Serves `pod` at its sandbox's path. @throws KataError if nobody can listen there. */
 export async function serveManagement(
-  sandbox: Sandbox,
+  pod: ManagedPod,
   clock: Clock,
   logger: Logger,
 ): Promise<ManagementServer> {
-  const directory = managementDirectory(sandbox.id);
-  const socket = await listenIn(directory, shimMonitorSocket(sandbox.id));
-  void takeConnections(socket, clock, logger, (stream) => attend(stream, sandbox, clock, logger));
+  const { id } = pod.sandbox;
+  const directory = managementDirectory(id);
+  const socket = await listenIn(directory, shimMonitorSocket(id));
+  void takeConnections(socket, clock, logger, (stream) => attend(stream, pod, clock, logger));
   let isOpen = true;
   return {
     close() {
@@ -95,7 +92,7 @@ async function takeConnections(
 }
 
 /** Never rejects. */
-async function attend(stream: FdStream, sandbox: Sandbox, clock: Clock, logger: Logger): Promise<void> {
+async function attend(stream: FdStream, pod: ManagedPod, clock: Clock, logger: Logger): Promise<void> {
   try {
     const { uid, pid } = peerCredentials(stream.fd);
     if (uid !== check(kernel().syscall("geteuid"), "read own", "user")) {
@@ -103,7 +100,9 @@ async function attend(stream: FdStream, sandbox: Sandbox, clock: Clock, logger: 
       return;
     }
     const what = { operation: "read request", object: "management socket" };
-    await stream.write(encodeResponse(await respond(stream, sandbox, clock, logger, what)));
+    const answer = await respond(stream, pod, clock, logger, what);
+    if ("serve" in answer) await answer.serve();
+    else await stream.write(encodeResponse(answer));
   } catch (error) {
     // Who asked is gone.
     logger.debug("answer on the management socket", { error: describeError(error) });
@@ -114,14 +113,16 @@ async function attend(stream: FdStream, sandbox: Sandbox, clock: Clock, logger: 
 
 async function respond(
   stream: FdStream,
-  sandbox: Sandbox,
+  pod: ManagedPod,
   clock: Clock,
   logger: Logger,
   what: { readonly operation: string; readonly object: string },
-): Promise<HttpResponse> {
+): Promise<Answer> {
+  // Most pods are never asked anything.
+  const { answer, failureAnswer } = await import("./routes.ts");
   try {
     const message = await withDeadline(clock, REQUEST_DEADLINE_MS, what, readHttpMessage(stream, false));
-    return await answer(sandbox, parseRequest(message));
+    return await answer(pod, parseRequest(message), stream);
   } catch (error) {
     if (error instanceof KataError)
       logger.debug("management request failed", { error: describeError(error) });

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { KataError } from "../../kata-error.ts";
 import type { HttpRequest } from "../../rpc/http/http-message.ts";
+import type { FdStream } from "../../sys/fd-stream.ts";
+import { Durations } from "../../sys/metrics/prometheus-text.ts";
 import { FakeSandbox } from "../testing/fake-sandbox.ts";
+import type { ManagedPod } from "./managed-pod.ts";
 import { answer, failureAnswer } from "./routes.ts";
 
 const request = (
@@ -16,9 +19,20 @@ const request = (
   body: new TextEncoder().encode(body),
 });
 
+/** No route that is asked here uses the connection. */
+const STREAM = undefined as unknown as FdStream;
+
 async function ask(sandbox: FakeSandbox, asked: HttpRequest) {
-  const { status, body } = await answer(sandbox, asked);
-  return { status, body: new TextDecoder().decode(body) };
+  const pod: ManagedPod = {
+    sandbox,
+    pid: 42,
+    containers: () => [],
+    calls: new Durations(),
+    log: () => "last words\n",
+  };
+  const answered = await answer(pod, asked, STREAM);
+  if ("serve" in answered) throw new Error("it is no answer");
+  return { status: answered.status, body: new TextDecoder().decode(answered.body) };
 }
 
 describe("the management interface", () => {
@@ -81,6 +95,23 @@ describe("the management interface", () => {
     expect(await ask(sandbox, request("GET", path))).toEqual({ status: 200, body: `# rules of ${family}\n` });
     expect(await ask(sandbox, request("PUT", path, {}, "*filter\n"))).toEqual({ status: 200, body: "" });
     expect(sandbox.asked).toEqual([`packet-filter ${family}`, `set-packet-filter ${family} *filter\n`]);
+  });
+
+  test("tells how the agent is reached, as upstream writes it, and where only the shim can reach it", async () => {
+    const sandbox = new FakeSandbox("pod1");
+    expect(await ask(sandbox, request("GET", "/agent-url"))).toEqual({ status: 200, body: "vsock://3:1024" });
+    sandbox.agentUrl = undefined;
+    expect((await ask(sandbox, request("GET", "/agent-url"))).status).toBe(501);
+  });
+
+  test("describes the pod, and has its log and the guest's", async () => {
+    const sandbox = new FakeSandbox("pod1");
+    const { status, body } = await ask(sandbox, request("GET", "/pod"));
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ sandbox: { id: "pod1", hypervisor: "qemu" }, containers: [] });
+    expect(await ask(sandbox, request("GET", "/statistics"))).toEqual({ status: 200, body: "[]" });
+    expect((await ask(sandbox, request("GET", "/logs/shim"))).body).toBe("last words\n");
+    expect((await ask(sandbox, request("GET", "/logs/guest"))).body).toBe("first line\nsecond line\n");
   });
 
   test.each([

@@ -5,12 +5,25 @@
 import { hasCode, KataError } from "../../kata-error.ts";
 import type { HttpRequest, HttpResponse } from "../../rpc/http/http-message.ts";
 import type { IpFamily, Sandbox, VolumeStatistics } from "../../sandbox/types.ts";
+import type { FdStream } from "../../sys/fd-stream.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
+import { VERSION } from "../../version.ts";
+import { execServer } from "./exec-route.ts";
+import type { ManagedPod } from "./managed-pod.ts";
+import { podMetrics } from "./shim-metrics.ts";
+
+/** An answer, or one that has been given: the connection speaks another protocol from then on. */
+export type Answer = HttpResponse | { readonly serve: () => Promise<void> };
 
 export interface Route {
   readonly methods: readonly string[];
   readonly path: string;
-  readonly answer: (sandbox: Sandbox, request: HttpRequest) => Promise<HttpResponse>;
+  readonly answer: (
+    sandbox: Sandbox,
+    request: HttpRequest,
+    pod: ManagedPod,
+    stream: FdStream,
+  ) => Promise<Answer>;
 }
 
 const ROUTES: readonly Route[] = [
@@ -22,14 +35,27 @@ const ROUTES: readonly Route[] = [
   { methods: ["PUT"], path: "/iptables", answer: (sandbox, { body }) => filter(sandbox, "ipv4", body) },
   { methods: ["PUT"], path: "/ip6tables", answer: (sandbox, { body }) => filter(sandbox, "ipv6", body) },
   { methods: ["PUT"], path: "/policy", answer: setPolicy },
+  { methods: ["GET"], path: "/metrics", answer: async (_, __, pod) => metrics(pod) },
+  { methods: ["GET"], path: "/agent-url", answer: async (sandbox) => agentUrl(sandbox) },
+  // These are ours.
+  { methods: ["GET"], path: "/pod", answer: async (_, __, pod) => json(describePod(pod)) },
+  { methods: ["GET"], path: "/statistics", answer: async (_, __, pod) => json(await statistics(pod)) },
+  { methods: ["GET"], path: "/logs/shim", answer: async (_, __, pod) => text(200, pod.log()) },
+  { methods: ["GET"], path: "/logs/guest", answer: async (sandbox) => text(200, guestLog(sandbox)) },
+  {
+    methods: ["POST"],
+    path: "/exec",
+    answer: async (sandbox, { body }, _, stream) => ({ serve: execServer(sandbox, body, stream) }),
+  },
 ];
 
 /** The answer to `request`; a failure is an answer, too. */
 export async function answer(
-  sandbox: Sandbox,
+  pod: ManagedPod,
   request: HttpRequest,
+  stream: FdStream,
   routes: readonly Route[] = ROUTES,
-): Promise<HttpResponse> {
+): Promise<Answer> {
   const here = routes.filter(({ path }) => path === request.path);
   if (here.length === 0) return text(404, `there is no ${request.path}\n`);
   const route = here.find(({ methods }) => methods.includes(request.method));
@@ -37,7 +63,7 @@ export async function answer(
     const methods = here.flatMap((each) => each.methods).join(", ");
     return text(405, `${request.path} takes ${methods}\n`);
   }
-  return await route.answer(sandbox, request);
+  return await route.answer(pod.sandbox, request, pod, stream);
 }
 
 /** What a failure is as an answer. */
@@ -57,6 +83,53 @@ function statusOf(error: KataError): number {
 
 export function text(status: number, body: string, contentType = "text/plain; charset=utf-8"): HttpResponse {
   return { status, contentType, body: utf8Encode(body) };
+}
+
+function json(value: unknown): HttpResponse {
+  return text(200, JSON.stringify(value), "application/json");
+}
+
+async function metrics(pod: ManagedPod): Promise<HttpResponse> {
+  return text(200, await podMetrics(pod), "text/plain; version=0.0.4; charset=utf-8");
+}
+
+function agentUrl(sandbox: Sandbox): HttpResponse {
+  const { agentUrl: url } = sandbox.insight.describe();
+  if (url !== undefined) return text(200, url);
+  return text(501, "the agent is reached over a serial port, and only by the shim\n");
+}
+
+/** What `ps` and `inspect` show. */
+function describePod({ sandbox, pid, containers }: ManagedPod): unknown {
+  return {
+    sandbox: sandbox.insight.describe(),
+    shim: { pid, version: VERSION },
+    containers: containers().map(({ facts, init, execs }) => ({
+      id: facts.id,
+      bundle: facts.bundle,
+      state: init.state.name,
+      ...(init.state.name === "stopped"
+        ? { exitStatus: init.state.exit.status, exitedAt: init.state.exit.at }
+        : {}),
+      execs: execs.filter(({ state }) => state.name === "running").length,
+    })),
+  };
+}
+
+/** What `top` shows, for each container that runs: nanoseconds of processor time, bytes, processes. */
+async function statistics({ sandbox, containers }: ManagedPod): Promise<unknown> {
+  const running = containers().filter(({ init }) => init.state.name === "running");
+  return await Promise.all(
+    running.map(async ({ id }) => {
+      const { cpu, memory, pids } = await sandbox.stats(id);
+      return { id, cpu: cpu.total, memory: memory.usage, memoryLimit: memory.limit, pids: pids.current };
+    }),
+  );
+}
+
+function guestLog({ insight }: Sandbox): string {
+  const lines = insight.consoleLines();
+  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
 }
 
 /** The body is the policy as it is. */

@@ -1,5 +1,6 @@
 /** A sandbox without a machine: a test says what happens in the guest, and sees what was asked of it. */
 import { KataError } from "../../kata-error.ts";
+import type { SandboxInsight } from "../../sandbox/sandbox-insight.ts";
 import type {
   ContainerRequest,
   ContainerStatistics,
@@ -11,6 +12,7 @@ import type {
   SandboxExit,
   VolumeStatistics,
 } from "../../sandbox/types.ts";
+import { Durations } from "../../sys/metrics/prometheus-text.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 
 const STATISTICS: ContainerStatistics = {
@@ -54,6 +56,27 @@ function deferred<T>(): Deferred<T> {
 export class FakeSandbox implements Sandbox {
   readonly id: string;
   readonly hypervisorPid = 4711;
+  /** How the agent is reached. */
+  agentUrl: string | undefined = "vsock://3:1024";
+  readonly insight: SandboxInsight = {
+    agentCalls: new Durations(),
+    guestMetrics: async () => "kata_guest_load 1\n",
+    consoleLines: () => ["first line", "second line"],
+    describe: () => ({
+      id: this.id,
+      hypervisor: "qemu",
+      origin: "booted",
+      startedAt: 0,
+      vcpus: 1,
+      memoryMib: 256,
+      processes: [{ name: "QEMU", pid: this.hypervisorPid }],
+      agentUrl: this.agentUrl,
+      networkNamespace: undefined,
+      cgroups: [],
+      files: { configuration: [], monitor: "/usr/bin/qemu", kernel: "/kernel", image: "", initrd: "/initrd" },
+      annotations: {},
+    }),
+  };
   readonly exited: Promise<SandboxExit>;
   /** What was asked, in order. */
   readonly asked: string[] = [];

@@ -114,6 +114,10 @@ export class QemuMachine implements VirtualMachine {
     return lines.filter((line) => line !== "").join(" | ");
   }
 
+  consoleLines(): readonly string[] {
+    return this.#console.tail(Number.POSITIVE_INFINITY);
+  }
+
   async attach(device: Device): Promise<AttachedDevice> {
     this.#mustRun(`attach ${device.kind}`);
     return await this.#hotPlug.attach(device);
