@@ -46,6 +46,12 @@ export const GUEST_MODULES: readonly GuestModule[] = [
   { name: "virtio_balloon", load: "on-demand", why: "gives memory back to the host" },
   { name: "virtio_mem", load: "on-demand", optional: true, why: "memory added while the guest runs" },
   { name: "virtio_rng", load: "on-demand", why: "the host's randomness" },
+  {
+    name: "pvpanic_pci",
+    load: "on-demand",
+    optional: true,
+    why: "tells the host of a panic, to keep the memory",
+  },
   { name: "9p", load: "on-demand", optional: true, why: "directories shared by the host, without a daemon" },
   { name: "9pnet_virtio", load: "on-demand", optional: true, why: "9p over virtio" },
   { name: "dm_verity", load: "on-demand", why: "image layers checked against a hash (policy)" },

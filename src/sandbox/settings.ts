@@ -218,7 +218,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     policy: decodePolicy(agent.policy),
     initdata: hypervisor.initdata,
     guestHookPath: hypervisor.guest_hook_path,
-    kernelModules: agent.kernel_modules.map((line) => {
+    kernelModules: [...panicNotifier(hypervisor), ...agent.kernel_modules].map((line) => {
       const [name = "", ...parameters] = line.split(/\s+/).filter((part) => part !== "");
       return { name, parameters };
     }),
@@ -246,6 +246,11 @@ function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   if (hypervisor.kernel_verity_params !== "") {
     throw unsupported("kernel_verity_params", hypervisor.kernel_verity_params, "an empty text");
   }
+}
+
+/** The guest's kernel tells of a panic by a driver. */
+function panicNotifier(hypervisor: Configuration["hypervisor"]): string[] {
+  return hypervisor.guest_memory_dump_path === "" ? [] : ["pvpanic_pci"];
 }
 
 function emptyDirMode(runtime: Configuration["runtime"], sharesFiles: boolean): EmptyDirMode {

@@ -1,0 +1,49 @@
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect } from "vitest";
+import { writeKataConfiguration } from "../harness/kata-configuration.ts";
+import { test } from "../harness/workbench.ts";
+
+/** Only QEMU has them, and its PC all of them. */
+const isPc = (process.env.KATA_TEST_HYPERVISOR ?? "qemu") === "qemu";
+
+describe.skipIf(!isPc)("a machine of which an operator asks for more", () => {
+  test("has an IOMMU and a switch, a filter as it is set, and a second monitor", async ({ bench }) => {
+    const configuration = writeKataConfiguration(bench.scratch, "more", {
+      "hypervisor.qemu": {
+        enable_iommu: true,
+        pcie_switch_port: 2,
+        seccompsandbox: "on,obsolete=deny,spawn=deny,resourcecontrol=deny",
+        enable_debug: true,
+        extra_monitor_socket: "hmp",
+      },
+    });
+    const script = "ls /sys/class/iommu; ls /sys/bus/pci/drivers/pcieport | grep -c ^0000; cat /proc/cmdline";
+    const result = await bench.run(script, ["--runtime-config-path", configuration]);
+    expect(result).toMatchObject({ status: 0 });
+    const [iommu, ports, commandLine] = result.stdout.split("\n");
+    expect(iommu).toBe("dmar0");
+    // The switch's root port, its upstream port and two others, and the port for the clone's share, if it is one.
+    expect(Number(ports)).toBeGreaterThanOrEqual(4);
+    expect(commandLine).toContain("intel_iommu=on iommu=pt");
+  });
+
+  test("keeps the memory of a guest whose kernel panics, and ends", async ({ bench }) => {
+    const dumps = join(bench.scratch, "dumps");
+    mkdirSync(dumps);
+    const configuration = writeKataConfiguration(bench.scratch, "dump", {
+      "hypervisor.qemu": { guest_memory_dump_path: dumps },
+    });
+    const flags = ["--runtime-config-path", configuration, "--privileged"];
+    const result = await bench.run("echo c > /proc/sysrq-trigger; sleep 60", flags);
+    expect(result.status).not.toBe(0);
+    const [sandbox = ""] = readdirSync(dumps);
+    const files = readdirSync(join(dumps, sandbox)).sort();
+    expect(files).toEqual(["hypervisor.version", expect.stringMatching(/^vmcore-\d+\.elf$/)]);
+    const dump = join(dumps, sandbox, files[1] ?? "");
+    expect(readFileSync(dump).subarray(0, 4).toString("latin1")).toBe("\x7fELF");
+    expect(statSync(dump).size).toBeGreaterThan(200 << 20);
+    expect(statSync(dump).mode & 0o777).toBe(0o600);
+    expect(statSync(join(dumps, sandbox)).mode & 0o777).toBe(0o700);
+  });
+});
