@@ -2,15 +2,15 @@
  * A pod without a shared directory (`shared_fs = "none"`) in a real machine: its root filesystem is a disk, and files of the host are
  * copied. Needs our guest (`npm run image`).
  */
-import { hasCode } from "../kata-error.ts";
 import type { Mount, Spec } from "../oci/types.ts";
 import { sleep } from "../sys/clock.ts";
 import { loop } from "../sys/event-loop.ts";
-import { mkdirAll, rename, symlink, writeFile } from "../sys/files.ts";
-import { assert, assertEqual, assertThrows, runTests } from "../sys/testing/native-test.ts";
+import { chmod, chown, exists, mkdirAll, readDirectory, rename, symlink, writeFile } from "../sys/files.ts";
+import { assert, assertEqual, runTests } from "../sys/testing/native-test.ts";
 import { utf8Decode } from "../sys/utf8.ts";
 import { openSandbox } from "./open-sandbox.ts";
-import { makeExt4 } from "./testing/host-tools.ts";
+import { sandboxPaths } from "./sandbox-paths.ts";
+import { makeExt4, runTool } from "./testing/host-tools.ts";
 import {
   expectNoTraces,
   readAll,
@@ -102,11 +102,21 @@ vmTest(
       const lines = text.slice(0, text.lastIndexOf("\n")).split("\n");
       assertEqual([...new Set(lines)].sort(), ["oneone", "twotwo"]);
 
-      await assertThrows(
-        () => sandbox.createContainer({ id: "c2", bundle: place.path, spec, rootfs: [] }),
-        (error) => hasCode(error, "unsupported"),
-        "unsupported",
-      );
+      // Of a directory a disk is made, with its owners and modes, and no file is left of it.
+      const other = `${place.path}/other`;
+      await runTool("/bin/cp", "-a", place.rootfs, other);
+      chmod(other, 0o751);
+      chown(`${other}/tmp`, 12, 34);
+      const words = ["sh", "-c", "ls -ldn / /tmp; ls /; echo written > /new && cat /new"];
+      const second = testSpec(other, words);
+      await sandbox.createContainer({ id: "c2", bundle: place.path, spec: second, rootfs: [] });
+      assertEqual(readDirectory(sandboxPaths(id).disks), [], "the disk has no name");
+      await sandbox.startContainer("c2");
+      const told = utf8Decode(await readAll(sandbox, "c2"));
+      assert(/^drwxr-x--x +\d+ 0 +0 /.test(told), `the root's mode in ${told}`);
+      assert(/\ndrwx\S+ +\d+ 12 +34 .* \/tmp\n/.test(told), `an owner in ${told}`);
+      assert(told.includes("written\n") && !told.includes("lost+found"), told);
+      assert(!exists(`${other}/new`), "what it writes stays in the disk");
     } finally {
       await sandbox.stop();
       place[Symbol.dispose]();

@@ -21,7 +21,9 @@ describe("ctr task exec", () => {
 
   test("sees the container's files, processes and host name", async ({ bench }) => {
     const id = await bench.detach(IDLE, ["--env", "FROM=spec"]);
-    const result = await bench.exec(id, "cat /tmp/first; tr '\\0' ' ' < /proc/1/cmdline; echo; echo $FROM");
+    const script =
+      "until [ -s /tmp/first ]; do sleep 0.1; done; cat /tmp/first; tr '\\0' ' ' < /proc/1/cmdline; echo; echo $FROM";
+    const result = await bench.exec(id, script);
     expect(result).toMatchObject({ status: 0, stdout: `from-first\nsh -c ${IDLE} \nspec\n` });
   });
 
