@@ -7,6 +7,8 @@ import type { RestClient, RestMethod } from "../rest-client.ts";
 
 /** Taking the guest's memory and loading its kernel may wait for huge pages, ms. */
 const START_DEADLINE_MS = 20_000;
+/** Writing a line, ms: a monitor that is stuck is about to be killed. */
+const FLUSH_DEADLINE_MS = 500;
 
 export interface TokenBucket {
   /** Bytes or operations that it holds. */
@@ -127,8 +129,9 @@ export class FirecrackerApi {
     return this.#send("PUT", "/actions", { action_type: "InstanceStart" }, START_DEADLINE_MS);
   }
 
+  /** Has the metrics written now. */
   flushMetrics(): Promise<void> {
-    return this.#send("PUT", "/actions", { action_type: "FlushMetrics" });
+    return this.#send("PUT", "/actions", { action_type: "FlushMetrics" }, FLUSH_DEADLINE_MS);
   }
 
   pause(): Promise<void> {

@@ -104,8 +104,8 @@ function makeDisk(path: string, text: string, bytes: number): void {
   writeAll(file.fd, utf8Encode(text));
 }
 
-function boot(spec: MachineSpec): Promise<VirtualMachine> {
-  return firecracker.boot(spec, { clock: loop, logger: new TestLogger() });
+function boot(spec: MachineSpec, logger = new TestLogger()): Promise<VirtualMachine> {
+  return firecracker.boot(spec, { clock: loop, logger });
 }
 
 /** The whole life of a machine, with the guest as the witness. */
@@ -207,6 +207,18 @@ vmTest("a monitor that is killed is told, and leaves nothing", () =>
       "unavailable",
     );
     await machine.stop();
+  }),
+);
+
+vmTest("in debug mode its log and its last metrics are in ours, and its filters can be switched off", () =>
+  withDirectory({ jailer: JAILER, debug: true, withoutSeccomp: true }, async (spec) => {
+    const logger = new TestLogger();
+    const machine = await boot(spec, logger);
+    assert(readTextFile(`/proc/${machine.pid}/cmdline`).includes("--no-seccomp"), "its arguments");
+    await machine.stop();
+    const lines = logger.of("debug").join("\n");
+    assert(lines.includes('"line":"[stand-in:WARN] the microVM has started"'), lines);
+    assert(/Firecracker's metrics \{"utc_timestamp_ms":\d+/.test(lines), lines);
   }),
 );
 

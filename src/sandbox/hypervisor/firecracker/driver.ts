@@ -18,7 +18,8 @@ import { FirecrackerApi } from "./api-client.ts";
 import { Jail, machineId } from "./jail.ts";
 import { bootArguments, describeMachine, type MachineDescription } from "./machine-description.ts";
 import { type MonitorFiles, makeEmptyDrive, makeFifo, UnconfinedFiles } from "./monitor-files.ts";
-import { MonitorLog } from "./monitor-reports.ts";
+import { readMetrics } from "./monitor-metrics.ts";
+import { MonitorLog, readFifo } from "./monitor-reports.ts";
 import { FirecrackerMachine } from "./virtual-machine.ts";
 
 const NAME = "Firecracker";
@@ -64,10 +65,14 @@ async function boot(
     undo.add("files", () => files.remove());
     const log = new MonitorLog(makeFifo(files, LOG_FIFO), (line) => logger.debug(NAME, { line }));
     undo.add("log", () => log.close());
-    const metrics = new MonitorLog(makeFifo(files, METRICS_FIFO), (line) =>
-      logger.debug(`${NAME}'s metrics`, { line }),
-    );
+    const metrics = readFifo(makeFifo(files, METRICS_FIFO));
     undo.add("metrics", () => metrics.close());
+    readMetrics(metrics, (counters) => logger.debug(`${NAME}'s metrics`, counters)).catch(
+      (error: unknown) => {
+        // Closed with the monitor.
+        if (!hasCode(error, "closed")) logger.debug(`${NAME}'s metrics end`, { error: describeError(error) });
+      },
+    );
     const planned = describeMachine(spec, files);
     for (const { id } of planned.slots) makeEmptyDrive(files.host(id));
 

@@ -140,7 +140,10 @@ export class FirecrackerMachine implements VirtualMachine {
 
   /** It has nothing to write back: what the guest has written is with the host's kernel. */
   async stop(): Promise<void> {
-    if (!this.#ended) await this.#parts.program.stop(0);
+    const { spec, client, program } = this.#parts;
+    // Only the log wants them; a monitor that is stuck is killed without.
+    if (!this.#ended && spec.debug) await client.flushMetrics().catch(() => undefined);
+    if (!this.#ended) await program.stop(0);
     await this.exited;
   }
 
