@@ -15,7 +15,10 @@ export default defineConfig({
       "e2e/{events,exec,exit-status,log-uri,metrics,signals,stdio}.e2e.test.ts",
     ],
     // The policies that genpolicy makes unless told otherwise name the version of the specification that containerd 2.x writes.
-    exclude: (process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid") === "sid" ? [] : ["containerd/policy.*", "containerd/verified-layers.*"],
+    exclude:
+      (process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid") === "sid"
+        ? []
+        : ["containerd/policy.*", "containerd/verified-layers.*"],
     globalSetup: [join(tests, "harness/containerd-of-suite.ts")],
     fileParallelism: false,
     pool: "forks",

@@ -269,8 +269,18 @@ test("a registry is spoken to by TLS, if an authority that the guest trusts vouc
 });
 
 test.each([
-  ["that nobody whom the guest trusts vouches for", "localhost", "another", /not correctly signed by the trusted CA/],
-  ["whose certificate is another host's", "elsewhere.example.com", "itself", /does not match with the expected CN/],
+  [
+    "that nobody whom the guest trusts vouches for",
+    "localhost",
+    "another",
+    /not correctly signed by the trusted CA/,
+  ],
+  [
+    "whose certificate is another host's",
+    "elsewhere.example.com",
+    "itself",
+    /does not match with the expected CN/,
+  ],
 ])("a registry %s is refused, and nothing is left", async (_what, host, trusted, message) => {
   const own = certificate("refused", host);
   const { file } = trusted === "itself" ? own : certificate("another", "localhost");

@@ -9,6 +9,7 @@ import {
   startCommand,
 } from "./command.ts";
 import type { InstanceAddress } from "./private-containerd.ts";
+import { imageFlags } from "./remote-hypervisor.ts";
 import { startInTerminal, type Terminal } from "./terminal.ts";
 
 /** A container to run. */
@@ -157,7 +158,18 @@ export function runArguments(
 ): string[] {
   const { id, image, runtime, command, flags = [] } = request;
   const where = places(instance.directory, runtime);
-  return ["run", "--runtime", runtime, ...mode, ...where, ...flags, image, id, ...command];
+  return [
+    "run",
+    "--runtime",
+    runtime,
+    ...mode,
+    ...where,
+    ...imageFlags(image),
+    ...flags,
+    image,
+    id,
+    ...command,
+  ];
 }
 
 /** Flags that keep an instance's files in its directory. */

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AARCH64_QEMU } from "./foreign-guest.ts";
+import { remoteHypervisorSocket } from "./remote-hypervisor.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -29,6 +30,8 @@ const MONITORS = {
   // Needs hardware virtualization, which the machines that tests run on may not have: a program stands in for it.
   clh: join(ROOT, "build/test/stand-in-cloud-hypervisor"),
   firecracker: join(ROOT, "build/test/stand-in-firecracker"),
+  // A service, which is started for all tests of a run.
+  remote: "",
 } as const;
 
 /** A monitor with another machine than its usual one: what its table says then. */
@@ -81,21 +84,25 @@ const MORE: Partial<Record<keyof typeof MONITORS, Section>> = {
   firecracker: { jailer_path: join(ROOT, "build/test/stand-in-firecracker-jailer") },
 };
 
-const DEFAULTS: Configuration = {
-  [`hypervisor.${MONITOR}`]: {
-    path: MONITORS[MONITOR],
-    kernel: GUEST_KERNEL,
-    initrd: GUEST_INITRD,
-    default_vcpus: 1,
-    default_memory: GUEST_MEMORY_MIB,
-    ...VARIANT?.keys,
-    ...MORE[MONITOR],
-  },
-  "agent.kata": {},
-  // Of this checkout: not among those of the machine's pods, and kept for the next tests.
-  factory: { template_path: join(ROOT, "build/templates") },
-  runtime: {},
-};
+function defaults(): Configuration {
+  const machine =
+    MONITOR === "remote"
+      ? { remote_hypervisor_socket: remoteHypervisorSocket() }
+      : { path: MONITORS[MONITOR], kernel: GUEST_KERNEL, initrd: GUEST_INITRD };
+  return {
+    [`hypervisor.${MONITOR}`]: {
+      ...machine,
+      default_vcpus: 1,
+      default_memory: GUEST_MEMORY_MIB,
+      ...VARIANT?.keys,
+      ...MORE[MONITOR],
+    },
+    "agent.kata": {},
+    // Of this checkout: not among those of the machine's pods, and kept for the next tests.
+    factory: { template_path: join(ROOT, "build/templates") },
+    runtime: {},
+  };
+}
 
 /**
  * The text of a configuration: the defaults with `changes`, section by section. What is said of `hypervisor.qemu` is said of the
@@ -108,10 +115,11 @@ export function kataConfiguration(wanted: Configuration = {}): string {
       section,
     ]),
   );
-  const names = new Set([...Object.keys(DEFAULTS), ...Object.keys(changes)]);
+  const standing = defaults();
+  const names = new Set([...Object.keys(standing), ...Object.keys(changes)]);
   return [...names]
     .map((name) => {
-      const section = { ...DEFAULTS[name], ...changes[name] };
+      const section = { ...standing[name], ...changes[name] };
       // What JSON writes for these types of value is TOML too.
       const lines = Object.entries(section).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
       return `[${name}]\n${lines.join("")}`;

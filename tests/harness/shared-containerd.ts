@@ -6,8 +6,10 @@
 import type { TestProject } from "vitest/node";
 import { removeAbandonedInstances } from "./abandoned-containerd.ts";
 import { busyboxImage, importImage } from "./images.ts";
+import { GUEST_INITRD, GUEST_KERNEL } from "./kata-configuration.ts";
 import { startKataContainerd } from "./kata-containerd.ts";
 import { INSTANCE_PREFIX, type InstanceAddress } from "./private-containerd.ts";
+import { isRemote, startRemoteHypervisor } from "./remote-hypervisor.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -18,6 +20,8 @@ declare module "vitest" {
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   await removeAbandonedInstances(INSTANCE_PREFIX);
+  const guest = { kernel: GUEST_KERNEL, initrd: GUEST_INITRD };
+  const remote = isRemote() ? await startRemoteHypervisor(guest) : undefined;
   const binaries = process.env.KATA_TEST_CONTAINERD;
   const containerd = await startKataContainerd(binaries === undefined ? {} : { binaries });
   try {
@@ -27,7 +31,11 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     project.provide("busybox", image.name);
   } catch (error) {
     await containerd[Symbol.asyncDispose]();
+    await remote?.[Symbol.asyncDispose]();
     throw error;
   }
-  return () => containerd[Symbol.asyncDispose]();
+  return async () => {
+    await containerd[Symbol.asyncDispose]();
+    await remote?.[Symbol.asyncDispose]();
+  };
 }

@@ -25,6 +25,7 @@ const MONITORS = {
   "qemu-aarch64": "QEMU, virt, emulating Arm with a guest and programs of that architecture",
   clh: "Cloud Hypervisor's stand-in, a real guest behind its API",
   firecracker: "Firecracker's stand-in and its jailer's, a real guest behind the API",
+  remote: "a remote hypervisor's stand-in, whose guests pull their images over a network of their own",
 } as const;
 
 type MonitorName = keyof typeof MONITORS;

@@ -48,6 +48,8 @@ export interface BackingSpec {
   readonly commandLine: string;
   readonly disks: readonly BackingDisk[];
   readonly cards: readonly BackingCard[];
+  /** The hardware address of a card on a network of QEMU's own, whose gateway leads to this host's loopback; absent for none. */
+  readonly userNetworkMac?: string;
   readonly shares: readonly { readonly tag: string; readonly socket: string; readonly queueSize: number }[];
   /** Where the stand-in's vsock listens. */
   readonly vsock: string;
@@ -262,6 +264,13 @@ function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
       "-device",
       `virtio-net-pci,id=${id},netdev=${id}-netdev,mac=${mac},romfile=,${at()}`,
     ]),
+    ...(spec.userNetworkMac === undefined
+      ? []
+      : [
+          ...["-netdev", "user,id=user-netdev"],
+          "-device",
+          `virtio-net-pci,id=user,netdev=user-netdev,mac=${spec.userNetworkMac},romfile=,${at()}`,
+        ]),
     ...["-kernel", spec.kernel, "-append", emulated(spec.commandLine)],
     ...(spec.initrd === undefined ? [] : ["-initrd", spec.initrd]),
   ];
@@ -278,6 +287,11 @@ function emulated(commandLine: string): string {
 /** Leads connections that ask for the agent's port to it, one at a time, and hangs up on others, as monitors do. */
 async function serveVsock(path: string, agent: FdStream): Promise<void> {
   const listener = listen({ kind: "unix", path });
+  let current: FdStream | undefined;
+  // One reader for all connections: one that has ended must not take what is for the next.
+  void copy(agent, { write: (bytes) => current?.write(bytes) ?? Promise.resolve() })
+    .catch(() => undefined)
+    .then(() => current?.close());
   for (;;) {
     const client = await accept(listener);
     const line = await readLine(client);
@@ -286,7 +300,9 @@ async function serveVsock(path: string, agent: FdStream): Promise<void> {
       continue;
     }
     await client.write(utf8Encode("OK 1073741824\n"));
-    await Promise.race([copy(client, agent), copy(agent, client)]);
+    current = client;
+    await copy(client, agent).catch(() => undefined);
+    current = undefined;
     client.close();
   }
 }
@@ -298,7 +314,7 @@ async function readLine(stream: FdStream): Promise<string> {
   return line;
 }
 
-async function copy(from: FdStream, to: FdStream): Promise<void> {
+async function copy(from: FdStream, to: Pick<FdStream, "write">): Promise<void> {
   const chunk = new Uint8Array(64 << 10);
   for (let count = await from.read(chunk); count > 0; count = await from.read(chunk)) {
     await to.write(chunk.slice(0, count));
