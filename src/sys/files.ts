@@ -235,6 +235,15 @@ export function rmdirIfExists(path: string): boolean {
   return true;
 }
 
+/** Removes a directory that holds nothing. @returns whether it did; one with something in it stays. */
+export function removeIfEmpty(path: string): boolean {
+  const result = kernel().syscall("unlinkat", AT_FDCWD, path, AT_REMOVEDIR);
+  // ENOTEMPTY, EBUSY: something is in it, or mounted on it.
+  if (result === -39 || result === -16 || result === -ENOENT) return false;
+  check(result, "remove directory", path);
+  return true;
+}
+
 export function rename(from: string, to: string): void {
   check(kernel().syscall("renameat2", AT_FDCWD, from, AT_FDCWD, to, 0), `rename to ${to}`, from);
 }

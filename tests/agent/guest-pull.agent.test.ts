@@ -1,6 +1,14 @@
 /** Images that the agent pulls itself, where there is no confidential data hub. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -17,7 +25,7 @@ beforeAll(() => {
   busybox = layer((root) => {
     mkdirSync(join(root, "bin"));
     execFileSync("cp", ["/bin/busybox", join(root, "bin/busybox")]);
-    for (const name of ["sh", "cat", "ls", "stat", "id"]) symlinkSync("busybox", join(root, "bin", name));
+    for (const name of ["sh", "cat", "ls", "stat", "true"]) symlinkSync("busybox", join(root, "bin", name));
     for (const name of ["dev", "proc", "sys", "tmp", "etc"]) mkdirSync(join(root, name));
     mkdirSync(join(root, "data/old"), { recursive: true });
     writeFileSync(join(root, "data/old/a"), "a\n");
@@ -207,6 +215,29 @@ test("a layer whose compression is unknown here is told of by its type", async (
     "test/zstd:1",
   );
   expect(failure).toMatch(/tar\+zstd/);
+});
+
+test("hooks find the bundle beside the pulled root, and both go", async () => {
+  await using registry = await ImageRegistry.start();
+  registry.addImage("test/app:1", [busybox]);
+  const host = `127.0.0.1:${registry.port}`;
+  await using agent = await startAgent({ KATA_AGENT_INSECURE_REGISTRIES: host });
+  const before = await stateOf(agent);
+  const id = "hooked";
+  const mountPoint = `/run/kata-containers/${id}/rootfs`;
+  const note = join(scratch, "hook");
+  const hook = { path: "/bin/sh", args: ["sh", "-c", `grep -o '"bundle":"[^"]*"' > ${note}`] };
+  const spec = { ...containerSpec(mountPoint, ["true"]), hooks: { createRuntime: [hook] } };
+  {
+    await using container = await agent.create(spec, id, {
+      storages: [{ ...pull(`${host}/test/app:1`), mountPoint }],
+    });
+    await container.start();
+    expect(await container.wait()).toBe(0);
+  }
+  expect(readFileSync(note, "utf8")).toBe(`"bundle":"/run/kata-containers/${id}"\n`);
+  expect(readdirSync(`/proc/${agent.pid}/root/run/kata-containers`)).not.toContain(id);
+  await agent.settled(before);
 });
 
 test("the pod's first container has nothing to pull, and waits until it is ended", async () => {

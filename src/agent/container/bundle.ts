@@ -3,7 +3,7 @@
  * Without hooks nobody reads it, and there is none.
  */
 import type { Spec } from "../../oci/types.ts";
-import { mkdirAll, removeTree, writeFile } from "../../sys/files.ts";
+import { mkdirAll, removeIfEmpty, unlinkIfExists, writeFile } from "../../sys/files.ts";
 import { AGENT_DIRECTORY } from "../sandbox/paths.ts";
 
 /** Where the bundle of container `id` is; the same as upstream's. */
@@ -16,7 +16,11 @@ export function writeBundle(id: string, spec: Spec): () => void {
   const directory = bundleDirectory(id);
   mkdirAll(directory, 0o700);
   writeFile(`${directory}/config.json`, specText(spec));
-  return () => removeTree(directory);
+  return () => {
+    unlinkIfExists(`${directory}/config.json`);
+    // The root of an image that the guest has pulled is in it, too.
+    removeIfEmpty(directory);
+  };
 }
 
 const MARK = "\u0001";

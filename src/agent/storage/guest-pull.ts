@@ -4,7 +4,7 @@
  * Source: upstream's agent, driver `image_guest_pull`: the source is the image's name, the mount point the container's root.
  */
 
-import { mkdirAll, removeTree } from "../../sys/files.ts";
+import { mkdirAll, removeIfEmpty, removeTree } from "../../sys/files.ts";
 import { DataHub } from "../confidential/data-hub.ts";
 import { mountStorage, type Storage, type StorageContext, type StorageDriver } from "./storage.ts";
 
@@ -27,6 +27,7 @@ async function pullByHub(hub: DataHub, storage: Storage): Promise<() => void> {
     const undo = mountStorage(bind, `${bundle}/rootfs`);
     return () => {
       undo();
+      removeMountPoint(storage.mountPoint);
       removeTree(bundle);
     };
   } catch (error) {
@@ -45,10 +46,16 @@ async function pullByAgent(storage: Storage, { images }: StorageContext): Promis
     const undo = mountStorage({ ...storage, fstype: "overlay", options }, "overlay");
     return () => {
       undo();
+      removeMountPoint(storage.mountPoint);
       image.release();
     };
   } catch (error) {
     image.release();
     throw error;
   }
+}
+
+/** The container's directory goes with its root, unless there is more in it. */
+function removeMountPoint(path: string): void {
+  if (removeIfEmpty(path)) removeIfEmpty(path.replace(/\/[^/]*$/, ""));
 }
