@@ -2,7 +2,7 @@
 import { describe, expect } from "vitest";
 import { mustRun } from "../harness/command.ts";
 import { eventually } from "../harness/eventually.ts";
-import { MACHINE } from "../harness/kata-configuration.ts";
+import { subject } from "../harness/subject.ts";
 import { test, type Workbench } from "../harness/workbench.ts";
 
 /** Emulated, on a busy host, a card takes seconds to come or go, ms. */
@@ -149,7 +149,7 @@ describe("a pod with several links", () => {
 });
 
 describe("a pod whose namespace changes while it runs", () => {
-  test.skipIf(!MACHINE.plugsCards)(
+  test.skipIf(!subject.followsNetwork)(
     "has links that come late, loses those that go, and follows addresses and routes",
     async ({ bench }) => {
       await using network = await PodNetwork.create(bench.ctr.instance.tag);
@@ -201,7 +201,7 @@ describe("a pod whose namespace changes while it runs", () => {
     },
   );
 
-  test.skipIf(!MACHINE.plugsCards)("loses a link that it had from the start", async ({ bench }) => {
+  test.skipIf(!subject.followsNetwork)("loses a link that it had from the start", async ({ bench }) => {
     await using network = await PodNetwork.create(bench.ctr.instance.tag);
     await network.add(0, "veth");
     await network.add(1, "veth");

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
-import { MACHINE } from "../harness/kata-configuration.ts";
+import { subject } from "../harness/subject.ts";
 import { test } from "../harness/workbench.ts";
 
 function bind(source: string, target: string, mode: "rw" | "ro"): string[] {
@@ -9,7 +9,7 @@ function bind(source: string, target: string, mode: "rw" | "ro"): string[] {
 }
 
 describe("a bind-mounted host directory", () => {
-  test.skipIf(!MACHINE.sharesDirectories)(
+  test.skipIf(!subject.sharesFiles)(
     "read-write: the workload reads the host's files and the host its results, owners and modes kept",
     async ({ bench }) => {
       writeFileSync(join(bench.scratch, "in"), "3\n4\n");
@@ -40,7 +40,7 @@ describe("a bind-mounted host directory", () => {
     expect(readFileSync(join(bench.scratch, "in"), "utf8")).toBe("data\n");
   });
 
-  test.skipIf(!MACHINE.sharesDirectories)(
+  test.skipIf(!subject.sharesFiles)(
     "changes on the host are seen by a running container",
     async ({ bench }) => {
       const id = await bench.detach("while :; do sleep 1; done", bind(bench.scratch, "/d", "rw"));

@@ -11,9 +11,9 @@ import { containerdPrograms } from "../harness/containerd-versions.ts";
 import { Ctr } from "../harness/ctr.ts";
 import { debianArchives } from "../harness/debian-archives.ts";
 import { busyboxImage } from "../harness/images.ts";
-import { BUILT_PROGRAMS, MACHINE, writeKataConfiguration } from "../harness/kata-configuration.ts";
+import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
 import { PrivateContainerd } from "../harness/private-containerd.ts";
-import { KATA_RUNTIME } from "../harness/subject.ts";
+import { KATA_RUNTIME, subject } from "../harness/subject.ts";
 
 /** Packages may have to be fetched. */
 const SET_UP_MS = 180_000;
@@ -73,7 +73,7 @@ async function run(snapshotter: string, script: string, configuration?: string):
 const SCRIPT = "grep ' / ' /proc/mounts | cut -d' ' -f1,3; echo written > /file; cat /file; ls -d /bin/sh";
 
 /** How a directory of the host's is a root filesystem: shared, or as a disk that is made of it. */
-const DIRECTORY = MACHINE.sharesDirectories ? "kataShared virtiofs" : "/dev/vda ext4";
+const DIRECTORY = subject.sharesFiles ? "kataShared virtiofs" : "/dev/vda ext4";
 
 test("a root filesystem of the blockfile snapshotter is a disk of the guest's", async () => {
   expect(await run("blockfile", SCRIPT)).toBe("/dev/vda ext4\nwritten\n/bin/sh\n");

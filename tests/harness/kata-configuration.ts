@@ -64,14 +64,6 @@ export const IS_FOREIGN_GUEST = WANTED === "qemu-aarch64" && process.arch !== "a
 /** `KATA_TEST_HYPERVISOR`, or QEMU. */
 const MONITOR = VARIANT?.monitor ?? monitorOf(WANTED);
 
-/** What the monitor that the tests run with does not do: tests of that are left out with it. */
-export const MACHINE = {
-  /** Its guests see directories of the host, instead of copies. */
-  sharesDirectories: MONITOR !== "firecracker",
-  /** Its machines take network cards while they run. */
-  plugsCards: MONITOR !== "firecracker",
-} as const;
-
 function monitorOf(name: string): keyof typeof MONITORS {
   const found = (Object.keys(MONITORS) as (keyof typeof MONITORS)[]).find((each) => each === name);
   if (found !== undefined) return found;
