@@ -4,10 +4,11 @@
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { eventually } from "./eventually.ts";
 import { ImageRegistry } from "./image-registry.ts";
 import { busyboxImage } from "./images.ts";
+import { listProcesses, type ProcessEntry } from "./processes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PROGRAM = join(ROOT, "build/test/stand-in-remote-hypervisor");
@@ -75,4 +76,31 @@ export async function startRemoteHypervisor(guest: {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** A call that the service got, and what became of it: `ok`, or its refusal. */
+export interface RemoteCall {
+  readonly call: "CreateVM" | "StartVM" | "StopVM";
+  readonly request: {
+    readonly id: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly networkNamespacePath?: string;
+  };
+  readonly outcome: string;
+}
+
+/** The calls about sandbox `id` so far. */
+export function remoteCalls(id: string): RemoteCall[] {
+  const lines = readFileSync(join(dirname(remoteHypervisorSocket()), "calls"), "utf8")
+    .trim()
+    .split("\n");
+  return lines.map((line): RemoteCall => JSON.parse(line)).filter(({ request }) => request.id === id);
+}
+
+/** The process of the service. */
+export function remoteHypervisorProcess(): ProcessEntry {
+  const socket = remoteHypervisorSocket();
+  const found = listProcesses().find(({ argv }) => argv[0] === PROGRAM && argv[1] === socket);
+  if (found === undefined) throw new Error("the remote hypervisor does not run");
+  return found;
 }

@@ -31,7 +31,7 @@ const MONITORS = {
 type MonitorName = keyof typeof MONITORS;
 
 /** What shows every part of a monitor's driver: the machine's life, its network, processes, mounts and limits. */
-const SMOKE = ["lifecycle", "exec.", "exit-status", "network.e2e", "mounts"];
+const SMOKE = ["lifecycle", "exec.", "exit-status", "network.e2e", "mounts", "remote-hypervisor"];
 
 /** Enough to see that a machine starts, runs programs and ends as it should. */
 const SHORT = ["exit-status"];

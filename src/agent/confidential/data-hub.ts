@@ -3,20 +3,20 @@
  *
  * Source: the guest components' ttrpc services, `proto/confidential_data_hub.proto`; upstream's agent (socket, timeouts).
  */
-import {
-  imagePullServiceClient,
-  sealedSecretServiceClient,
-} from "../../../build/generated/confidential-data-hub.ts";
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { Spec } from "../../oci/types.ts";
 import { TtrpcClient } from "../../rpc/client.ts";
 import { exists } from "../../sys/files.ts";
 import { connect } from "../../sys/socket.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
+import {
+  imagePullServiceClient,
+  sealedSecretServiceClient,
+  secureMountServiceClient,
+} from "../rpc/generated.ts";
+import { SEALED } from "./sealed-files.ts";
 
 export const DATA_HUB_SOCKET = "/run/confidential-containers/cdh.sock";
-/** What a value begins with that only the hub can read. */
-const SEALED = "sealed.";
 
 export interface DataHubTimeouts {
   /** For all but images, ms. */
@@ -40,11 +40,28 @@ export class DataHub {
 
   /** @throws KataError with the hub's own words; `unavailable` if there is none. */
   async unseal(secret: string): Promise<string> {
+    return utf8Decode(await this.unsealBytes(secret));
+  }
+
+  /** As {@link unseal}, for what need be no text. */
+  async unsealBytes(secret: string): Promise<Uint8Array> {
     return await this.#call("unseal secret", async (client) => {
       const request = { secret: utf8Encode(secret) };
       const options = { timeoutMs: this.#timeouts.callMs };
-      const { plaintext } = await sealedSecretServiceClient(client).unsealSecret(request, options);
-      return utf8Decode(plaintext);
+      return (await sealedSecretServiceClient(client).unsealSecret(request, options)).plaintext;
+    });
+  }
+
+  /**
+   * Has a volume mounted at `mountPoint` that nobody else can read.
+   *
+   * @param type what it is on: `block-device`, …
+   * @param options by the hub's names.
+   */
+  async secureMount(type: string, options: ReadonlyMap<string, string>, mountPoint: string): Promise<void> {
+    await this.#call(`mount ${type} at ${mountPoint}`, async (client) => {
+      const request = { volumeType: type, options, flags: [], mountPoint };
+      await secureMountServiceClient(client).secureMount(request, { timeoutMs: this.#timeouts.callMs });
     });
   }
 

@@ -5,6 +5,11 @@ export {
   type StatsContainerResponseInput,
   type Storage as StorageMessage,
 } from "../../../build/generated/agent.ts";
+export {
+  imagePullServiceClient,
+  sealedSecretServiceClient,
+  secureMountServiceClient,
+} from "../../../build/generated/confidential-data-hub.ts";
 export { VolumeUsageUnit as VolumeUnit } from "../../../build/generated/csi.ts";
 export {
   HealthCheckResponseServingStatus as ServingStatus,

@@ -13,7 +13,7 @@ import { Rollback } from "../../sys/rollback.ts";
 import { traced, tracePhase } from "../../sys/trace.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
-import { DataHub, withUnsealedEnvironment } from "../confidential/data-hub.ts";
+import { withGuestsOwn } from "../confidential/guests-own.ts";
 import { bundleDirectory } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
 import type { CgroupRoom } from "../container/container-cgroup.ts";
@@ -34,7 +34,6 @@ import {
 } from "../guest/network.ts";
 import { ParkedCards } from "../guest/parked-cards.ts";
 import { ImageStore } from "../image/image-store.ts";
-import { withPauseProgram } from "../image/pause-image.ts";
 import { openAuthorities, pullProgram } from "../image/pull-program.ts";
 import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
@@ -350,9 +349,7 @@ export class Sandbox {
         resources.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
       }
       const resolving = tracePhase("guest", "find devices");
-      const hub = new DataHub(this.context.settings.dataHub);
-      const own = hub.isThere ? spec : withPauseProgram(spec, request.storages);
-      const opened = await withUnsealedEnvironment(own, hub);
+      const opened = await withGuestsOwn({ ...request, spec }, this.context.settings.dataHub, resources);
       const resolved = await resolveDevices(opened, request.devices, this.context.settings.hotplugTimeoutMs);
       resolving();
       const container = await createContainer(

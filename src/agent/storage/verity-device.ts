@@ -117,14 +117,7 @@ export function openVerityDevice(name: string, node: string, info: VerityInfo): 
     return new DataView(message.buffer);
   };
   const created = call(DM_DEV_CREATE, "make verified disk", 0);
-  const remove = () => {
-    using again = open(CONTROL, O_RDWR);
-    check(
-      kernel().syscall("ioctl", again.fd, DM_DEV_REMOVE, dmMessage(name, 0)),
-      "remove verified disk",
-      name,
-    );
-  };
+  const remove = () => removeMappedDevice(name);
   try {
     const sectors = BigInt(info.blocks) * BigInt(info.blockBytes / SECTOR_BYTES);
     call(
@@ -139,6 +132,12 @@ export function openVerityDevice(name: string, node: string, info: VerityInfo): 
     remove();
     throw error;
   }
+}
+
+/** Removes device `name`, which nobody uses any more. */
+export function removeMappedDevice(name: string): void {
+  using control = open(CONTROL, O_RDWR);
+  check(kernel().syscall("ioctl", control.fd, DM_DEV_REMOVE, dmMessage(name, 0)), "remove mapped disk", name);
 }
 
 /** struct dm_ioctl: version 3×u32, data_size, data_start, target_count, open_count, flags, event_nr, padding, dev u64, name, uuid. */

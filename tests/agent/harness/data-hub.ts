@@ -1,8 +1,13 @@
 /** A stand-in of the guest's confidential data hub: it opens what it sealed, and has one image. */
+import { execFileSync } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
-import { imagePullService, sealedSecretService } from "../../../build/generated/confidential-data-hub.ts";
+import {
+  imagePullService,
+  sealedSecretService,
+  secureMountService,
+} from "../../../build/generated/confidential-data-hub.ts";
 import { DATA_HUB_SOCKET } from "../../../src/agent/confidential/data-hub.ts";
 import { KataError } from "../../../src/kata-error.ts";
 import { serveConnection } from "../../../src/rpc/server.ts";
@@ -11,8 +16,12 @@ import { nodeByteStream, nodeClock } from "../../harness/node-byte-stream.ts";
 export interface StandIn extends AsyncDisposable {
   /** Images that were asked for. */
   readonly pulled: readonly string[];
+  /** What it was asked to mount, with the options by their names. */
+  readonly mounted: readonly { readonly type: string; readonly options: Readonly<Record<string, string>> }[];
   /** Where the agent's file system tree is for others: it has mounts of its own. */
   root: string;
+  /** Process of the agent, in whose tree things are mounted. */
+  agent: number;
 }
 
 /** @param secrets in the open by what they are sealed as. @param rootfs of the image that it has. */
@@ -21,9 +30,12 @@ export async function startDataHub(
   image: { readonly name: string; readonly rootfs: string },
 ): Promise<StandIn> {
   const pulled: string[] = [];
+  const mounted: StandIn["mounted"][number][] = [];
   const standIn: StandIn = {
     pulled,
+    mounted,
     root: "/",
+    agent: 0,
     async [Symbol.asyncDispose]() {
       await new Promise<void>((resolve) => server.close(() => resolve()));
       rmSync(DATA_HUB_SOCKET, { force: true });
@@ -46,10 +58,18 @@ export async function startDataHub(
       return {};
     },
   });
+  const mounts = secureMountService({
+    async secureMount({ volumeType, options, mountPoint }) {
+      mounted.push({ type: volumeType, options: Object.fromEntries(options) });
+      const tree = ["--mount", "--target", String(standIn.agent)];
+      execFileSync("nsenter", [...tree, "mount", "-t", "tmpfs", "encrypted", mountPoint]);
+      return {};
+    },
+  });
   mkdirSync(dirname(DATA_HUB_SOCKET), { recursive: true });
   rmSync(DATA_HUB_SOCKET, { force: true });
   const server = createServer((socket) => {
-    void serveConnection(nodeByteStream(socket), [secret, images], { clock: nodeClock });
+    void serveConnection(nodeByteStream(socket), [secret, images, mounts], { clock: nodeClock });
   });
   await new Promise<void>((resolve) => server.listen(DATA_HUB_SOCKET, resolve));
   chmodSync(DATA_HUB_SOCKET, 0o600);
