@@ -1,4 +1,6 @@
 /** Machines on another host: what their maker is asked for, and that none of them is ever forgotten. */
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { processesOf } from "../harness/instance-processes.ts";
 import { NetworkNamespace } from "../harness/network-namespace.ts";
@@ -78,6 +80,10 @@ describe.skipIf(!isRemote())("a container whose machine is made by a remote hype
     killProcess(shim, "SIGKILL");
     await expect.poll(() => outcomes(id), { timeout: NOTICED_MS }).toEqual(WHOLE_LIFE);
     expect(machines()).toEqual([]);
+    // containerd leaves the container's FIFOs behind, as with every shim that dies.
+    await bench.ctr.remove(id);
+    const fifos = join(bench.ctr.instance.directory, "fifo");
+    for (const name of readdirSync(fifos)) rmSync(join(fifos, name), { recursive: true });
   });
 
   test("names the container whose image no annotation names, and no machine stays", async ({ bench }) => {
