@@ -39,7 +39,7 @@ export const HYPERVISOR_KEYS = {
   valid_jailer_paths: texts(["/usr/bin/jailer"], "Globs of programs that the annotation `jailer_path` may name.", { drivers: "FQ" }),
   kernel: path(`${SHARE}/vmlinux.container`, "Guest kernel.", { annotation: true, shown: true }),
   image: text("", "Root disk of the guest, an absolute path; either this or `initrd`. For remote, the cloud's name of it.", { annotation: true }),
-  initrd: path(`${SHARE}/kata-containers-initrd.img`, "Initial RAM disk that is the guest's root; either this or `image`.", { annotation: true, shown: true, driverDefaults: { remote: "" } }),
+  initrd: path(`${SHARE}/kata-containers-initrd.img`, "Initial RAM disk that is the guest's root; either this or `image`. With `kernel_verity_params` it is what opens `image`.", { annotation: true, shown: true, driverDefaults: { remote: "" } }),
   rootfs_type: choice(["ext4", "xfs", "erofs"], "File system of `image`."),
   vm_rootfs_driver: text("", "Bus of the guest's root disk; the driver's usual one if empty.", { dialect: "rs", withoutEffect: "the guest's own disk is virtio-blk: every kernel has it, and dm-verity works over it" }),
   firmware: path("", "Firmware of the machine.", { drivers: "QCDR", annotation: true }),

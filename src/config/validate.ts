@@ -25,8 +25,9 @@ export function findContradictions(configuration: Configuration): Contradiction[
 }
 
 function* assetRules({ driver, hypervisor }: Configuration): Generator<Contradiction> {
-  const { image, initrd, kernel, confidential_guest } = hypervisor;
-  if (image !== "" && initrd !== "")
+  const { image, initrd, kernel, confidential_guest, kernel_verity_params: verity } = hypervisor;
+  // With hashes of the image, the archive is what opens it.
+  if (image !== "" && initrd !== "" && verity === "")
     yield hypervisorRule("image", "image and initrd are both set; a guest has one root");
   if (driver === "remote") return;
   if (image !== "" && (!image.startsWith("/") || image.split("/").includes("..")))

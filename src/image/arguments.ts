@@ -21,6 +21,8 @@ export interface ImageOptions {
   readonly policy?: string;
   /** File with the certificates by which a guest knows registries; undefined for none. */
   readonly authorities?: string;
+  /** Make a root disk that the kernel checks, and what opens it. */
+  readonly verity: boolean;
   /** Print the manifest on stdout instead of lines for people. */
   readonly json: boolean;
   /** Build even if nothing has changed. */
@@ -34,6 +36,7 @@ export const DEFAULT_OPTIONS: ImageOptions = {
   agent: "build/bin/kata-agent",
   output: "build/image",
   debugShell: false,
+  verity: false,
   json: false,
   force: false,
 };
@@ -46,6 +49,7 @@ bytes; nothing is done if they have not changed.
   npm run image
   npm run image -- --debug-shell --output /tmp/guest
   npm run image -- --arch aarch64
+  npm run image -- --verity
 
       --arch ARCH      of the guest: ${GUEST_ARCHITECTURES.join(" or ")}; for another than this machine's, agent and
                        output are build/ARCH/bin/kata-agent and build/image-ARCH if nothing else is said
@@ -55,13 +59,20 @@ bytes; nothing is done if they have not changed.
                        allow-set-policy, deny-all; without it all is allowed until a pod brings its own
       --authorities F  the certificates, PEM, by which a guest that pulls images itself knows registries; without them
                        it pulls from those that agent.image_insecure_registries names
+      --verity         write a root disk that the kernel checks by dm-verity, too: image, what opens it: initrd-verity,
+                       and what to set kernel_verity_params to: verity-params
       --debug-shell    add a shell, for agent.debug_console; not for production
       --force          build even if nothing has changed
       --json           print the manifest on stdout
   -h, --help           print this help
 `;
 
-const SWITCHES = { "--debug-shell": "debugShell", "--force": "force", "--json": "json" } as const;
+const SWITCHES = {
+  "--debug-shell": "debugShell",
+  "--force": "force",
+  "--json": "json",
+  "--verity": "verity",
+} as const;
 const VALUES = {
   "--arch": "architecture",
   "--agent": "agent",

@@ -9,14 +9,15 @@ import { AgentPolicy } from "../policy/agent-policy/agent-policy.ts";
 import { DEFAULT_POLICIES } from "../policy/agent-policy/default-policies.ts";
 import { type GuestArchitecture, type ImageOptions, parseArguments, USAGE } from "./arguments.ts";
 import { vmlinuxOf } from "./bz-image.ts";
-import { cpioArchive } from "./cpio.ts";
+import { type CpioEntry, cpioArchive } from "./cpio.ts";
 import { elfArchitecture, elfSegments, PT_INTERP } from "./elf.ts";
-import { GUEST_MODULES } from "./guest-modules.ts";
+import { FOR_ROOT_DISK, GUEST_MODULES } from "./guest-modules.ts";
 import { currentManifest, type ImageManifest, MANIFEST_FILE, sha256 } from "./image-manifest.ts";
 import { initrdEntries } from "./initrd.ts";
-import { resolveModules } from "./kernel-modules.ts";
-import { fetchKernel, unpackPackage } from "./kernel-source.ts";
+import { type ResolvedModule, resolveModules } from "./kernel-modules.ts";
+import { fetchKernel, type ModuleFile, unpackPackage } from "./kernel-source.ts";
 import { moduleName } from "./module-info.ts";
+import { rootDisk } from "./root-disk.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const CACHE = join(HERE, "../../build/cache/kernel");
@@ -67,7 +68,7 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
     policy: policy ?? null,
     authorities: authorities ?? null,
   };
-  const inputs = sha256(JSON.stringify([hashes, architecture, await builderHash()]));
+  const inputs = sha256(JSON.stringify([hashes, architecture, options.verity, await builderHash()]));
   const current = options.force ? undefined : await currentManifest(options.output, inputs);
   if (current !== undefined) {
     console.error(`${options.output} is up to date (--force builds it again)`);
@@ -80,12 +81,16 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
   const debugShell =
     shell === undefined ? undefined : await readFile(join(await unpackPackage(shell, CACHE), "bin/busybox"));
   const vmlinux = architecture === "amd64" ? vmlinuxOf(kernel.image) : undefined;
+  const entries = initrdEntries({ agent, pullProgram, authorities, modules, debugShell, policy });
   const files: [name: string, data: Uint8Array][] = [
     ["vmlinuz", kernel.image],
     ...(vmlinux === undefined ? [] : ([["vmlinux", vmlinux]] satisfies [string, Uint8Array][])),
     // Not compressed: measured under emulation, gzip costs the boot 100 ms, zstd 300, and lz4 gains nothing that shows;
     // and a compressor's version would decide over the bytes.
-    ["initrd", cpioArchive(initrdEntries({ agent, pullProgram, authorities, modules, debugShell, policy }))],
+    ["initrd", cpioArchive(entries)],
+    ...(options.verity
+      ? verifiedFiles(entries, agent, resolveModules(ROOT_MODULES, kernel.modules), inputs)
+      : []),
   ];
   const moments = new Map(GUEST_MODULES.map(({ name, load }) => [moduleName(name), load]));
   const manifest: ImageManifest = {
@@ -109,6 +114,32 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
 async function readPullProgram(agent: string): Promise<Uint8Array | undefined> {
   const path = join(dirname(agent), "kata-pull");
   return existsSync(path) ? await readFile(path) : undefined;
+}
+
+/** What a kernel needs before it has a root disk. */
+const ROOT_MODULES = GUEST_MODULES.filter(({ name }) => FOR_ROOT_DISK.has(name));
+
+/** A root disk with the same content, and the archive that opens it. */
+function verifiedFiles(
+  entries: readonly CpioEntry[],
+  agent: Uint8Array,
+  modules: readonly ResolvedModule<ModuleFile>[],
+  inputs: string,
+): [name: string, data: Uint8Array][] {
+  const { disk, verityParameters } = rootDisk(entries, inputs);
+  const opener = initrdEntries({
+    agent,
+    pullProgram: undefined,
+    authorities: undefined,
+    modules,
+    debugShell: undefined,
+    policy: undefined,
+  });
+  return [
+    ["image", disk],
+    ["initrd-verity", cpioArchive(opener)],
+    ["verity-params", new TextEncoder().encode(`${verityParameters}\n`)],
+  ];
 }
 
 /** @throws KataError if it is missing or could not run as the guest's first process. */

@@ -86,3 +86,6 @@ export const GUEST_MODULES: readonly GuestModule[] = [
   { name: "ipt_REJECT", load: "on-demand", why: "target REJECT" },
   { name: "ip6t_REJECT", load: "on-demand", why: "target REJECT of ip6tables" },
 ];
+
+/** Those that open a root disk which the kernel checks. */
+export const FOR_ROOT_DISK: ReadonlySet<string> = new Set(["virtio_pci", "virtio_blk", "dm_verity", "erofs"]);

@@ -9,6 +9,7 @@ import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
 import type { MachineOptions } from "./hypervisor/machine-options.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
 import type { DiskRates, DiskTuning, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
+import { parseVerityParameters } from "./hypervisor/verity-parameters.ts";
 import { machineOptions } from "./machine-settings.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
@@ -128,11 +129,8 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       cpuFeatures: hypervisor.cpu_features,
       firmware: hypervisor.firmware,
       kernel: hypervisor.kernel,
-      root:
-        hypervisor.image === ""
-          ? { kind: "initrd", path: hypervisor.initrd }
-          : { kind: "image", path: hypervisor.image, filesystem: hypervisor.rootfs_type },
       kernelParameters: [...agentParameters(configuration), hypervisor.kernel_params].join(" "),
+      root: guestRoot(hypervisor),
       debug: hypervisor.enable_debug,
       // Transparent ones come by themselves where the host's kernel has them for shared memory.
       hugePages: hypervisor.enable_hugepages && hypervisor.hugepage_type === "hugetlbfs",
@@ -243,9 +241,28 @@ function remoteSettings(hypervisor: Configuration["hypervisor"]): RemoteSettings
 function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   if (hypervisor.confidential_guest) throw unsupported("confidential_guest", true, "false");
   if (hypervisor.rootless) throw unsupported("rootless", true, "false");
-  if (hypervisor.kernel_verity_params !== "") {
-    throw unsupported("kernel_verity_params", hypervisor.kernel_verity_params, "an empty text");
+}
+
+/** An archive with the image is what opens it: only a checked image has one. */
+function guestRoot(hypervisor: Configuration["hypervisor"]): GuestRoot {
+  if (hypervisor.image === "") {
+    // Who set it counts on a check that would not be made.
+    if (hypervisor.kernel_verity_params !== "") {
+      throw new KataError("invalid-configuration", {
+        operation: "read configuration",
+        object: "kernel_verity_params",
+        hint: "it is about image, which is not set",
+      });
+    }
+    return { kind: "initrd", path: hypervisor.initrd };
   }
+  const image = { kind: "image", path: hypervisor.image, filesystem: hypervisor.rootfs_type } as const;
+  if (hypervisor.kernel_verity_params === "") return image;
+  return {
+    ...image,
+    verity: parseVerityParameters(hypervisor.kernel_verity_params),
+    ...(hypervisor.initrd === "" ? {} : { initrd: hypervisor.initrd }),
+  };
 }
 
 /** The guest's kernel tells of a panic by a driver. */

@@ -7,14 +7,15 @@
 import { describeError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { EINVAL, ENODEV } from "../../sys/errno.ts";
-import { exists, mkdirAll, readTextFile, symlink } from "../../sys/files.ts";
+import { exists, mkdirAll, O_DIRECTORY, O_PATH, open, readTextFile, symlink } from "../../sys/files.ts";
 import { kernel, systemCallError } from "../../sys/kernel.ts";
 import { umask } from "../../sys/process.ts";
 import { settingsFromKernelParameters } from "../kernel-parameters.ts";
 import type { ParsedSettings } from "../settings.ts";
 import { BOOT_LINKS, BOOT_MOUNTS, type BootMount, cgroupMounts } from "./guest-mounts.ts";
 import { setLoopbackUp } from "./loopback.ts";
-import { switchRoot } from "./switch-root.ts";
+import { isInitialRoot, switchRoot } from "./switch-root.ts";
+import { enterVerifiedRoot } from "./verified-root.ts";
 
 export interface BootedGuest extends ParsedSettings {
   /** The directory of the initial ramfs, with the modules. */
@@ -28,6 +29,10 @@ const F_GETFD = 1;
 /** @throws KataError if the machine cannot be brought into a state in which containers run. */
 export function bootGuest(): BootedGuest {
   umask(0o022);
+  if (isInitialRoot()) {
+    using initial = open("/", O_PATH | O_DIRECTORY);
+    enterVerifiedRoot(initial);
+  }
   const initialRoot = switchRoot();
   const warnings: string[] = [];
   for (const mount of BOOT_MOUNTS) mountOne(mount, warnings);

@@ -152,7 +152,8 @@ function moduleParameters(commandLine: string): Map<string, string[]> {
   const given = new Map<string, string[]>();
   for (const [word, value] of splitParameters(commandLine)) {
     const dot = word.indexOf(".");
-    if (dot <= 0) continue;
+    // Devices to make at the start are no parameter of the module.
+    if (dot <= 0 || word === "dm-mod.create") continue;
     const name = word.slice(0, dot).replaceAll("-", "_");
     const parameter = word.slice(dot + 1);
     given.set(name, [...(given.get(name) ?? []), value === "" ? parameter : `${parameter}=${value}`]);

@@ -12,6 +12,8 @@ import { chdir, chroot } from "../../sys/process.ts";
 
 const RAMFS_MAGIC = 0x858458f6;
 const TMPFS_MAGIC = 0x01021994;
+const W_OK = 2;
+const EROFS = 30;
 const MS_NODEV = 4;
 const MS_MOVE = 8192;
 const NEW_ROOT = "/new-root";
@@ -20,16 +22,22 @@ const NEW_ROOT = "/new-root";
 const DIRECTORIES = ["proc", "sys", "dev", "run", "tmp", "etc", "var", "root"];
 
 /** Whether `/` is the initial ramfs. */
-function isInitialRoot(): boolean {
+export function isInitialRoot(): boolean {
   const type = statfs("/").type;
   return type === RAMFS_MAGIC || type === TMPFS_MAGIC;
+}
+
+/** Whether nothing can be made on `/`: a root disk that is checked. */
+function isReadOnlyRoot(): boolean {
+  return kernel().syscall("faccessat2", -100, "/", W_OK, 0) === -EROFS;
 }
 
 /** Moves to a root of our own. @returns the root before: the directory of the initial files. */
 export function switchRoot(): FileDescriptor {
   const initial = open("/", O_PATH | O_DIRECTORY);
-  if (!isInitialRoot()) return initial;
-  mkdirIfMissing(NEW_ROOT, 0o755);
+  const isReadOnly = isReadOnlyRoot();
+  if (!isInitialRoot() && !isReadOnly) return initial;
+  if (!isReadOnly) mkdirIfMissing(NEW_ROOT, 0o755);
   const mounted = kernel().syscall("mount", "root", NEW_ROOT, "tmpfs", MS_NODEV, "mode=0755");
   check(mounted, "mount new root", NEW_ROOT);
   for (const directory of DIRECTORIES) mkdirIfMissing(`${NEW_ROOT}/${directory}`, 0o755);

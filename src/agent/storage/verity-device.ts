@@ -110,6 +110,12 @@ export interface VerityDevice {
 
 /** Makes device `name` over the disk at `node`. Its module has to be loaded. */
 export function openVerityDevice(name: string, node: string, info: VerityInfo): VerityDevice {
+  const sectors = BigInt(info.blocks) * BigInt(info.blockBytes / SECTOR_BYTES);
+  return openVerityTable(name, sectors, verityTable(info, node));
+}
+
+/** Makes device `name` of `sectors` sectors of 512 bytes. @param table dm-verity's parameters. */
+export function openVerityTable(name: string, sectors: bigint, table: string): VerityDevice {
   using control = open(CONTROL, O_RDWR);
   const call = (command: number, what: string, flags: number, target?: Uint8Array): DataView => {
     const message = dmMessage(name, flags, target);
@@ -119,13 +125,7 @@ export function openVerityDevice(name: string, node: string, info: VerityInfo): 
   const created = call(DM_DEV_CREATE, "make verified disk", 0);
   const remove = () => removeMappedDevice(name);
   try {
-    const sectors = BigInt(info.blocks) * BigInt(info.blockBytes / SECTOR_BYTES);
-    call(
-      DM_TABLE_LOAD,
-      "set up verified disk",
-      DM_READONLY_FLAG,
-      verityTarget(sectors, verityTable(info, node)),
-    );
+    call(DM_TABLE_LOAD, "set up verified disk", DM_READONLY_FLAG, verityTarget(sectors, table));
     call(DM_DEV_SUSPEND, "start verified disk", 0);
     return { node: nodeOf(created), remove };
   } catch (error) {

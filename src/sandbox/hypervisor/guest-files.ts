@@ -2,6 +2,7 @@
 import { hasErrno, KataError } from "../../kata-error.ts";
 import { O_RDONLY, open, read, S_IFMT, S_IFREG, stat } from "../../sys/files.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
+import { initialArchive } from "./guest-root.ts";
 import type { MachineSpec } from "./types.ts";
 
 /**
@@ -16,11 +17,14 @@ export function checkGuestFiles(spec: MachineSpec, section: string): void {
   requireFile(asset, spec.root.path, section);
   requireKernel(spec.kernel, section);
   if (spec.firmware !== "") requireFile("firmware", spec.firmware, section);
-  const bytes = stat(spec.root.path).size;
-  if (spec.root.kind === "initrd" && bytes > spec.memoryMib * (1 << 20)) {
+  const archive = initialArchive(spec.root);
+  if (archive === undefined) return;
+  requireFile("initrd", archive, section);
+  const bytes = stat(archive).size;
+  if (bytes > spec.memoryMib * (1 << 20)) {
     throw new KataError("invalid-configuration", {
       operation: "load guest initrd",
-      object: `${spec.root.path} of ${bytes} bytes`,
+      object: `${archive} of ${bytes} bytes`,
       hint: `it does not fit into ${spec.memoryMib} MiB of guest memory, raise default_memory in configuration.toml`,
     });
   }

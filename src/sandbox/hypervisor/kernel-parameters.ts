@@ -8,6 +8,7 @@
 import { KataError } from "../../kata-error.ts";
 import type { Accelerator } from "./accelerator.ts";
 import { guestArchitecture } from "./guest-architecture.ts";
+import { rootParameters } from "./guest-root.ts";
 import type { GuestRoot } from "./types.ts";
 
 export interface KernelParametersRequest {
@@ -94,10 +95,6 @@ export function kernelCommandLine(request: KernelParametersRequest): string {
   const isPc = guestArchitecture(request.machineType) === "x86_64";
   // An emulated time stamp counter is not reliable.
   const clock = request.accelerator === "tcg" || !isPc ? [] : ["tsc=reliable"];
-  const root =
-    request.root.kind === "image"
-      ? ["root=/dev/vda1", "rootflags=ro", "ro", `rootfstype=${request.root.filesystem}`]
-      : [];
   const parameters = [
     ...clock,
     ...FAST_BOOT,
@@ -105,7 +102,7 @@ export function kernelCommandLine(request: KernelParametersRequest): string {
     ...(isPc ? FAST_PC_BOOT : []),
     ...emulationParameters(request),
     ...(request.memoryGrows ? GROWING_MEMORY : []),
-    ...root,
+    ...rootParameters(request.root),
     `console=${request.console}`,
     request.debug ? "debug" : "quiet",
     "panic=1",

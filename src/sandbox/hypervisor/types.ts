@@ -15,6 +15,7 @@ import type { MachineOptions } from "./machine-options.ts";
 import type { NetworkDevice } from "./network-device.ts";
 import type { RemoteService } from "./remote/remote-service.ts";
 import type { RunningProgram } from "./supervised-program.ts";
+import type { VerityParameters } from "./verity-parameters.ts";
 
 /** What may become of a running machine's CPUs or memory. */
 export type Resizing = "fixed" | "grows" | "grows and shrinks";
@@ -86,7 +87,15 @@ export type AttachedDevice =
 /** Root filesystem of the guest: an archive in memory, or a disk. */
 export type GuestRoot =
   | { readonly kind: "initrd"; readonly path: string }
-  | { readonly kind: "image"; readonly path: string; readonly filesystem: string };
+  | {
+      readonly kind: "image";
+      readonly path: string;
+      readonly filesystem: string;
+      /** What the kernel checks each block of it by. */
+      readonly verity?: VerityParameters;
+      /** The archive that opens it, for kernels that do not do so by themselves. */
+      readonly initrd?: string;
+    };
 
 /** A part of the machine whose CPUs and memory are near to each other. */
 export interface NumaNode {

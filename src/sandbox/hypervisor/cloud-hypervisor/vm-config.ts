@@ -7,6 +7,7 @@
 import { KataError } from "../../../kata-error.ts";
 import type { RateLimiter } from "../firecracker/api-client.ts";
 import { diskLimiter } from "../firecracker/rate-limiter.ts";
+import { initialArchive } from "../guest-root.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice } from "../network-device.ts";
 import type { DiskDevice, DiskRates, FileServerSocket, MachineSpec } from "../types.ts";
@@ -102,6 +103,7 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
   const shares = spec.devices.filter((device) => device.kind === "shared-directory");
   const disks = spec.devices.filter((device) => device.kind === "disk");
   const root = spec.root.kind === "image" ? [rootDisk(spec.root.path)] : [];
+  const archive = initialArchive(spec.root);
   if (spec.firmware !== "" && spec.kernel !== "") {
     throw new KataError("unsupported", {
       operation: "configure Cloud Hypervisor",
@@ -123,7 +125,7 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
         // The containers want the IOMMU, not the kernel for its own devices.
         additional: [...(spec.options?.iommu === true ? ["iommu=pt"] : []), spec.kernelParameters].join(" "),
       }),
-      ...(spec.root.kind === "initrd" ? { initramfs: spec.root.path } : {}),
+      ...(archive === undefined ? {} : { initramfs: archive }),
     },
     cpus: {
       boot_vcpus: spec.vcpus,

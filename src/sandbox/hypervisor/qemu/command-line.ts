@@ -7,6 +7,7 @@
  */
 import { KataError } from "../../../kata-error.ts";
 import { guestArchitecture } from "../guest-architecture.ts";
+import { initialArchive } from "../guest-root.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
 import type { Device, MachineSpec, NumaNode, SharedDirectoryDevice } from "../types.ts";
@@ -107,9 +108,10 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
 
 /** What a saved machine has in its memory already. */
 function bootedFiles(spec: MachineSpec): string[] {
+  const archive = initialArchive(spec.root);
   return [
     ...["-kernel", spec.kernel],
-    ...(spec.root.kind === "initrd" ? ["-initrd", spec.root.path] : []),
+    ...(archive === undefined ? [] : ["-initrd", archive]),
     ...["-append", guestCommandLine(spec)],
   ];
 }

@@ -1,5 +1,6 @@
 /** What a saved QEMU machine depends on. */
 import { readTextFileIfExists, stat } from "../../../sys/files.ts";
+import { initialArchive } from "../guest-root.ts";
 import type { MachineFingerprint, MachineSpec } from "../types.ts";
 import { qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
@@ -35,7 +36,14 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
       memory: 7,
     },
   );
-  const files = [spec.program, spec.kernel, spec.root.path, ...(spec.firmware === "" ? [] : [spec.firmware])];
+  const archive = initialArchive(spec.root);
+  const files = [
+    spec.program,
+    spec.kernel,
+    spec.root.path,
+    ...(archive === undefined || archive === spec.root.path ? [] : [archive]),
+    ...(spec.firmware === "" ? [] : [spec.firmware]),
+  ];
   return { kind: "fingerprint", text: [...args, ...files.map(fileState), processor(spec)].join("\n") };
 }
 
