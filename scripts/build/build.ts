@@ -13,8 +13,9 @@ import { type Architecture, HOST_ARCHITECTURE } from "./compiler.ts";
 import { buildEngine } from "./engine.ts";
 import { buildNodeProgram } from "./node-program.ts";
 import { buildProgram, type Program } from "./program.ts";
-import { NODE_PROGRAMS, OTHER_NAMES, PROGRAMS } from "./programs.ts";
+import { NODE_PROGRAMS, OTHER_NAMES, PROGRAMS, SHELL_PROGRAMS } from "./programs.ts";
 import { buildPullProgram, PULL_PROGRAM } from "./pull-program.ts";
+import { buildShellProgram } from "./shell-program.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
@@ -33,12 +34,14 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const wanted = chosen(choice);
   const forNode = wanted.filter((program) => NODE_PROGRAMS.includes(program));
-  const forEngine = wanted.filter((program) => !forNode.includes(program));
+  const forShell = wanted.filter((program) => SHELL_PROGRAMS.includes(program));
+  const forEngine = wanted.filter((program) => !forNode.includes(program) && !forShell.includes(program));
   if (forEngine.length > 0) {
     const engine = await buildEngine(root, (text) => console.error(text));
     await Promise.all(forEngine.map((program) => buildProgram(root, engine, program)));
   }
   await Promise.all(forNode.map((program) => buildNodeProgram(root, program)));
+  await Promise.all(forShell.map((program) => buildShellProgram(root, program)));
   for (const [name, program] of OTHER_NAMES) {
     if (!wanted.some(({ output }) => basename(output) === program)) continue;
     const link = join(root, "build/bin", name);
@@ -67,7 +70,7 @@ function architectureOf([flag, value]: readonly string[]): Architecture {
 /** What runs in the engine host alone: programs for Node are the same everywhere. */
 async function buildForOther(architecture: Architecture, args: readonly string[]): Promise<void> {
   const programs = chosen(args)
-    .filter((program) => !NODE_PROGRAMS.includes(program))
+    .filter((program) => !NODE_PROGRAMS.includes(program) && !SHELL_PROGRAMS.includes(program))
     .map((program) => ({
       ...program,
       output: program.output.replace(/^build\/bin\//, `build/${architecture}/bin/`),
@@ -84,7 +87,7 @@ function isWanted(output: string, [flag, name]: readonly string[]): boolean {
 
 function chosen(args: readonly string[]): readonly Program[] {
   const [flag, first, second] = args;
-  const all = [...PROGRAMS, ...NODE_PROGRAMS];
+  const all = [...PROGRAMS, ...NODE_PROGRAMS, ...SHELL_PROGRAMS];
   if (flag === undefined) return all;
   if (flag === "--program" && first !== undefined && second !== undefined) {
     return [{ entry: first, output: second }];

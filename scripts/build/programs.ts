@@ -19,6 +19,11 @@ export const OTHER_NAMES: readonly (readonly [name: string, program: string])[] 
   ["tardev-snapshotter", "kata-snapshotter"],
 ];
 
+/** Those that are shell scripts. */
+export const SHELL_PROGRAMS: readonly Program[] = [
+  { entry: "src/collect-data/kata-collect-data.sh", output: "build/bin/kata-collect-data.sh" },
+];
+
 /** Those that run under Node, as one script each. */
 export const NODE_PROGRAMS: readonly Program[] = [
   { entry: "src/policy/rego-cli/main.ts", output: "build/bin/kata-rego" },

@@ -36,6 +36,9 @@ const BUNDLE: Flag = { names: ["--bundle", "-b"], value: "DIRECTORY", doc: "dire
 const CONSOLE: Flag = { names: ["--console-socket"], value: "SOCKET", doc: "send the terminal there" };
 const PID_FILE: Flag = { names: ["--pid-file"], value: "FILE", doc: "write the pid that stands for it" };
 const PRESERVE: Flag = { names: ["--preserve-fds"], value: "COUNT", doc: "refused unless 0" };
+const JSON_FLAG: Flag = { names: ["--json"], doc: "as --format json" };
+/** Of commands that write nothing else. */
+const ALWAYS_JSON: Flag = { names: ["--json"], doc: "as always" };
 const FORMAT: Flag = { names: ["--format", "-f"], value: "FORMAT", doc: "table or json" };
 
 const CREATE_FLAGS: readonly Flag[] = [
@@ -93,7 +96,7 @@ const STATE_COMMAND: Command = {
   aliases: [],
   summary: "show the state of a container as JSON",
   description: "Shows the state of a container: creating, created, running, paused or stopped.",
-  flags: [],
+  flags: [ALWAYS_JSON],
   operands: ID,
   flagsFirst: true,
   examples: [["state web", "what web is doing"]],
@@ -252,6 +255,7 @@ const EVENTS_COMMAND: Command = {
   flags: [
     { names: ["--interval"], value: "DURATION", doc: "between two lines (default 5s)" },
     { names: ["--stats"], doc: "once" },
+    ALWAYS_JSON,
   ],
   operands: ID,
   flagsFirst: true,
@@ -264,7 +268,7 @@ const LIST_COMMAND: Command = {
   aliases: [],
   summary: "list containers",
   description: "Lists the containers below --root.",
-  flags: [FORMAT, { names: ["--quiet", "-q"], doc: "ids only" }],
+  flags: [FORMAT, JSON_FLAG, { names: ["--quiet", "-q"], doc: "ids only" }],
   examples: [["list", "those of this program"]],
   run: verb(async () => (await import("./container/run-queries.ts")).runList),
 };
@@ -284,7 +288,7 @@ const FEATURES_COMMAND: Command = {
   aliases: [],
   summary: "show what of the OCI specification works, as JSON",
   description: "Shows as JSON what of the OCI runtime specification this runtime does.",
-  flags: [],
+  flags: [ALWAYS_JSON],
   examples: [["features", "for engines"]],
   run: verb(async () => (await import("./container/run-features.ts")).runFeatures),
 };

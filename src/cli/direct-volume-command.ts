@@ -48,7 +48,7 @@ const STATS: Command = {
   summary: "tell how full a volume is",
   description:
     "Asks the pod that uses the volume for bytes and inodes: used, available and in total. The answer is JSON.",
-  flags: [PATH],
+  flags: [PATH, { names: ["--json"], doc: "as always" }],
   operands: { shown: "[PATH]", min: 0, max: 1 },
   examples: [[`direct-volume stats --volume-path ${EXAMPLE_PATH}`, "of a running pod"]],
   run: async (context) => (await import("./direct-volume/run-direct-volume.ts")).runStats(context),

@@ -11,7 +11,7 @@ const INIT: Command = {
   summary: "make the templates that pods are cloned from",
   description: `Boots a machine for each kind of template, with and without a network card, and saves it, so that the first pod need not. Templates that are
 there already and fit stay. A failure that keeps pods from trying again is forgotten.`,
-  flags: [],
+  flags: [JSON_FLAG],
   examples: [["factory init", "after an installation or a new guest image"]],
   run: async (context) => (await import("./factory/run-init.ts")).runInit(context),
 };
@@ -37,7 +37,7 @@ const DESTROY: Command = {
   aliases: [],
   summary: "remove all templates",
   description: "Removes the templates. Pods that run are not touched; the next one makes a new template.",
-  flags: [],
+  flags: [JSON_FLAG],
   examples: [["factory destroy", "to give their memory back"]],
   run: async (context) => (await import("./factory/run-destroy.ts")).runDestroy(context),
 };

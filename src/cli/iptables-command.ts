@@ -11,7 +11,7 @@ const GET: Command = {
   aliases: [],
   summary: "print the packet filter of a pod's guest",
   description: "Prints all rules as iptables-save does, which the guest's image must have.",
-  flags: [SANDBOX, V6],
+  flags: [SANDBOX, V6, { names: ["--json"], doc: "write the lines as JSON" }],
   examples: [["iptables get --sandbox-id ID --v6", "those of IPv6"]],
   run: async (context) => (await import("./iptables/run-iptables.ts")).runGet(context),
 };

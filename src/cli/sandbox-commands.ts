@@ -14,7 +14,7 @@ export const DEBUG_PORT: Flag = {
 
 /** Of `ps`, about sandboxes. */
 export const SANDBOX_LIST_FLAGS: readonly Flag[] = [
-  { names: ["--json"], doc: "write the sandboxes as JSON" },
+  { names: ["--json"], doc: "write the answer as JSON" },
   { names: ["--quiet", "-q"], doc: "ids of sandboxes only" },
   { names: ["--no-trunc"], doc: "whole ids" },
 ];

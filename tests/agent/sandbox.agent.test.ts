@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { agentServiceClient } from "../../build/generated/agent.ts";
 import { KataError } from "../../src/kata-error.ts";
+import { GUEST_ITSELF } from "../../src/oci/guest-itself.ts";
 import { startAgent, type TestAgent } from "./harness/agent.ts";
 import { busyboxRootfs, type Rootfs } from "./harness/busybox-rootfs.ts";
 import { containerSpec, withMounts } from "./harness/container-spec.ts";
@@ -25,6 +26,15 @@ afterEach(() => agent[Symbol.asyncDispose]());
 
 const sh = (script: string) => containerSpec(rootfs.path, ["sh", "-c", script]);
 const bind = (source: string, destination: string) => ({ destination, source, options: ["rbind"] });
+
+describe("processes in the guest itself", () => {
+  test("are refused without a debug console, and no container can have their name", async () => {
+    const guest = agent.container(GUEST_ITSELF);
+    await expect(guest.exec("e1", ["true"])).rejects.toThrow(/it has no debug console/);
+    await expect(guest.wait()).rejects.toThrow(/find process/);
+    await expect(agent.create(sh("true"), GUEST_ITSELF)).rejects.toThrow(/container id/);
+  });
+});
 
 describe("health", () => {
   test("Check says that the agent serves, Version tells the protocol's version", async () => {

@@ -3,7 +3,7 @@ import { KataError } from "../../kata-error.ts";
 import { exists, writeFile } from "../../sys/files.ts";
 import { getcwd } from "../../sys/process.ts";
 import { textFlag, wordFlag } from "../flag-values.ts";
-import { EXIT_OK } from "../types.ts";
+import { EXIT_OK, type FlagValues } from "../types.ts";
 import { type ContainerCall, idOf } from "./container-call.ts";
 import { containerState, stateDocument } from "./container-status.ts";
 import { absolute } from "./prepare-spec.ts";
@@ -25,7 +25,7 @@ export async function runList(call: ContainerCall): Promise<number> {
     output.data(directories.map(({ id }) => `${id}\n`).join(""));
     return EXIT_OK;
   }
-  const format = wordFlag(flags, "format", ["table", "json"]) ?? "table";
+  const format = formatOf(flags);
   const states = await Promise.all(
     directories.map(async (directory) => stateDocument(directory.id, await containerState(directory))),
   );
@@ -46,6 +46,11 @@ export async function runList(call: ContainerCall): Promise<number> {
   return EXIT_OK;
 }
 
+/** `--json` is our own word for runc's `--format json`. */
+function formatOf(flags: FlagValues): "table" | "json" {
+  return wordFlag(flags, "format", ["table", "json"]) ?? (flags.has("json") ? "json" : "table");
+}
+
 export function tableText(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows
@@ -62,7 +67,7 @@ export function tableText(rows: readonly (readonly string[])[]): string {
 /** The processes that the host has of a container: what is in the guest has pids of its own. */
 export async function runPs(call: ContainerCall): Promise<number> {
   const directory = findContainer(call.root, idOf(call));
-  const format = wordFlag(call.flags, "format", ["table", "json"]) ?? "table";
+  const format = formatOf(call.flags);
   using connection = await TaskConnection.open(directory);
   const { processes } = await connection.calls.pids({ id: directory.id }, CALL);
   const pids = [...new Set(processes.map(({ pid }) => pid))];

@@ -6,6 +6,10 @@ import { factorySettings } from "./factory-settings.ts";
 export async function runDestroy(context: CommandContext): Promise<number> {
   const { template } = factorySettings(context);
   const count = new TemplateStore(template.path).destroy();
+  if (context.flags.has("json")) {
+    context.output.data(`${JSON.stringify({ removed: count, path: template.path })}\n`);
+    return EXIT_OK;
+  }
   context.output.progress(
     `${count} ${count === 1 ? "template" : "templates"} removed from ${template.path}\n`,
   );

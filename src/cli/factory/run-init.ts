@@ -40,6 +40,10 @@ export async function runInit(context: CommandContext): Promise<number> {
     store.forgetFailure(templateFingerprint(settings.driver, machine, cards));
     using _template = await provideTemplate(start, machine, cards, store);
   }
-  context.output.data("vm factory initialized\n");
+  const { flags, output } = context;
+  const { path } = settings.template;
+  output.data(
+    flags.has("json") ? `${JSON.stringify({ initialized: true, path })}\n` : "vm factory initialized\n",
+  );
   return EXIT_OK;
 }

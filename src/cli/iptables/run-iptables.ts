@@ -11,7 +11,11 @@ const MAX_RULES_BYTES = 3 << 20;
 
 /** @throws KataError `not-found` if no such sandbox runs; with the shim's words if the guest cannot tell. */
 export async function runGet(context: CommandContext): Promise<number> {
-  context.output.data(utf8Decode(await askShim({ ...place(context), method: "GET" })));
+  const text = utf8Decode(await askShim({ ...place(context), method: "GET" }));
+  const { flags, output } = context;
+  const lines = text.split("\n").filter((line) => line !== "");
+  const family = flags.has("v6") ? "ipv6" : "ipv4";
+  output.data(flags.has("json") ? `${JSON.stringify({ family, lines }, null, 2)}\n` : text);
   return EXIT_OK;
 }
 

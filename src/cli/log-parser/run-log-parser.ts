@@ -23,7 +23,7 @@ export async function runLogParser({ flags, operands, output }: CommandContext):
       hint: "it needs FILE..., or - for stdin",
     });
   }
-  const format = wordFlag(flags, "output-format", LOG_FORMATS) ?? "text";
+  const format = wordFlag(flags, "output-format", LOG_FORMATS) ?? (flags.has("json") ? "json" : "text");
   const logs = operands.map((file) => {
     const text = readInput(file);
     if (text.trim() === "" && flags.has("error-if-file-empty")) throw noRecords(file, "the file is empty");

@@ -51,12 +51,28 @@ export async function podMetrics(pod: ManagedPod): Promise<string> {
 
 async function guestPart({ sandbox }: ManagedPod): Promise<string> {
   try {
-    const text = await sandbox.insight.guestMetrics();
-    return text === "" || text.endsWith("\n") ? text : `${text}\n`;
+    return ofGuest(await sandbox.insight.guestMetrics());
   } catch (error) {
     if (!(error instanceof KataError)) throw error;
     return `# the guest did not answer: ${describeError(error).replaceAll("\n", " ")}\n`;
   }
+}
+
+/**
+ * What a guest may say: samples and their descriptions, in its own families. Those of the agent's runtime (`go_`, `process_`) get its
+ * name in front, as upstream's do; anything else is left out, so that a guest speaks for nobody else and to no terminal.
+ */
+export function ofGuest(text: string): string {
+  return text
+    .split("\n")
+    .flatMap((line) => {
+      const [, comment = "", name, rest] =
+        /^(# (?:HELP|TYPE) )?([A-Za-z_:][\w:]*)([^\0-\x1f\x7f-\x9f]*)$/.exec(line) ?? [];
+      if (name === undefined || rest === undefined) return [];
+      if (/^kata_(agent|guest)_/.test(name)) return [`${line}\n`];
+      return /^(go|process)_/.test(name) ? [`${comment}kata_agent_${name}${rest}\n`] : [];
+    })
+    .join("");
 }
 
 /** Of a pod: processor time in seconds, memory in bytes. */
