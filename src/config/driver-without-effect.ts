@@ -31,7 +31,6 @@ export const DRIVER_WITHOUT_EFFECT: Readonly<Partial<Record<DriverName, Readonly
       network_queues: ONE_QUEUE,
       num_queues: ONE_QUEUE,
       queue_size: ONE_QUEUE,
-      rootless_user: "the jailer's user is root, whose a container's disks are",
       virtio_fs_cache_size: NO_FILE_SERVER,
       virtio_fs_extra_args: NO_FILE_SERVER,
       virtio_fs_is_dax: NO_FILE_SERVER,

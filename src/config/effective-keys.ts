@@ -61,6 +61,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "remote_hypervisor_timeout",
     "rootfs_type",
     "rootless",
+    "rootless_user",
     "rx_rate_limiter_max_rate",
     "shared_fs",
     "tx_rate_limiter_max_rate",

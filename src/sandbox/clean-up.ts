@@ -51,6 +51,9 @@ export async function cleanUpSandbox(id: string): Promise<void> {
     const { remote } = record;
     if (remote !== undefined) await attempt("remote machine", () => stopRemote(remote, id));
     await attempt("network", () => undoNetwork(record));
+    const { monitorDirectory } = record;
+    if (monitorDirectory !== undefined)
+      await attempt("user of the monitor", () => removeWithParents(monitorDirectory));
     await attempt("cgroups", () => removeHostCgroup(cgroups, loop));
   }
   await attempt("run directories", () => removeRunDirectories(paths));

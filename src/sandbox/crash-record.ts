@@ -3,6 +3,7 @@
  * `shim delete`. The file may be missing, half written or of another version: whatever it says is checked before it is used.
  */
 import { readTextFileIfExists, replaceFile } from "../sys/files.ts";
+import { isMonitorDirectory } from "./hypervisor/monitor-user.ts";
 import type { RemoteService } from "./hypervisor/remote/remote-service.ts";
 import { type NetworkStep, parseNetworkSteps } from "./network/network-steps.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
@@ -21,6 +22,8 @@ export interface CrashRecord {
   /** What was changed in it, in order. */
   readonly networkSteps: readonly NetworkStep[];
   readonly cgroups: readonly string[];
+  /** Of the user that the monitor runs as. */
+  readonly monitorDirectory?: string | undefined;
   /** Who may have made a machine for the sandbox on another host, which goes on without its shim. */
   readonly remote?: RemoteService | undefined;
 }
@@ -61,6 +64,7 @@ export function parseCrashRecord(text: string): CrashRecord | undefined {
     networkNamespace: isAbsolutePath(record.networkNamespace) ? record.networkNamespace : undefined,
     networkSteps: parseNetworkSteps(record.networkSteps),
     cgroups: listOf(record.cgroups, isCgroup),
+    monitorDirectory: isMonitorDirectory(record.monitorDirectory) ? record.monitorDirectory : undefined,
     remote: isRemoteService(record.remote) ? record.remote : undefined,
   };
 }

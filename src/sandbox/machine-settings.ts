@@ -1,6 +1,8 @@
 /** What the configuration says of a machine beside its size and devices. */
 import type { Configuration } from "../config/index.ts";
+import { KataError } from "../kata-error.ts";
 import type { ExtraMonitor, MachineOptions } from "./hypervisor/machine-options.ts";
+import type { NamedUser } from "./hypervisor/monitor-user.ts";
 
 export function machineOptions({ hypervisor }: Configuration): MachineOptions {
   return {
@@ -29,4 +31,53 @@ export function machineOptions({ hypervisor }: Configuration): MachineOptions {
 
 function extraMonitor(name: string): ExtraMonitor | undefined {
   return name === "hmp" || name === "qmp" || name === "qmp-pretty" ? name : undefined;
+}
+
+/** Who monitors run as: root, or somebody who is nobody else. */
+export type MonitorIdentity =
+  | { readonly kind: "root" }
+  /** @param named undefined for a number that nobody has. */
+  | { readonly kind: "own"; readonly named: NamedUser | undefined };
+
+/** @throws KataError `unsupported` for a monitor or device that root alone can do, `invalid-configuration` for a user that is none. */
+export function monitorIdentity({ driver, hypervisor }: Configuration): MonitorIdentity {
+  if (!hypervisor.rootless) return { kind: "root" };
+  if (driver !== "qemu")
+    throw refused("unsupported", "rootless = true", "only QEMU takes all of the host as descriptors");
+  if (hypervisor.cold_plug_vfio !== "no-port") {
+    throw refused(
+      "unsupported",
+      "rootless = true",
+      "devices of the host are root's; set cold_plug_vfio to no-port",
+    );
+  }
+  return { kind: "own", named: namedUser(hypervisor.rootless_user) };
+}
+
+function namedUser(table: Readonly<Record<string, unknown>>): NamedUser | undefined {
+  if (Object.keys(table).length === 0) return undefined;
+  const { uid, gid = uid, groups = [] } = table;
+  const unknown = Object.keys(table).find((key) => !["uid", "gid", "groups", "user_name"].includes(key));
+  if (unknown !== undefined)
+    throw refused(
+      "invalid-configuration",
+      `rootless_user.${unknown}`,
+      "it has uid, gid, groups and user_name",
+    );
+  if (!isId(uid) || !isId(gid) || !Array.isArray(groups) || !groups.every(isId)) {
+    throw refused(
+      "invalid-configuration",
+      "rootless_user",
+      "uid, gid and groups are numbers of somebody else than root",
+    );
+  }
+  return { uid, gid, groups };
+}
+
+function isId(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) > 0 && Number(value) < 2 ** 32 - 1;
+}
+
+function refused(code: string, object: string, hint: string): KataError {
+  return new KataError(code, { operation: "read configuration", object, hint });
 }

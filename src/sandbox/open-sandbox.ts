@@ -12,6 +12,7 @@ import { tracePhase } from "../sys/trace.ts";
 import type { AgentClient } from "./agent-client.ts";
 import { endingWithSilence } from "./agent-silence.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
+import { type MonitorUser, takeMonitorUser } from "./hypervisor/monitor-user.ts";
 import { danFile } from "./network/dan-network.ts";
 import { liveGuest } from "./network/live-guest.ts";
 import { LiveNetwork } from "./network/live-network.ts";
@@ -24,7 +25,7 @@ import { hostSize, usableCpus } from "./resources/host-size.ts";
 import { guestResources } from "./resources/machine-growth.ts";
 import { MachineSizing } from "./resources/machine-sizing.ts";
 import { type HostSize, sizeRange } from "./resources/sizing.ts";
-import { makeRunDirectories, removeRunDirectories } from "./run-directories.ts";
+import { makeRunDirectories, removeRunDirectories, removeWithParents } from "./run-directories.ts";
 import { PodSandbox } from "./sandbox.ts";
 import { sandboxInsight, timed } from "./sandbox-insight.ts";
 import { sandboxPaths } from "./sandbox-paths.ts";
@@ -75,8 +76,9 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       undo,
     );
 
+    const user = takeUser(id, settings, record, undo);
     const starting = tracePhase("shim", "start machine");
-    const started = await startPod({ request, settings, paths, range, choice, record, cgroups }, undo);
+    const started = await startPod({ request, settings, paths, range, choice, record, cgroups, user }, undo);
     const { machine, share, fileServerEnded, kill, network, kind } = started;
     const agentCalls = new Durations();
     const agent = { ...started.agent, calls: timed(started.agent.calls, agentCalls, () => loop.now()) };
@@ -167,4 +169,18 @@ function hostFiles(
   const copies = new GuestCopies(calls, loop, logger);
   undo.add("following volumes", () => copies.forgetAll());
   return new CopiedFiles(copies, share, logger);
+}
+
+/** Who the monitor runs as; undefined for root. */
+function takeUser(
+  id: string,
+  { monitorIdentity }: SandboxSettings,
+  record: CrashRecorder,
+  undo: Rollback,
+): MonitorUser | undefined {
+  if (monitorIdentity.kind === "root") return undefined;
+  const user = takeMonitorUser(id, monitorIdentity.named);
+  undo.add("user of the monitor", () => removeWithParents(user.directory));
+  record.update({ monitorDirectory: user.directory });
+  return user;
 }

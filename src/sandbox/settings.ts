@@ -10,7 +10,7 @@ import type { MachineOptions } from "./hypervisor/machine-options.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
 import type { DiskRates, DiskTuning, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
 import { parseVerityParameters } from "./hypervisor/verity-parameters.ts";
-import { machineOptions } from "./machine-settings.ts";
+import { type MonitorIdentity, machineOptions, monitorIdentity } from "./machine-settings.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";
 import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
@@ -92,6 +92,7 @@ export interface SandboxSettings {
   readonly disableNewNetworkNamespace: boolean;
   readonly sandboxCgroupOnly: boolean;
   readonly constraints: GuestConstraints;
+  readonly monitorIdentity: MonitorIdentity;
   /** Until the agent must have answered after the start, ms. */
   readonly dialTimeoutMs: number;
   readonly createContainerTimeoutMs: number;
@@ -211,6 +212,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       selinux: { kind: "drop" },
       guestKernelOwnsVfio: runtime.vfio_mode === "guest-kernel",
     },
+    monitorIdentity: monitorIdentity(configuration),
     dialTimeoutMs: agent.dial_timeout * 1000,
     createContainerTimeoutMs: runtime.create_container_timeout * 1000,
     policy: decodePolicy(agent.policy),
@@ -240,7 +242,6 @@ function remoteSettings(hypervisor: Configuration["hypervisor"]): RemoteSettings
 /** What protects the host or the guest is refused as long as it is not there: to ignore it would be a false promise. */
 function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   if (hypervisor.confidential_guest) throw unsupported("confidential_guest", true, "false");
-  if (hypervisor.rootless) throw unsupported("rootless", true, "false");
 }
 
 /** An archive with the image is what opens it: only a checked image has one. */

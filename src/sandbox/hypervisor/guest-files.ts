@@ -30,6 +30,21 @@ export function checkGuestFiles(spec: MachineSpec, section: string): void {
   }
 }
 
+/** Of what a monitor opens that is not root. @throws KataError `invalid-configuration` for a file that only root can read. */
+export function checkReadable(spec: MachineSpec, section: string): void {
+  const files = { kernel: spec.kernel, [spec.root.kind]: spec.root.path, firmware: spec.firmware };
+  for (const [key, path] of Object.entries(files)) {
+    if (path === "" || (stat(path).mode & READABLE_BY_ALL) !== 0) continue;
+    throw new KataError("invalid-configuration", {
+      operation: "run the monitor as a user of its own",
+      object: `${path} is not for all to read`,
+      hint: `chmod o+r ${path}, which is ${key} of ${section}, or set rootless to false`,
+    });
+  }
+}
+
+const READABLE_BY_ALL = 0o004;
+
 function requireFile(key: string, path: string, section: string): void {
   const build = key === "firmware" ? "" : ", or build one with npm run image";
   const hint = `set ${key} of ${section} in configuration.toml to the guest's ${key}${build}`;

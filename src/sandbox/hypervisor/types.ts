@@ -12,6 +12,7 @@ import type { MachineSize } from "../resources/sizing.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
 import type { MachineOptions } from "./machine-options.ts";
+import type { MonitorUser } from "./monitor-user.ts";
 import type { NetworkDevice } from "./network-device.ts";
 import type { RemoteService } from "./remote/remote-service.ts";
 import type { RunningProgram } from "./supervised-program.ts";
@@ -185,6 +186,8 @@ export interface MachineSpec {
   readonly remote?:
     | { readonly service: RemoteService; readonly annotations: ReadonlyMap<string, string> }
     | undefined;
+  /** Who the monitor runs as; absent: as root. */
+  readonly user?: MonitorUser | undefined;
   /** What an operator may ask for beside all that; absent: nothing of it. */
   readonly options?: MachineOptions;
   /** Program that confines the monitor, where it has one of its own; absent or empty: it runs unconfined. */

@@ -1,6 +1,7 @@
 /** A pod's machine, booted for it: the slow way, which every host has. */
 import { orCancelled, throwIfCancelled } from "../../sys/cancellation.ts";
 import { loop } from "../../sys/event-loop.ts";
+import { chown } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import type { AgentConnection } from "../agent-client.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
@@ -66,10 +67,12 @@ export async function bootMachine(
   };
 }
 
-function initdataDisk({ settings, paths }: StartRequest): DiskDevice[] {
+function initdataDisk({ settings, paths, user }: StartRequest): DiskDevice[] {
   // Who makes a machine somewhere else is told with the rest.
   if (settings.initdata === "" || settings.remote !== undefined) return [];
-  return [makeInitdataDisk(settings.initdata, `${paths.run}/initdata.img`)];
+  const disk = makeInitdataDisk(settings.initdata, `${user?.directory ?? paths.run}/initdata.img`);
+  if (user !== undefined) chown(disk.path, user.uid, user.gid);
+  return [disk];
 }
 
 /** Tells the guest of its pod and network, in the calls that every agent of the protocol knows. */

@@ -58,6 +58,8 @@ export async function startPod(start: UnconnectedStart, undo: Rollback): Promise
 async function tryThePool(start: UnconnectedStart, undo: Rollback): Promise<StartedPod | undefined> {
   const { request, settings, range, choice, record } = start;
   // A guest reads its initdata while it boots; and a card of the pool has a tap, which needs a link to be redirected.
+  // Its monitors are root's.
+  if (start.user !== undefined) return undefined;
   if (settings.pool.machines === 0 || settings.initdata !== "" || !settings.sharesFiles) return undefined;
   if (choice.kind === "described") return undefined;
   if (choice.kind !== "loopback" && settings.network.model !== "tcfilter") return undefined;

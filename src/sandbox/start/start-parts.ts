@@ -14,6 +14,7 @@ import {
   warnOfEmulation,
 } from "../hypervisor/accelerator.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
+import { type MonitorUser, withDeviceGroup } from "../hypervisor/monitor-user.ts";
 import { machineAnnotations } from "../hypervisor/remote/machine-annotations.ts";
 import type { SupervisedProgram } from "../hypervisor/supervised-program.ts";
 import type { Hypervisor, MachineSpec, SharedDirectoryDevice, VirtualMachine } from "../hypervisor/types.ts";
@@ -41,6 +42,8 @@ export interface StartRequest {
   readonly network: SandboxNetwork;
   readonly record: CrashRecorder;
   readonly cgroups: readonly string[];
+  /** Who the monitor runs as; undefined for root. */
+  readonly user?: MonitorUser | undefined;
 }
 
 /** A machine with an agent that knows its pod. */
@@ -94,7 +97,8 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
     accelerator,
     devices: [],
     networkNamespace: network.namespacePath,
-    runDirectory: start.paths.run,
+    runDirectory: start.user?.directory ?? start.paths.run,
+    user: start.user === undefined ? undefined : withDeviceGroup(start.user, accelerator),
     cgroups,
     remote:
       settings.remote === undefined

@@ -87,6 +87,8 @@ function templateSpec({ spec, cards }: TemplateRequest, network: SilentNetwork |
   return {
     ...spec,
     id: "template",
+    // Nothing of a pod runs in it, and its memory is a file of root's.
+    user: undefined,
     networkNamespace: network?.path,
     cgroups: [],
     devices:

@@ -22,8 +22,13 @@ export function diskNode(id: string): string {
   return `${id}-node`;
 }
 
-/** Arguments of `blockdev-add`. @param io may differ from what the device wishes for. */
-export function blockNode(device: DiskDevice, io: DiskTuning["io"]): BlockNode {
+/**
+ * Arguments of `blockdev-add`.
+ *
+ * @param io may differ from what the device wishes for.
+ * @param filename by which QEMU opens it.
+ */
+export function blockNode(device: DiskDevice, io: DiskTuning["io"], filename = device.path): BlockNode {
   const tuning = device.tuning ?? DEFAULT_TUNING;
   const isBlockDevice = (stat(device.path).mode & S_IFMT) === S_IFBLK;
   // The kernel's own asynchronous reads and writes are only asynchronous past the page cache; QEMU refuses anything else.
@@ -36,7 +41,7 @@ export function blockNode(device: DiskDevice, io: DiskTuning["io"]): BlockNode {
     discard: "unmap",
     file: {
       driver: isBlockDevice ? "host_device" : "file",
-      filename: device.path,
+      filename,
       aio: io,
       cache,
       discard: "unmap",

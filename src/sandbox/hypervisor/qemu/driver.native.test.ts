@@ -5,6 +5,7 @@ import { sleep, withDeadline } from "../../../sys/clock.ts";
 import { loop } from "../../../sys/event-loop.ts";
 import type { FdStream } from "../../../sys/fd-stream.ts";
 import {
+  chmod,
   exists,
   ftruncate,
   mkdirAll,
@@ -12,6 +13,7 @@ import {
   O_RDWR,
   open,
   readDirectory,
+  readTextFile,
   removeTree,
   writeFile,
 } from "../../../sys/files.ts";
@@ -250,6 +252,31 @@ test("a disk's limits leave nothing behind when it cannot be plugged in", async 
     ftruncate(file.fd, 1 << 20);
   }
   await machine.attach(disk);
+});
+
+test("a monitor that is not root gets the disks that root opens, and nothing that only root can read", async () => {
+  await using here = place("nobody\n");
+  {
+    using disk = open(`${here.path}/disk`, O_RDWR | O_CREAT, 0o600);
+    ftruncate(disk.fd, 1 << 20);
+  }
+  const user = { uid: 61_001, gid: 61_001, groups: [], directory: here.path };
+  await assertThrows(
+    () => here.boot({ user }),
+    (error) => hasCode(error, "invalid-configuration"),
+    "invalid-configuration",
+  );
+  for (const name of ["kernel", "initrd"]) chmod(`${here.path}/${name}`, 0o644);
+  const machine = await here.boot({ user });
+  const status = readTextFile(`/proc/${machine.pid}/status`);
+  assert(/^Uid:\t61001\t61001\t61001\t61001$/m.test(status), status);
+  assert(/^CapPrm:\t0+$/m.test(status), status);
+  const disk = { kind: "disk", id: "disk0", path: `${here.path}/disk`, readOnly: false } as const;
+  await machine.attach(disk);
+  await machine.attach({ ...disk, id: "disk1", path: "/dev/null", readOnly: true }).then(
+    () => assert(false, "a device that is no disk"),
+    (error: unknown) => assert(error instanceof KataError, String(error)),
+  );
 });
 
 test("a firmware with variables is started with a copy of them", async () => {

@@ -10,8 +10,9 @@ import { Rollback } from "../../../sys/rollback.ts";
 import { sendWithDescriptors, socketPair } from "../../../sys/socket.ts";
 import { claimVsock } from "../../transport/vsock-cid.ts";
 import { ConsoleLog } from "../console-log.ts";
-import { checkGuestFiles } from "../guest-files.ts";
+import { checkGuestFiles, checkReadable } from "../guest-files.ts";
 import { enterHelperNamespaces } from "../helper-confinement.ts";
+import { becomeMonitorUser } from "../monitor-user.ts";
 import { type RunningProgram, SupervisedProgram } from "../supervised-program.ts";
 import type {
   AgentChannel,
@@ -56,6 +57,7 @@ async function boot(
   const spec: MachineSpec = { ...request, firmware: chooseFirmware(request) };
   // Whoever goes on from a saved machine has compared what it was made from.
   if (origin.kind !== "saved") checkGuestFiles(spec, SECTION);
+  if (spec.user !== undefined) checkReadable(spec, SECTION);
   copyFlashContents(spec);
   throwIfCancelled(context.signal);
   const undo = new Rollback();
@@ -96,7 +98,10 @@ async function boot(
       args,
       inherited,
       environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-      prepare: () => enterHelperNamespaces(spec),
+      prepare: () => {
+        enterHelperNamespaces(spec);
+        if (spec.user !== undefined) becomeMonitorUser(spec.user);
+      },
       onOutput: (line) => logger.warn("QEMU", { output: line }),
       clock,
     });

@@ -5,7 +5,7 @@
  * Source: qemu(1), `-drive if=pflash`; OVMF README, "FD_SIZE".
  */
 import { KataError } from "../../../kata-error.ts";
-import { readFile, writeFile } from "../../../sys/files.ts";
+import { chown, readFile, writeFile } from "../../../sys/files.ts";
 import type { MachineSpec } from "../types.ts";
 
 /** QEMU's boards take 8 MiB of flash, Arm's twice 64. */
@@ -43,6 +43,7 @@ export function copyFlashContents(spec: MachineSpec): void {
     if (readOnly) continue;
     try {
       writeFile(path, readFile(content, MAX_BYTES));
+      if (spec.user !== undefined) chown(path, spec.user.uid, spec.user.gid);
     } catch (error) {
       throw new KataError("invalid-configuration", {
         operation: "copy flash of firmware",

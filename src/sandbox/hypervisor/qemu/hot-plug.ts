@@ -6,6 +6,7 @@
  * Source: QEMU documentation, docs/pcie.txt; QMP reference, device_add, blockdev-add, netdev_add.
  */
 import { describeError, KataError } from "../../../kata-error.ts";
+import { O_NONBLOCK, O_RDONLY, O_RDWR, open } from "../../../sys/files.ts";
 import { Rollback } from "../../../sys/rollback.ts";
 import type { NetworkDevice } from "../network-device.ts";
 import type {
@@ -14,6 +15,7 @@ import type {
   DiskDevice,
   DiskRates,
   DiskTuning,
+  MachineSpec,
   SharedDirectoryDevice,
 } from "../types.ts";
 import { connectedSocket } from "./command-line.ts";
@@ -52,6 +54,8 @@ export class HotPlug {
   readonly #monitor: QmpClient;
   readonly #slots: HotPlugSlots;
   readonly #rates: DiskRates | undefined;
+  readonly #passesDisks: boolean;
+  #nextFile = 1;
   readonly #plugged = new Map<string, Plugged>();
   readonly #threads: Promise<string>[] = [];
   #disks = 0;
@@ -70,16 +74,17 @@ export class HotPlug {
 
   /**
    * @param cards the network cards that the machine was started with, which are in its first slots.
-   * @param rates of each disk.
+   * @param spec of the machine: limits of its disks, and whether QEMU is somebody who can open them.
    */
   constructor(
     monitor: QmpClient,
     slots: HotPlugSlots,
     cards: readonly NetworkDevice[] = [],
-    rates: DiskRates | undefined = undefined,
+    { rates, user }: Pick<MachineSpec, "rates" | "user"> = {},
   ) {
     this.#monitor = monitor;
-    this.#rates = rates;
+    this.#rates = rates?.disk;
+    this.#passesDisks = user !== undefined;
     this.#slots = slots;
     for (const card of cards) {
       // A card of the host is on the root bus, and stays.
@@ -167,7 +172,7 @@ export class HotPlug {
     const undo = new Rollback();
     try {
       const group = await this.#throttleGroup(device, undo);
-      await this.#addNode(device, group);
+      await this.#addNode(device, group, await this.#fileOf(device, undo));
       undo.add("node", async () => {
         await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
       });
@@ -183,10 +188,22 @@ export class HotPlug {
     }
   }
 
-  async #addNode(device: DiskDevice, group: string | undefined): Promise<void> {
+  /** The name by which QEMU opens a disk: one of root's alone is opened here. */
+  async #fileOf({ path, readOnly }: DiskDevice, undo: Rollback): Promise<string> {
+    if (!this.#passesDisks) return path;
+    const id = this.#nextFile++;
+    using file = open(path, (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK);
+    await this.#monitor.execute("add-fd", { "fdset-id": id }, { descriptors: [file.fd] });
+    undo.add("descriptor", async () => {
+      await this.#monitor.execute("remove-fd", { "fdset-id": id });
+    });
+    return `/dev/fdset/${id}`;
+  }
+
+  async #addNode(device: DiskDevice, group: string | undefined, file: string): Promise<void> {
     const { io } = device.tuning ?? DEFAULT_TUNING;
     const add = (way: DiskTuning["io"]) => {
-      const node = blockNode(device, way);
+      const node = blockNode(device, way, file);
       return this.#monitor.execute("blockdev-add", group === undefined ? node : throttleNode(node, group));
     };
     try {

@@ -23,6 +23,9 @@ export interface QmpCommands {
   quit: Record<string, never>;
   getfd: { readonly fdname: string };
   closefd: { readonly fdname: string };
+  /** A descriptor that is sent along becomes the file `/dev/fdset/ID` of QEMU. */
+  "add-fd": { readonly "fdset-id": number };
+  "remove-fd": { readonly "fdset-id": number };
   "blockdev-add": BlockNode | ThrottleNode;
   "blockdev-del": { readonly "node-name": string };
   block_resize: { readonly "node-name": string; readonly size: number };

@@ -84,7 +84,7 @@ export class QemuMachine implements VirtualMachine {
       client,
       slots,
       spec.devices.filter((device) => device.kind === "network"),
-      spec.rates?.disk,
+      spec,
     );
     this.#resize = new Resize(spec, client, parts.clock);
     for (const id of plugged) this.#hotPlug.adopt(id);
