@@ -8,7 +8,7 @@ import { appendFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/prom
 import { basename, dirname, join, relative } from "node:path";
 import { build } from "esbuild";
 import { type Architecture, HOST_ARCHITECTURE } from "./compiler.ts";
-import { COMPILER_FLAGS, type Engine } from "./engine.ts";
+import { COMPILER_FLAGS, type Engine, type EngineKind, OPTIMIZATION } from "./engine.ts";
 import { run } from "./run.ts";
 import { sourceCommit } from "./source-commit.ts";
 import { sourceLinesTable } from "./source-lines.ts";
@@ -21,6 +21,8 @@ export interface Program {
    * end of the binary, in no segment, and costs no memory before. It is bundled for itself, so its classes are its own.
    */
   readonly extension?: string;
+  /** `small` if it is not said. */
+  readonly engine?: EngineKind;
   /** The binary to write, relative to the project's root. */
   readonly output: string;
 }
@@ -36,6 +38,7 @@ const EXTENSION_SUFFIX = ".extension";
 export async function buildProgram(root: string, engine: Engine, program: Program): Promise<void> {
   const name = basename(program.output);
   const { target } = engine;
+  const kind = program.engine ?? "small";
   const directory = join(root, "build/intermediate", intermediateName(name, target.architecture));
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
@@ -52,6 +55,7 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     [
       ...target.args,
       ...COMPILER_FLAGS,
+      OPTIMIZATION[kind],
       "-Wall",
       "-Wextra",
       "-Wno-unused-parameter",
@@ -64,7 +68,7 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
       `-I${engine.include}`,
       join(root, "native/engine.c"),
       "embed.S",
-      engine.library,
+      engine.libraries[kind],
       "-lm",
       "-o",
       binary,

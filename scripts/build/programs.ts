@@ -9,6 +9,7 @@ export const PROGRAMS: readonly Program[] = [
   {
     entry: "src/agent/main.ts",
     extension: "src/agent/policy/extension.ts",
+    engine: "quick",
     output: "build/bin/kata-agent",
   },
 ];
