@@ -72,12 +72,20 @@ export function openat2(
   path: string,
   how: { readonly flags: number; readonly mode?: number; readonly resolve: number },
 ): FileDescriptor {
-  const words = new BigUint64Array([
-    BigInt(how.flags | O_CLOEXEC),
-    BigInt(how.mode ?? 0),
-    BigInt(how.resolve),
-  ]);
-  return new FileDescriptor(check(kernel().syscall("openat2", dir, path, words, 24), "open", path));
+  return new FileDescriptor(
+    check(rawOpenat2(dir, path, how.flags, how.mode ?? 0, how.resolve), "open", path),
+  );
+}
+
+/** struct open_how: three 64-bit words, little-endian, of which nothing needs the upper halves. One for all calls. */
+const openHow = new Uint32Array(6);
+
+/** @returns the descriptor, or the negated errno. */
+function rawOpenat2(dir: DirectoryFd, path: string, flags: number, mode: number, resolve: number): number {
+  openHow[0] = flags | O_CLOEXEC;
+  openHow[2] = mode;
+  openHow[4] = resolve;
+  return kernel().syscall("openat2", dir, path, openHow, openHow.byteLength);
 }
 
 /**
@@ -87,6 +95,22 @@ export function openat2(
  * through magic links of /proc.
  */
 export function openInRoot(root: DirectoryFd, path: string, flags: number, mode = 0): FileDescriptor {
+  checkPathInRoot(path);
+  return openat2(root, path, { flags, mode, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });
+}
+
+/** {@link openInRoot}, or undefined if there is nothing. An error costs a guest as much as twenty calls. */
+export function openInRootIfThere(
+  root: DirectoryFd,
+  path: string,
+  flags: number,
+): FileDescriptor | undefined {
+  checkPathInRoot(path);
+  const fd = rawOpenat2(root, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  return fd === -ENOENT ? undefined : new FileDescriptor(check(fd, "open", path));
+}
+
+function checkPathInRoot(path: string): void {
   if (path === "" || path.length >= MAX_PATH_BYTES || path.includes("\0")) {
     throw new KataError("invalid-argument", {
       operation: "open in root",
@@ -94,7 +118,6 @@ export function openInRoot(root: DirectoryFd, path: string, flags: number, mode 
       hint: `a path has 1 to ${MAX_PATH_BYTES - 1} bytes and no NUL`,
     });
   }
-  return openat2(root, path, { flags, mode, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });
 }
 
 /** Reads once. @returns the count, 0 at the end; raw negative errno is thrown. */

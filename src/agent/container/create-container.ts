@@ -4,7 +4,7 @@ import { checkHooks, type HookSubject, hasHooks, hooksDeadlineMs } from "../../o
 import type { Spec } from "../../oci/types.ts";
 import { MOUNT_ATTR_RDONLY } from "../../sys/new-mount-api.ts";
 import type { Rollback } from "../../sys/rollback.ts";
-import { traced, tracedNow } from "../../sys/trace.ts";
+import { traced, tracedNow, tracePhase } from "../../sys/trace.ts";
 import { delegateCgroup } from "../cgroup/delegate.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { FIRST_GIVEN_FD } from "./become-program.ts";
@@ -61,7 +61,9 @@ export async function createContainer(
   const { id, spec, resources } = request;
   try {
     const hooks = addHooks(request, context);
-    const cgroup = await traced("guest", "make cgroup", context.cgroups.create(id, spec));
+    const making = tracePhase("guest", "make cgroup");
+    const cgroup = await context.cgroups.create(id, spec);
+    making();
     resources.add(`cgroup of ${id}`, () => cgroup.remove());
     const plan = tracedNow("guest", "plan container", () =>
       planContainer(id, spec, request.shared, cgroup.visible),

@@ -5,7 +5,7 @@
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { EEXIST } from "../../sys/errno.ts";
+import { EEXIST, ENOENT } from "../../sys/errno.ts";
 import {
   MAX_PATH_BYTES,
   O_CREAT,
@@ -17,12 +17,13 @@ import {
   openat,
   openat2,
   openInRoot,
+  openInRootIfThere,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   readlinkat,
 } from "../../sys/files.ts";
-import { check, kernel } from "../../sys/kernel.ts";
+import { check, kernel, systemCallError } from "../../sys/kernel.ts";
 
 const DIRECTORY_MODE = 0o755;
 const FILE_MODE = 0o644;
@@ -51,11 +52,8 @@ const MAX_DANGLING_LINKS = 40;
  */
 export function openDirectory(root: number, path: string, links = 0): FileDescriptor {
   const clean = cleanPath(path);
-  try {
-    return openInRoot(root, clean, O_PATH | O_DIRECTORY);
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT")) throw error;
-  }
+  const found = openInRootIfThere(root, clean, O_PATH | O_DIRECTORY);
+  if (found !== undefined) return found;
   const components = pathComponents(path);
   const nearest = openNearest(root, components);
   let current = nearest.current;
@@ -66,10 +64,11 @@ export function openDirectory(root: number, path: string, links = 0): FileDescri
     if (made !== -EEXIST) check(made, "make directory", clean);
     // From the root again and not from the parent: the component may be a link, and links start at the root.
     const reached = components.slice(0, index + 1).join("/");
-    try {
-      current = openInRoot(root, `/${reached}`, O_PATH | O_DIRECTORY);
-    } catch (error) {
-      if (!hasErrno(error, "ENOENT") || links >= MAX_DANGLING_LINKS) throw error;
+    const next = openInRootIfThere(root, `/${reached}`, O_PATH | O_DIRECTORY);
+    if (next !== undefined) {
+      current = next;
+    } else {
+      if (links >= MAX_DANGLING_LINKS) throw systemCallError(-ENOENT, "open", `/${reached}`);
       const target = readlinkat(parent.fd, component);
       const place = target.startsWith("/") ? target : `${components.slice(0, index).join("/")}/${target}`;
       return openDirectory(root, `${place}/${components.slice(index + 1).join("/")}`, links + 1);
@@ -84,15 +83,9 @@ function openNearest(
   components: readonly string[],
 ): { readonly current: FileDescriptor; readonly present: number } {
   const above = components.slice(0, -1);
-  try {
-    return {
-      current: openInRoot(root, `/${above.join("/")}`, O_PATH | O_DIRECTORY),
-      present: above.length,
-    };
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT")) throw error;
-    return { current: openInRoot(root, "/", O_PATH | O_DIRECTORY), present: 0 };
-  }
+  const current = openInRootIfThere(root, `/${above.join("/")}`, O_PATH | O_DIRECTORY);
+  if (current !== undefined) return { current, present: above.length };
+  return { current: openInRoot(root, "/", O_PATH | O_DIRECTORY), present: 0 };
 }
 
 /** Opens what is at `path` below `root`, as a mount target; a missing one is made as `kind`. The caller closes it. */
@@ -105,11 +98,8 @@ export function openMountTarget(root: number, path: string, kind: "directory" | 
   }
   if (kind === "directory") return openDirectory(root, path);
   const clean = cleanPath(path);
-  try {
-    return openInRoot(root, clean, O_PATH);
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT")) throw error;
-  }
+  const found = openInRootIfThere(root, clean, O_PATH);
+  if (found !== undefined) return found;
   const { parent, name } = openParent(root, path);
   using directory = parent;
   const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;

@@ -10,7 +10,7 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   O_PATH,
-  openInRoot,
+  openInRootIfThere,
   S_IFCHR,
   S_IFDIR,
   S_IFMT,
@@ -89,9 +89,9 @@ export function protectPaths(root: number, paths: readonly string[]): void {
 
 function openIfThere(root: number, path: string): FileDescriptor | undefined {
   try {
-    return openInRoot(root, path, O_PATH);
+    return openInRootIfThere(root, path, O_PATH);
   } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    if (hasErrno(error, "ENOTDIR")) return undefined;
     throw error;
   }
 }
