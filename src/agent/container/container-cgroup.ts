@@ -2,7 +2,8 @@
  * The cgroups of containers: where they are made, and what a container does with its own.
  *
  * A room is the directory below which all containers of an agent are: in a guest the hierarchies' roots, natively a
- * directory of its own in each hierarchy. The spec's `cgroupsPath` counts from there.
+ * directory of its own in each hierarchy, from which the spec's `cgroupsPath` counts. In a guest each container has one directory of
+ * its own: the directories of a host's path have no limits there, and an emulated guest needs milliseconds to make each.
  */
 import { cgroupDirectory, parseCgroupsPath } from "../../oci/cgroups-path.ts";
 import type { LinuxResources, Spec } from "../../oci/types.ts";
@@ -68,7 +69,8 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
   };
   return {
     async create(id, spec) {
-      const relative = `${name === "" ? "" : `/${name}`}${containerDirectory(id, spec)}`;
+      const path = containerDirectory(id, spec);
+      const relative = name === "" ? `/${GUEST_PREFIX}${id}` : `/${name}${path}`;
       const devices = spec.linux?.devices ?? [];
       const resources = spec.linux?.resources ?? {};
       const kind = machine();
@@ -97,6 +99,9 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
     },
   };
 }
+
+/** The kernel has files of its own in a hierarchy's root, and an id may be any name. */
+const GUEST_PREFIX = "container-";
 
 /** Starts with a slash. A spec that names the root, where the agent is, gets a directory all the same. */
 function containerDirectory(id: string, spec: Spec): string {
