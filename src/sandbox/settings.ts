@@ -273,8 +273,7 @@ function panicNotifier(hypervisor: Configuration["hypervisor"]): string[] {
 
 function emptyDirMode(runtime: Configuration["runtime"], sharesFiles: boolean): EmptyDirMode {
   const mode = runtime.emptydir_mode;
-  if (mode === "block-encrypted") throw unsupported("emptydir_mode", mode, "shared-fs and block-plain");
-  if (mode === "block-plain") return mode;
+  if (mode === "block-plain" || mode === "block-encrypted") return mode;
   return runtime.disable_guest_empty_dir && sharesFiles ? "shared-fs" : "guest";
 }
 

@@ -3,7 +3,7 @@ import { hasErrno, KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll, stat, statIfExists } from "../../sys/files.ts";
 import { awaitDevice } from "../device/await-device.ts";
 import { capacityOf, namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
-import { mountEncrypted } from "./encrypted-disk.ts";
+import { EPHEMERAL_KEY, mountEncrypted } from "./encrypted-disk.ts";
 import { findDisk } from "./find-disk.ts";
 import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
 import { reserveHugePages } from "./huge-pages.ts";
@@ -26,7 +26,7 @@ import { watchableBind } from "./watchable-bind.ts";
 /** A driver that mounts the disk which `node` finds. */
 function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promise<string>): StorageDriver {
   return async (storage, context) => {
-    const isEncrypted = storage.driverOptions.includes("encryption_key=ephemeral");
+    const isEncrypted = storage.driverOptions.includes(EPHEMERAL_KEY);
     for (const option of isEncrypted ? [] : storage.driverOptions) {
       // Whoever asks for these counts on them: without them a disk is neither secret nor what it was made as.
       if (/^(encryption_key|confidential|ephemeral|source_type)=/.test(option)) {

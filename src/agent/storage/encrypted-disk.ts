@@ -5,11 +5,14 @@
  * mount of block devices; dm-ioctl(4).
  */
 import { KataError } from "../../kata-error.ts";
-import { readTextFileIfExists, stat } from "../../sys/files.ts";
+import { chmod, readTextFileIfExists, stat } from "../../sys/files.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { DataHub } from "../confidential/data-hub.ts";
 import { checkMountPoint, makeMountPoint, type Storage, type StorageContext, unmount } from "./storage.ts";
 import { removeMappedDevice } from "./verity-device.ts";
+
+/** The driver's option that asks for it. */
+export const EPHEMERAL_KEY = "encryption_key=ephemeral";
 
 const VOLUME_TYPE = "block-device";
 const MAPPED = "/dev/mapper/";
@@ -24,7 +27,7 @@ export async function mountEncrypted(
   if (!hub.isThere) {
     throw new KataError("unimplemented", {
       operation: "provide disk",
-      object: "with encryption_key=ephemeral",
+      object: `with ${EPHEMERAL_KEY}`,
       hint: "this guest has no confidential data hub, and the agent itself encrypts no disks",
     });
   }
@@ -40,6 +43,8 @@ export async function mountEncrypted(
     ["dataIntegrity", "true"],
   ]);
   await hub.secureMount(VOLUME_TYPE, options, mountPoint);
+  // As an empty volume is, for whatever user the pod's containers have.
+  chmod(mountPoint, 0o777);
   return () => {
     const mapped = mappedDeviceAt(mountPoint);
     unmount(mountPoint);

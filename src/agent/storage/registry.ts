@@ -5,21 +5,25 @@ import { kernel } from "../../sys/kernel.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import { STORAGE_DRIVERS } from "./drivers.ts";
+import { EPHEMERAL_KEY } from "./encrypted-disk.ts";
 import { layerRootHash } from "./layer-verity.ts";
 import type { Storage, StorageContext, StorageDriver } from "./storage.ts";
 import { applyVolumeGroup } from "./volume-group.ts";
 
-/** Memory that is the pod's: a container that starts again finds in it what was there. */
+/** Memory that is the pod's. */
 const OF_POD = `${SANDBOX_DIRECTORY}/ephemeral/`;
 
-function isOfPod(mountPoint: string): boolean {
-  return mountPoint.startsWith(OF_POD);
+function isOfPod({ mountPoint, driverOptions }: Storage): boolean {
+  // A disk whose key is nowhere else is empty when it is mounted again.
+  return mountPoint.startsWith(OF_POD) || driverOptions.includes(EPHEMERAL_KEY);
 }
 
 interface Provided {
   users: number;
   /** What the storage is bound to, if it is a verified layer. */
   readonly rootHash: string | undefined;
+  /** Whether it stays when nobody uses it: a container that starts again finds in it what was there. */
+  readonly isOfPod: boolean;
   readonly ready: Promise<() => void>;
 }
 
@@ -62,6 +66,7 @@ export class StorageRegistry {
     const entry: Provided = {
       users: 1,
       rootHash: layerRootHash(storage.options),
+      isOfPod: isOfPod(storage),
       ready: this.#provide(driver, storage),
     };
     this.#provided.set(storage.mountPoint, entry);
@@ -87,7 +92,7 @@ export class StorageRegistry {
   /** One user less; the last one's going unmounts it. An unknown mount point is nobody's. */
   async release(mountPoint: string): Promise<void> {
     const provided = this.#provided.get(mountPoint);
-    if (provided === undefined || --provided.users > 0 || isOfPod(mountPoint)) return;
+    if (provided === undefined || --provided.users > 0 || provided.isOfPod) return;
     this.#provided.delete(mountPoint);
     (await provided.ready)();
   }

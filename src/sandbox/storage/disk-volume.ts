@@ -24,7 +24,12 @@ export interface DiskVolume extends DirectVolume {
   readonly isDirect: boolean;
   /** Permissions of its root directory, if it is given a file system. */
   readonly rootMode?: number;
+  /** Whether the guest encrypts it with a key that ends with it: then it is the pod's until the end. */
+  readonly isEncrypted?: boolean;
 }
+
+/** What the guest is told of a disk that it encrypts itself. Source: upstream's agent, and the policies that are made for it. */
+const ENCRYPTED = ["encryption_key=ephemeral", "create_filesystem"];
 
 /** Plugs the disk in, or shares it with the pod's other containers. */
 export async function diskVolume(
@@ -46,14 +51,14 @@ export async function diskVolume(
   if (isNew) await makeFilesystem(device, filesystem);
   const readOnly = options.includes("ro");
   const disk = await disks.attach({ path: device, readOnly });
-  undo.add(`disk of volume ${path}`, () => disk.release());
+  // Whoever starts again finds in it what was there, for which nothing but the guest has the key.
+  if (volume.isEncrypted !== true) undo.add(`disk of volume ${path}`, () => disk.release());
   const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(addressText(disk.address)), true, true)}`;
   undo.add(`volume ${path}`, volumes.add({ path, device, guestPath, diskId: disk.id }, volume.isDirect));
   const { driver, source, driverOptions } = diskOfStorage(disk.address);
-  const mode = isNew && volume.rootMode !== undefined ? [rootModeOption(volume.rootMode)] : [];
   return {
     driver,
-    driverOptions: [...driverOptions, ...mode],
+    driverOptions: [...driverOptions, ...wishesFor(volume, isNew)],
     source,
     fstype: filesystem,
     options,
@@ -62,6 +67,11 @@ export async function diskVolume(
       ? {}
       : { fsGroup: { groupId: group.gid, groupChangePolicy: group.onRootMismatch ? 1 : 0 } }),
   };
+}
+
+function wishesFor({ isEncrypted, rootMode }: DiskVolume, isNew: boolean): readonly string[] {
+  if (isEncrypted === true) return ENCRYPTED;
+  return isNew && rootMode !== undefined ? [rootModeOption(rootMode)] : [];
 }
 
 /** Bytes of a disk that has grown to `wanted`. @throws KataError `out-of-range` if it has not. */

@@ -143,10 +143,21 @@ test("empty volumes are memory with their limit, the guest's own, or a disk that
     const plain = await provideVolume(context, bind(volume("disk")), "c1", undo);
     assertEqual(plain?.storages[0]?.fstype, "ext4");
     assertEqual(machine.disks.get("disk0")?.path, `${volume("disk")}/disk.img`);
+    const encrypted = await provideVolume(
+      { ...context, emptyDirs: "block-encrypted" },
+      bind(volume("secret")),
+      "c1",
+      undo,
+    );
+    assertEqual(encrypted?.storages[0]?.driverOptions, ["encryption_key=ephemeral", "create_filesystem"]);
+    assertEqual(encrypted?.storages[0]?.options, []);
     // A directory that is no volume is left to be shared.
     assertEqual(await provideVolume(context, bind(path), "c1", undo), undefined);
     await undo.run();
-    assertEqual([machine.disks.size, exists(`${volume("disk")}/disk.img`)], [0, true]);
+    // The one that only the guest has the key of is kept for containers that come later.
+    const left = [...machine.disks.values()].map((disk) => disk.path);
+    assertEqual(left, [`${volume("secret")}/disk.img`]);
+    assert(exists(`${volume("disk")}/disk.img`), "the file is the volume's");
   } finally {
     umount2(memory, 0);
   }

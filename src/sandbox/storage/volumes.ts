@@ -20,7 +20,7 @@ import type { PodVolumes } from "./pod-volumes.ts";
 import type { SandboxDisks } from "./sandbox-disks.ts";
 
 /** What an empty volume on disk is. */
-export type EmptyDirMode = "shared-fs" | "block-plain" | "guest";
+export type EmptyDirMode = "shared-fs" | "block-plain" | "block-encrypted" | "guest";
 
 export interface VolumeContext {
   readonly disks: SandboxDisks;
@@ -107,17 +107,20 @@ async function provideWhole(
       return undefined;
     case "guest":
       return inGuest(path, name);
-    case "block-plain": {
+    case "block-plain":
+    case "block-encrypted": {
       const image = emptyDirImage(path);
+      const isEncrypted = context.emptyDirs === "block-encrypted";
       const volume = {
         path,
         device: image,
         filesystem: "ext4",
-        options: ["discard"],
+        options: isEncrypted ? [] : ["discard"],
         group: groupOf(path),
-        createFilesystem: true,
+        createFilesystem: !isEncrypted,
         rootMode: stat(path).mode & 0o1777,
         isDirect: false,
+        isEncrypted,
       };
       return await diskVolume(context, volume, undo);
     }
