@@ -55,4 +55,43 @@ test("kata-ctl env writes to a file", async () => {
   }
 });
 
+test("monitor becomes kata-monitor, which lies beside it", async () => {
+  const { status, stderr } = await kataCtl(["monitor", "nowhere"]);
+  assertEqual(status, 2);
+  assert(stderr.startsWith('kata-monitor: read command line: "nowhere" (an address is HOST:PORT)'), stderr);
+});
+
+test("exec takes what is behind -- as the command, and says 125 for a sandbox that is not there", async () => {
+  const { status, stdout, stderr } = await kataCtl([
+    "exec",
+    "no-such-sandbox",
+    "-p",
+    "1026",
+    "--",
+    "ls",
+    "-l",
+  ]);
+  assertEqual({ status, stdout }, { status: 125, stdout: "" });
+  assert(/^kata-ctl: find sandbox: "no-such-sandbox"/.test(stderr), stderr);
+});
+
+test("it has the commands of upstream's kata-ctl", async () => {
+  const { stdout } = await kataCtl(["--help"]);
+  for (const name of [
+    "check",
+    "cp",
+    "direct-volume",
+    "env",
+    "exec",
+    "factory",
+    "iptables",
+    "metrics",
+    "monitor",
+    "log-parser",
+    "version",
+  ]) {
+    assert(new RegExp(`^  ${name} `, "m").test(stdout), name);
+  }
+});
+
 runTests();

@@ -142,4 +142,32 @@ test("a reader that leaves early is no error", async () => {
   assertEqual((await child.exited).status, 0);
 });
 
+test("commands about a sandbox that is not there end with 1 and say how to find those that are", async () => {
+  for (const words of [
+    ["inspect", "no-such"],
+    ["metrics", "no-such"],
+    ["logs", "no-such"],
+    ["top", "no-such"],
+    ["cp", "no-such:/a", "."],
+  ]) {
+    const { status, stdout, stderr } = await run(words);
+    assertEqual({ status, stdout }, { status: 1, stdout: "" }, words.join(" "));
+    assert(/^kata-runtime: find sandbox: "no-such" \(.*\)\n$/.test(stderr), stderr);
+  }
+  assertEqual(
+    (await run(["cp", "a", "b"])).stderr,
+    "kata-runtime: copy: a to b (one side is SANDBOX:PATH, the other a path of the host)\n",
+  );
+  assertEqual((await run(["cp", "a", "b"])).status, 125);
+});
+
+test("ps without an id shows sandboxes, with one the processes of a container", async () => {
+  const { status, stdout } = await run(["ps"]);
+  assertEqual(status, 0);
+  assert(stdout.startsWith("SANDBOX "), stdout);
+  assert(Array.isArray(JSON.parse((await run(["ps", "--json"])).stdout)), "a list");
+  const { stderr } = await run(["--root", "/tmp/no-such-root", "ps", "web"]);
+  assert(/container.*does not exist/.test(stderr), stderr);
+});
+
 runTests();

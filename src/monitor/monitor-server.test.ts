@@ -88,6 +88,12 @@ describe("kata-monitor", () => {
     expect(warnings).toEqual(["metrics of bad: status 500"]);
   });
 
+  test("packs its answers for who can unpack them", async () => {
+    const { get } = await startMonitor();
+    const plain = (await get("/", { headers: { "accept-encoding": "identity" } })).body;
+    expect((await get("/", { headers: { "accept-encoding": "gzip" } })).body).toBe(plain);
+  });
+
   test("passes on what a shim says of its agent and of itself, with its status", async () => {
     await startShim("vc", "one", (target) =>
       target === "/agent-url" ? [200, "vsock://3:1024"] : [404, `no ${target}`],

@@ -3,12 +3,7 @@ import { describeError } from "../kata-error.ts";
 import { ignoreSignal, SIGPIPE } from "../sys/process.ts";
 import { exit, formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
 import { parseArguments, type ShimArguments } from "./arguments.ts";
-import { readStandardInput } from "./bootstrap-input.ts";
-import { deleteShim } from "./delete.ts";
-import { runtimeInfo } from "./info.ts";
-import { serve } from "./serve.ts";
 import { singleLine } from "./single-line-errors.ts";
-import { start } from "./start.ts";
 import { SHIM_NAME, SHIM_VERSION } from "./version.ts";
 
 const EXIT_FAILED = 1;
@@ -30,16 +25,19 @@ async function main(): Promise<number> {
   }
 }
 
+/** Each action loads what it needs: a process does one of them. */
 async function act(args: ShimArguments): Promise<void> {
   switch (args.action) {
     case "start":
-      return writeSync(STDOUT, await start(args));
+      return writeSync(STDOUT, await (await import("./start.ts")).start(args));
     case "delete":
-      return writeSync(STDOUT, await deleteShim(args));
+      return writeSync(STDOUT, await (await import("./delete.ts")).deleteShim(args));
     case "serve":
-      return await serve(args);
-    case "info":
-      return writeSync(STDOUT, runtimeInfo(readStandardInput()));
+      return await (await import("./serve.ts")).serve(args);
+    case "info": {
+      const { readStandardInput } = await import("./bootstrap-input.ts");
+      return writeSync(STDOUT, (await import("./info.ts")).runtimeInfo(readStandardInput()));
+    }
     case "version":
       return writeSync(STDOUT, `${SHIM_NAME} version ${SHIM_VERSION}\n`);
   }

@@ -1,7 +1,11 @@
+import { join } from "node:path";
 import { describe, expect } from "vitest";
+import { runCommand } from "../harness/command.ts";
 import { startContainerdOfSuite } from "../harness/containerd-of-suite.ts";
 import { POD_ADDRESS } from "../harness/cri.ts";
 import { processesOf } from "../harness/instance-processes.ts";
+import { BUILT_PROGRAMS } from "../harness/kata-configuration.ts";
+import { startKataMonitor } from "../harness/kata-monitor.ts";
 import { containerdVersion, Kubelet, test } from "../harness/kubelet.ts";
 import { killProcess } from "../harness/processes.ts";
 import { Workbench } from "../harness/workbench.ts";
@@ -58,6 +62,21 @@ describe.each(["paused", "sandboxed"] as const)("a pod, %s", (handler) => {
       expect(await cri.exec(again, "exit 3")).toMatchObject({ status: 3 });
       await kubelet.removePod(pod);
       await kubelet.bench.expectClean();
+    });
+
+    test("is known by its names in Kubernetes to kata-runtime and kata-monitor", async ({ kubelet }) => {
+      const pod = await kubelet.runPod(handler);
+      await kubelet.runContainer(pod, IDLE, "first");
+      const { status } = await kubelet.cri.calls.podSandboxStatus({ podSandboxId: pod.id, verbose: false });
+      const { name = "", namespace = "", uid = "" } = status?.metadata ?? {};
+      expect(name).not.toBe("");
+      const { stdout } = await runCommand(join(BUILT_PROGRAMS, "kata-runtime"), ["ps", "--json"]);
+      const shown = (JSON.parse(stdout) as { id: string }[]).find(({ id }) => id === pod.id);
+      expect(shown).toMatchObject({ name, namespace, state: "running" });
+      await using monitor = await startKataMonitor(kubelet.bench.ctr.instance.socket);
+      expect((await monitor.get(`/metrics?sandbox=${pod.id}`)).body).toContain(
+        `kata_shim_threads{sandbox_id="${pod.id}",cri_uid="${uid}",cri_name="${name}",cri_namespace="${namespace}"} 1`,
+      );
     });
 
     test("is found again by a restarted containerd", async () => {
