@@ -60,6 +60,8 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "remote_hypervisor_socket",
     "remote_hypervisor_timeout",
     "rootfs_type",
+    "block_device_driver",
+    "enable_iothreads",
     "rootless",
     "rootless_user",
     "rx_rate_limiter_max_rate",

@@ -4,8 +4,11 @@ import { KataError } from "../kata-error.ts";
 import type { ExtraMonitor, MachineOptions } from "./hypervisor/machine-options.ts";
 import type { NamedUser } from "./hypervisor/monitor-user.ts";
 
-export function machineOptions({ hypervisor }: Configuration): MachineOptions {
+/** @throws KataError `unsupported` for a way to attach disks that this version does not have. */
+export function machineOptions({ driver, hypervisor }: Configuration): MachineOptions {
   return {
+    diskBus: driver === "qemu" ? diskBus(hypervisor.block_device_driver) : "virtio-blk",
+    scsiThread: hypervisor.enable_iothreads,
     systemCallFilter: hypervisor.seccompsandbox,
     firmwareVolume: hypervisor.firmware_volume,
     flashes: hypervisor.pflashes,
@@ -27,6 +30,17 @@ export function machineOptions({ hypervisor }: Configuration): MachineOptions {
       operationsBurst: hypervisor.net_rate_limiter_ops_one_time_burst,
     },
   };
+}
+
+/** Other monitors have one way alone. */
+function diskBus(name: string): MachineOptions["diskBus"] {
+  if (name === "virtio-scsi") return name;
+  if (name === "virtio-blk" || name === "virtio-blk-pci") return "virtio-blk";
+  throw refused(
+    "unsupported",
+    `block_device_driver = ${JSON.stringify(name)}`,
+    "QEMU's disks are virtio-blk or virtio-scsi",
+  );
 }
 
 function extraMonitor(name: string): ExtraMonitor | undefined {

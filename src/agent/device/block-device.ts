@@ -81,6 +81,9 @@ export async function virtioBlockNode(path: string, timeoutMs: number): Promise<
   return deviceNode(name);
 }
 
+/** Drivers of the controller and of the disks behind it; they are loaded when there is one. */
+export const SCSI_MODULES = ["virtio_scsi", "sd_mod"];
+
 /** The node of the SCSI disk with `address` `ID:LUN`, when it has come; the hosts are scanned for it. */
 export async function scsiBlockNode(address: string, timeoutMs: number): Promise<string> {
   const match = /^(\d{1,5}):(\d{1,5})$/.exec(address);

@@ -6,7 +6,7 @@
 import { KataError } from "../../kata-error.ts";
 import type { LinuxDevice, LinuxDeviceCgroup, Spec } from "../../oci/types.ts";
 import { stat } from "../../sys/files.ts";
-import { capacityOf, namedBlockNode, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
+import { capacityOf, namedBlockNode, SCSI_MODULES, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
 
 export interface PluggedDevice {
   /** `blk`, `mmioblk`, `nvdimm` or `scsi`. */
@@ -39,6 +39,7 @@ export async function resolveDevices(
   spec: Spec,
   devices: readonly PluggedDevice[],
   timeoutMs: number,
+  loadModule: LoadModule = () => undefined,
 ): Promise<Spec> {
   if (devices.length > MAX_DEVICES) {
     throw new KataError("invalid-argument", {
@@ -49,13 +50,20 @@ export async function resolveDevices(
   }
   const numbers = new Map<string, DeviceNumbers>();
   for (const device of devices) {
-    const { deviceMajor, deviceMinor } = stat(await findNode(device, timeoutMs));
+    const { deviceMajor, deviceMinor } = stat(await findNode(device, timeoutMs, loadModule));
     numbers.set(device.containerPath, { major: deviceMajor, minor: deviceMinor });
   }
   return withGuestNumbers(spec, numbers);
 }
 
-function findNode({ type, id, guestPath, options = [] }: PluggedDevice, timeoutMs: number): Promise<string> {
+/** Loads a module of the kernel by its name; nothing for one that is built in. */
+export type LoadModule = (name: string) => void;
+
+function findNode(
+  { type, id, guestPath, options = [] }: PluggedDevice,
+  timeoutMs: number,
+  loadModule: LoadModule,
+): Promise<string> {
   switch (type) {
     case "blk":
       return id === "" ? namedBlockNode(guestPath, timeoutMs) : virtioBlockNode(id, timeoutMs);
@@ -63,6 +71,7 @@ function findNode({ type, id, guestPath, options = [] }: PluggedDevice, timeoutM
     case "nvdimm":
       return namedBlockNode(guestPath, timeoutMs, capacityOf(options));
     case "scsi":
+      for (const name of SCSI_MODULES) loadModule(name);
       return scsiBlockNode(id, timeoutMs);
     default:
       throw new KataError("unimplemented", {

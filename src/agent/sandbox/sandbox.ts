@@ -350,7 +350,12 @@ export class Sandbox {
       }
       const resolving = tracePhase("guest", "find devices");
       const opened = await withGuestsOwn({ ...request, spec }, this.context.settings.dataHub, resources);
-      const resolved = await resolveDevices(opened, request.devices, this.context.settings.hotplugTimeoutMs);
+      const resolved = await resolveDevices(
+        opened,
+        request.devices,
+        this.context.settings.hotplugTimeoutMs,
+        (name) => this.context.modules?.load(name),
+      );
       resolving();
       const container = await createContainer(
         {

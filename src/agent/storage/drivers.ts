@@ -2,7 +2,7 @@
 import { hasErrno, KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll, stat, statIfExists } from "../../sys/files.ts";
 import { awaitDevice } from "../device/await-device.ts";
-import { capacityOf, namedBlockNode, scsiBlockNode } from "../device/block-device.ts";
+import { capacityOf, namedBlockNode, SCSI_MODULES, scsiBlockNode } from "../device/block-device.ts";
 import { EPHEMERAL_KEY, mountEncrypted } from "./encrypted-disk.ts";
 import { findDisk } from "./find-disk.ts";
 import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
@@ -168,7 +168,7 @@ export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
   nvdimm: disk(namedBlockNode),
   overlayfs: overlay,
   scsi: async (storage, context) => {
-    for (const name of ["virtio_scsi", "sd_mod"]) context.loadModule?.(name);
+    for (const name of SCSI_MODULES) context.loadModule?.(name);
     return await scsiDisk(storage, context);
   },
   "virtio-fs": virtioFs,

@@ -10,6 +10,10 @@ export interface MachineOptions {
   readonly flashes: readonly string[];
   /** Whether the guest's devices go through an IOMMU that its kernel programs. */
   readonly iommu: boolean;
+  /** What disks that are plugged in later are behind. */
+  readonly diskBus: "virtio-blk" | "virtio-scsi";
+  /** Whether the SCSI controller's requests are handled in a thread of their own. */
+  readonly scsiThread: boolean;
   /** Downstream ports of a PCI Express switch. */
   readonly switchPorts: number;
   /** A second control socket, in the sandbox's directory; undefined for none. */
@@ -39,6 +43,8 @@ export const NO_OPTIONS: MachineOptions = {
   firmwareVolume: "",
   flashes: [],
   iommu: false,
+  diskBus: "virtio-blk",
+  scsiThread: false,
   switchPorts: 0,
   extraMonitor: undefined,
   memoryDump: undefined,

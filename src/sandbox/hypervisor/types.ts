@@ -82,6 +82,8 @@ export type Device = DiskDevice | NetworkDevice | SharedDirectoryDevice;
 export type AttachedDevice =
   /** Slot numbers from the root bus down, two hexadecimal digits each, `02/00`. */
   | { readonly pciPath: string }
+  /** `ID:LUN` behind the machine's SCSI controller. */
+  | { readonly scsi: string }
   /** A node that was there before, `/dev/vdb`, whose disk has this size as soon as the guest has noticed. */
   | { readonly node: string; readonly bytes: bigint };
 

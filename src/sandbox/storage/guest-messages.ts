@@ -16,9 +16,9 @@ export interface GuestStorage {
 
 /** Message `Device`: a device that has been plugged in for one container, at a path of its specification's devices. */
 export interface GuestDevice {
-  /** PCI path; empty for a device that is known by its node. */
+  /** PCI path or SCSI address; empty for a device that is known by its node. */
   readonly id: string;
-  readonly type: "blk" | "mmioblk";
+  readonly type: "blk" | "mmioblk" | "scsi";
   /** Node in the guest, if the host knows it. */
   readonly vmPath: string;
   readonly containerPath: string;
@@ -36,6 +36,7 @@ export function diskOfStorage(
   address: AttachedDevice,
 ): Pick<GuestStorage, "driver" | "source"> & { readonly driverOptions: readonly string[] } {
   if ("pciPath" in address) return { driver: "blk", source: address.pciPath, driverOptions: [] };
+  if ("scsi" in address) return { driver: "scsi", source: address.scsi, driverOptions: [] };
   return { driver: "mmioblk", source: address.node, driverOptions: [`${CAPACITY}${address.bytes}`] };
 }
 
@@ -44,12 +45,14 @@ export function diskOfDevice(
   address: AttachedDevice,
 ): Pick<GuestDevice, "id" | "type" | "vmPath" | "options"> {
   if ("pciPath" in address) return { id: address.pciPath, type: "blk", vmPath: "", options: [] };
+  if ("scsi" in address) return { id: address.scsi, type: "scsi", vmPath: "", options: [] };
   return { id: "", type: "mmioblk", vmPath: address.node, options: [`${CAPACITY}${address.bytes}`] };
 }
 
 /** For names and messages. */
 export function addressText(address: AttachedDevice): string {
-  return "pciPath" in address ? address.pciPath : address.node;
+  if ("pciPath" in address) return address.pciPath;
+  return "scsi" in address ? address.scsi : address.node;
 }
 
 /** Option of a disk: permissions for the root of a new file system, which mkfs does not set. */

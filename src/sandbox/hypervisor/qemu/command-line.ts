@@ -22,6 +22,7 @@ import {
   systemCallFilter,
 } from "./machine-extras.ts";
 import { networkCardOptions } from "./network-card.ts";
+import { scsiArguments } from "./scsi-controller.ts";
 
 /** The bus that devices of the start are on. */
 const ROOT_BUS = "pcie.0";
@@ -97,6 +98,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
           "free-page-reporting=on",
         ])
       : []),
+    ...scsiArguments(spec.options, virtio(spec, "virtio-scsi")),
     ...rootDisk(spec),
     ...hotPlugPorts(spec),
     ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),

@@ -5,32 +5,18 @@
  * appear at.
  * Source: QEMU documentation, docs/pcie.txt; QMP reference, device_add, blockdev-add, netdev_add.
  */
-import { describeError, KataError } from "../../../kata-error.ts";
-import { O_NONBLOCK, O_RDONLY, O_RDWR, open } from "../../../sys/files.ts";
+import { KataError } from "../../../kata-error.ts";
 import { Rollback } from "../../../sys/rollback.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type {
-  AttachedDevice,
-  Device,
-  DiskDevice,
-  DiskRates,
-  DiskTuning,
-  MachineSpec,
-  SharedDirectoryDevice,
-} from "../types.ts";
+import type { AttachedDevice, Device, DiskDevice, MachineSpec, SharedDirectoryDevice } from "../types.ts";
 import { connectedSocket } from "./command-line.ts";
-import {
-  blockDeviceProperties,
-  blockNode,
-  DEFAULT_TUNING,
-  diskNode,
-  throttleLimits,
-  throttleNode,
-} from "./disk-options.ts";
+import { DiskNodes } from "./disk-nodes.ts";
+import { blockDeviceProperties, DEFAULT_TUNING, diskNode } from "./disk-options.ts";
 import type { HotPlugSlot, HotPlugSlots } from "./hot-plug-slots.ts";
 import { type NetworkMonitor, plugNetworkCard, startedNetworkCard } from "./network-card.ts";
 import type { QmpClient } from "./qmp-client.ts";
 import { asRecords, isRecord, type SocketBackend } from "./qmp-messages.ts";
+import { ScsiUnits, scsiAddress, scsiDiskProperties } from "./scsi-controller.ts";
 
 /** The guest has to let go of the device; under emulation and load that takes seconds. */
 const UNPLUG_DEADLINE_MS = 10_000;
@@ -44,18 +30,16 @@ interface Backend {
 }
 
 interface Plugged {
-  readonly slot: HotPlugSlot;
-  readonly backend: Backend;
+  /** Takes back what is left of a device that the guest has let go of. */
+  remove(): Promise<void>;
 }
-
-const OTHERS_BACKEND: Backend = { driver: "", properties: {}, remove: () => Promise.resolve() };
 
 export class HotPlug {
   readonly #monitor: QmpClient;
   readonly #slots: HotPlugSlots;
-  readonly #rates: DiskRates | undefined;
-  readonly #passesDisks: boolean;
-  #nextFile = 1;
+  readonly #nodes: DiskNodes;
+  /** Of a machine whose disks are behind a controller. */
+  readonly #scsi: ScsiUnits | undefined;
   readonly #plugged = new Map<string, Plugged>();
   readonly #threads: Promise<string>[] = [];
   #disks = 0;
@@ -74,23 +58,23 @@ export class HotPlug {
 
   /**
    * @param cards the network cards that the machine was started with, which are in its first slots.
-   * @param spec of the machine: limits of its disks, and whether QEMU is somebody who can open them.
+   * @param spec of the machine: what its disks are like.
    */
   constructor(
     monitor: QmpClient,
     slots: HotPlugSlots,
     cards: readonly NetworkDevice[] = [],
-    { rates, user }: Pick<MachineSpec, "rates" | "user"> = {},
+    spec: Pick<MachineSpec, "rates" | "user" | "options"> = {},
   ) {
     this.#monitor = monitor;
-    this.#rates = rates?.disk;
-    this.#passesDisks = user !== undefined;
+    this.#nodes = new DiskNodes(monitor, spec);
+    this.#scsi = spec.options?.diskBus === "virtio-scsi" ? new ScsiUnits() : undefined;
     this.#slots = slots;
     for (const card of cards) {
       // A card of the host is on the root bus, and stays.
       if (card.backend.kind === "vfio" || slots.isEmpty) continue;
       const backend = startedNetworkCard(card, this.#network);
-      this.#plugged.set(card.id, { slot: slots.take(card.id), backend });
+      this.#plugged.set(card.id, this.#inSlot(slots.take(card.id), backend));
     }
   }
 
@@ -99,6 +83,7 @@ export class HotPlug {
     if (this.#plugged.has(device.id)) {
       throw new KataError("already-exists", { operation: "plug in device", object: device.id });
     }
+    if (device.kind === "disk" && this.#scsi !== undefined) return this.#attachScsi(device, this.#scsi);
     const slot = this.#slots.take(device.id);
     try {
       const pciPath = await this.#pathOf(slot);
@@ -115,7 +100,7 @@ export class HotPlug {
         await backend.remove();
         throw error;
       }
-      this.#plugged.set(device.id, { slot, backend });
+      this.#plugged.set(device.id, this.#inSlot(slot, backend));
       return { pciPath };
     } catch (error) {
       this.#slots.giveBack(slot);
@@ -130,7 +115,7 @@ export class HotPlug {
 
   /** Counts a device that another process has plugged in. It goes with the machine: what is behind it is not known here. */
   adopt(id: string): void {
-    this.#plugged.set(id, { slot: this.#slots.take(id), backend: OTHERS_BACKEND });
+    this.#plugged.set(id, this.#inSlot(this.#slots.take(id), { remove: () => Promise.resolve() }));
   }
 
   /** @throws KataError `not-found` for a device that was not plugged in; `deadline-exceeded` if the guest keeps it. */
@@ -144,8 +129,16 @@ export class HotPlug {
     await this.#monitor.execute("device_del", { id });
     await gone;
     this.#plugged.delete(id);
-    this.#slots.giveBack(plugged.slot);
-    await plugged.backend.remove();
+    await plugged.remove();
+  }
+
+  #inSlot(slot: HotPlugSlot, backend: Plugged): Plugged {
+    return {
+      remove: async () => {
+        this.#slots.giveBack(slot);
+        await backend.remove();
+      },
+    };
   }
 
   /** Tells the guest of a disk's new size. @throws KataError `not-found` for a disk that was not plugged in. */
@@ -169,13 +162,8 @@ export class HotPlug {
   }
 
   async #addDisk(device: DiskDevice): Promise<Backend> {
-    const undo = new Rollback();
+    const undo = await this.#nodes.add(device);
     try {
-      const group = await this.#throttleGroup(device, undo);
-      await this.#addNode(device, group, await this.#fileOf(device, undo));
-      undo.add("node", async () => {
-        await this.#monitor.execute("blockdev-del", { "node-name": diskNode(device.id) });
-      });
       const iothread = await this.#diskThread(device);
       return {
         driver: "virtio-blk-pci",
@@ -188,43 +176,20 @@ export class HotPlug {
     }
   }
 
-  /** The name by which QEMU opens a disk: one of root's alone is opened here. */
-  async #fileOf({ path, readOnly }: DiskDevice, undo: Rollback): Promise<string> {
-    if (!this.#passesDisks) return path;
-    const id = this.#nextFile++;
-    using file = open(path, (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK);
-    await this.#monitor.execute("add-fd", { "fdset-id": id }, { descriptors: [file.fd] });
-    undo.add("descriptor", async () => {
-      await this.#monitor.execute("remove-fd", { "fdset-id": id });
-    });
-    return `/dev/fdset/${id}`;
-  }
-
-  async #addNode(device: DiskDevice, group: string | undefined, file: string): Promise<void> {
-    const { io } = device.tuning ?? DEFAULT_TUNING;
-    const add = (way: DiskTuning["io"]) => {
-      const node = blockNode(device, way, file);
-      return this.#monitor.execute("blockdev-add", group === undefined ? node : throttleNode(node, group));
-    };
+  /** Behind the controller, which takes no slot for it. */
+  async #attachScsi(device: DiskDevice, units: ScsiUnits): Promise<AttachedDevice> {
+    const unit = units.take(device.id);
+    const undo = new Rollback();
+    undo.add("address", () => units.giveBack(unit));
     try {
-      await add(io);
+      undo.adopt(await this.#nodes.add(device));
+      await this.#monitor.execute("device_add", { ...scsiDiskProperties(device, unit), id: device.id });
     } catch (error) {
-      // A host's kernel may not have it, or not let this process use it.
-      if (io !== "io_uring" || !/io_uring/i.test(describeError(error))) throw error;
-      await add("threads");
+      await undo.run();
+      throw error;
     }
-  }
-
-  /** The group that holds the disk's requests back, if there are limits. Each disk has one for itself. */
-  async #throttleGroup({ id: disk }: DiskDevice, undo: Rollback): Promise<string | undefined> {
-    const limits = throttleLimits(this.#rates);
-    if (limits === undefined) return undefined;
-    const id = `${disk}-limits`;
-    await this.#monitor.execute("object-add", { "qom-type": "throttle-group", id, limits });
-    undo.add("throttle group", async () => {
-      await this.#monitor.execute("object-del", { id });
-    });
-    return id;
+    this.#plugged.set(device.id, { remove: () => undo.run() });
+    return { scsi: scsiAddress(unit) };
   }
 
   /**

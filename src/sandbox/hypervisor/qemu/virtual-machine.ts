@@ -71,7 +71,7 @@ export class QemuMachine implements VirtualMachine {
     const hotPlug = !slots.isEmpty;
     this.pid = program.pid;
     this.capabilities = {
-      hotPlug: { disk: hotPlug, network: hotPlug },
+      hotPlug: { disk: hotPlug || spec.options?.diskBus === "virtio-scsi", network: hotPlug },
       sharedDirectory: true,
       template: isTemplate,
       resize: resizing(spec),
