@@ -14,10 +14,11 @@ import {
 import { type CriRuntime, criConfiguration, importForKubernetes, KUBERNETES_NAMESPACE } from "./cri.ts";
 import { fuseMountHelper } from "./fuse-mount-helper.ts";
 import { busyboxImage, type Image, importImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
-import type { Configuration } from "./kata-configuration.ts";
+import { type Configuration, GUEST_INITRD, GUEST_KERNEL } from "./kata-configuration.ts";
 import { startKataContainerd } from "./kata-containerd.ts";
 import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "./layer-snapshotter.ts";
 import { INSTANCE_PREFIX, type PrivateContainerd } from "./private-containerd.ts";
+import { guestImageName, isRemote, startRemoteHypervisor } from "./remote-hypervisor.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -84,9 +85,15 @@ export async function startContainerdOfSuite(
     const image = await busyboxImage();
     await importImage(containerd.ctr, image);
     for (const each of [image, await pauseImage()]) await importForKubernetes(containerd.ctr, each);
+    const pulled = guestImageName(image.name);
+    if (pulled !== undefined) {
+      for (const ctr of [containerd.ctr, containerd.ctr.in(KUBERNETES_NAMESPACE)]) {
+        await ctr.must(["images", "tag", image.name, pulled]);
+      }
+    }
     return {
       containerd,
-      image: image.name,
+      image: pulled ?? image.name,
       version,
       [Symbol.asyncDispose]: async () => await containerd[Symbol.asyncDispose](),
     };
@@ -103,11 +110,16 @@ const PROXY_SNAPSHOTTERS = (directory: string) => ({
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   await removeAbandonedInstances(INSTANCE_PREFIX);
+  const guest = { kernel: GUEST_KERNEL, initrd: GUEST_INITRD };
+  const remote = isRemote() ? await startRemoteHypervisor(guest) : undefined;
   const instance = await startContainerdOfSuite();
   project.provide("instance", instance.containerd.address);
   project.provide("busybox", instance.image);
   project.provide("containerdVersion", instance.version);
-  return async () => await instance[Symbol.asyncDispose]();
+  return async () => {
+    await instance[Symbol.asyncDispose]();
+    await remote?.[Symbol.asyncDispose]();
+  };
 }
 
 function suiteOf(text: string): ContainerdSuite {

@@ -33,11 +33,17 @@ export function remoteHypervisorSocket(): string {
   return socket;
 }
 
+/** What guests pull `image` by; undefined where they pull nothing. */
+export function guestImageName(image: string): string | undefined {
+  const images = process.env[IMAGES_VARIABLE];
+  if (images === undefined || image.startsWith(`${images}/`)) return images === undefined ? undefined : image;
+  return `${images}/${image.replace(/^localhost\//, "")}`;
+}
+
 /** Flags of `ctr run` that name a container's image to the guest, as a kubelet's containerd does in an annotation. */
 export function imageFlags(image: string): string[] {
-  const images = process.env[IMAGES_VARIABLE];
-  if (images === undefined) return [];
-  return ["--annotation", `io.kubernetes.cri.image-name=${images}/${image.replace(/^localhost\//, "")}`];
+  const name = guestImageName(image);
+  return name === undefined ? [] : ["--annotation", `io.kubernetes.cri.image-name=${name}`];
 }
 
 /** Starts both, and tells tests where they are. @param guest kernel and initial file system. */
