@@ -42,6 +42,7 @@ describe("the RuntimeClasses of deploy/", () => {
       "kata-fc",
       "kata-mshv-vm-isolation",
       "kata-qemu",
+      "kata-remote",
       ...["128mi", "256mi", "1gi", "2gi", "4gi", "8gi", "32gi", "64gi", "96gi", "128gi"].map(
         (size) => `kata-vm-isolation-${size}`,
       ),
@@ -62,6 +63,13 @@ describe("the RuntimeClasses of deploy/", () => {
       });
     },
   );
+
+  test("kata-remote is for machines that cost this host next to nothing", () => {
+    expect(named("kata-remote")).toMatchObject({
+      handler: "kata-remote",
+      overhead: { memory: "120Mi", cpu: "250m" },
+    });
+  });
 
   test.each(AKS_RUNTIMES)("$runtimeClass is AKS's", ({ runtimeClass, handler, label }) => {
     const found = named(runtimeClass);

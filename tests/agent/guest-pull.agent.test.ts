@@ -122,6 +122,30 @@ test("layers lie on each other: files are replaced, taken away and hidden", asyn
   });
 });
 
+test("a program keeps the capabilities that it has in its layer, and gets no attribute for the guest's kernel", async () => {
+  const capable = layer(
+    (root) => {
+      writeFileSync(join(root, "program"), "");
+      execFileSync("setcap", ["cap_net_raw+ep", join(root, "program")]);
+    },
+    ["--xattrs", "--xattrs-include=*", "--pax-option=SCHILY.xattr.trusted.overlay.opaque:=y"],
+  );
+  await using registry = await ImageRegistry.start();
+  registry.addImage("test/app:1", [busybox, capable]);
+  const host = `127.0.0.1:${registry.port}`;
+  await using agent = await startAgent({ KATA_AGENT_INSECURE_REGISTRIES: host });
+  const spec = containerSpec(PULLED_ROOT, ["cat"]);
+  await using container = await agent.create(spec, undefined, { storages: [pull(`${host}/test/app:1`)] });
+  await container.start();
+  const root = `/proc/${agent.pid}/root/run/kata-containers/images`;
+  const [image] = readdirSync(root).filter((name) => name.startsWith("pulled-"));
+  const program = join(root, image ?? "", "rootfs/program");
+  expect(execFileSync("getcap", [program], { encoding: "utf8" })).toContain("cap_net_raw=ep");
+  const again = execFileSync("tar", ["--xattrs", "--xattrs-include=*", "--format=pax", "-cPf", "-", program]);
+  expect(again.includes("SCHILY.xattr.security.capability")).toBe(true);
+  expect(again.includes("trusted.overlay")).toBe(false);
+});
+
 test("a link in a layer leads nowhere but into the image", async () => {
   const outside = join(scratch, "outside");
   mkdirSync(outside);

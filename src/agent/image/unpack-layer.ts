@@ -45,6 +45,7 @@ const MAX_ENTRIES = 2_000_000;
 const MAX_DEPTH = 256;
 /** Longest target of a link, bytes. */
 const MAX_LINK_BYTES = 4095;
+const EOPNOTSUPP = 95;
 /** Entries after which others have their turn. */
 const ENTRIES_AT_ONCE = 200;
 
@@ -236,11 +237,22 @@ function copyOut(from: number, offset: number, length: number, to: number, name:
   }
 }
 
-function setOwner({ fd }: FileDescriptor, { uid, gid, mode, mtime }: TarEntry): void {
+function setOwner({ fd }: FileDescriptor, { uid, gid, mode, mtime, xattrs }: TarEntry): void {
   fchown(fd, uid, gid);
   // After the owner, whose change takes set-id bits away.
   fchmod(fd, mode);
+  setAttributes(fd, xattrs);
   check(kernel().syscall("utimensat", fd, null, times(mtime), 0), "set time", fd);
+}
+
+/** What a file may bring along: others mean something to the guest's kernel, such as to its overlays. */
+function setAttributes(fd: number, xattrs: TarEntry["xattrs"]): void {
+  for (const [name, value] of xattrs) {
+    if (name !== "security.capability" && !name.startsWith("user.")) continue;
+    const result = kernel().syscall("fsetxattr", fd, name, value, value.length, 0);
+    // A file system in memory keeps no `user.` attributes before Linux 6.6; nothing depends on them.
+    if (result !== -EOPNOTSUPP || !name.startsWith("user.")) check(result, `set ${name} of`, fd);
+  }
 }
 
 function setOwnerOfLink(parent: number, name: string, { uid, gid, mtime }: TarEntry): void {
