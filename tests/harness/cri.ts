@@ -77,6 +77,8 @@ export function criConfiguration(
       "netns_mounts_under_state_dir = true",
       "disable_apparmor = true",
       "tolerate_missing_hugetlb_controller = true",
+      // Where the tests run in a container themselves, a score below its own is refused.
+      "restrict_oom_score_adj = true",
       `[${cri}.containerd]`,
       `default_runtime_name = "${Object.keys(runtimes)[0]}"`,
       ...(snapshotter === undefined
