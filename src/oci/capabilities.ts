@@ -22,12 +22,16 @@ export function capabilityNumber(name: string): number | undefined {
  * what cannot be granted does not keep a container from running. {@link unknownCapabilities} tells them for a warning.
  */
 export function capabilityMask(names: readonly string[]): bigint {
-  let mask = 0n;
+  // In halves: big integers are made anew by each operation.
+  let low = 0;
+  let high = 0;
   for (const name of names) {
     const number = NUMBERS.get(name);
-    if (number !== undefined) mask |= 1n << BigInt(number);
+    if (number === undefined) continue;
+    if (number < 32) low |= 1 << number;
+    else high |= 1 << (number - 32);
   }
-  return mask;
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
 /** The names that are none. */

@@ -9,6 +9,27 @@ import type { Int64 } from "./types.ts";
 
 export type Reader<T> = (value: unknown, place: string) => T;
 
+/**
+ * Whether places are put together. A specification has hundreds of them, and nearly all are read without a fault: one that has a
+ * fault is read again with places.
+ */
+let tellsPlaces = false;
+
+/** What `read` makes of a whole document. @throws KataError `invalid-argument` with the place of the first fault. */
+export function readDocument<T>(read: Reader<T>, value: unknown): T {
+  try {
+    return read(value, "");
+  } catch (error) {
+    if (!(error instanceof KataError)) throw error;
+    tellsPlaces = true;
+    try {
+      return read(value, "");
+    } finally {
+      tellsPlaces = false;
+    }
+  }
+}
+
 /** Most entries of one list or map: an environment of thousands of variables is real, a million of them is an attack. */
 export const MAX_ENTRIES = 65_536;
 
@@ -119,7 +140,7 @@ export function listOf<T>(read: Reader<T>, what: string, min = 0): Reader<readon
         object: `${place}: expected ${min} to ${MAX_ENTRIES} ${what}, got ${value.length}`,
       });
     }
-    return value.map((item, index) => read(item, `${place}[${index}]`));
+    return value.map((item, index) => read(item, tellsPlaces ? `${place}[${index}]` : ""));
   };
 }
 
@@ -137,7 +158,7 @@ export function mapOf<T>(read: Reader<T>): Reader<Readonly<Record<string, T>>> {
     // fromEntries defines its keys: one called __proto__ is a key like others.
     return Object.fromEntries(
       entries.map(([key, item]) => {
-        const shown = `${place}[${JSON.stringify(key.slice(0, 80))}]`;
+        const shown = tellsPlaces ? `${place}[${JSON.stringify(key.slice(0, 80))}]` : "";
         return [text(key, shown), read(item, shown)];
       }),
     );
@@ -169,8 +190,10 @@ export function objectOf<T extends object>(fields: Fields<T>): Reader<T> {
     const from = plainObject(value, place) as Record<string, unknown>;
     const into: Record<string, unknown> = {};
     for (const [name, field] of readers) {
-      const item = Object.hasOwn(from, name) ? from[name] : undefined;
-      const inner = place === "" ? name : `${place}.${name}`;
+      let item = from[name];
+      // What every object has is no field.
+      if (item !== undefined && !Object.hasOwn(from, name)) item = undefined;
+      const inner = tellsPlaces && place !== "" ? `${place}.${name}` : name;
       if (typeof field === "function") {
         if (item === undefined) throw missing(inner);
         into[name] = field(item, inner);

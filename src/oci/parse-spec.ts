@@ -20,6 +20,7 @@ import {
   oneOf,
   optional,
   type Reader,
+  readDocument,
   text,
   uint16,
   uint32,
@@ -419,17 +420,17 @@ const spec = objectOf<Spec>({
 
 /** A container from the JSON value of its `config.json`. @throws KataError `invalid-argument` with the field's place. */
 export function parseSpec(json: unknown): Spec {
-  return spec(json, "");
+  return readDocument(spec, json);
 }
 
 /** A process to run in a container, as containerd hands it to `exec`. @throws KataError `invalid-argument`. */
 export function parseProcess(json: unknown): Process {
-  return process(json, "");
+  return readDocument(process, json);
 }
 
 /** Limits to change, as containerd hands them to `update`. @throws KataError `invalid-argument`. */
 export function parseLinuxResources(json: unknown): LinuxResources {
-  return resources(json, "");
+  return readDocument(resources, json);
 }
 
 /** A string, or an integer of more digits than a number is sure to hold. Strings are matched to be stepped over. */

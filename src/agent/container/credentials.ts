@@ -3,6 +3,7 @@
  * in which each step still has the privilege that it needs.
  * Sources: capabilities(7), "Effect of user ID changes on capabilities"; runtime-spec, "Process".
  */
+import { splitCapabilityMask } from "../../oci/capabilities.ts";
 import { EINVAL } from "../../sys/errno.ts";
 import { check, kernel } from "../../sys/kernel.ts";
 import {
@@ -66,8 +67,10 @@ export function becomeUser(credentials: Credentials, loadFilter: () => void): vo
 
 /** Drops what is not in `bounding`. @returns the process's permitted set. */
 function limitBoundingSet(bounding: bigint): bigint {
+  const halves = splitCapabilityMask(bounding);
   for (let capability = 0; capability < CAPABILITY_COUNT; capability++) {
-    if ((bounding >> BigInt(capability)) & 1n) continue;
+    const half = halves[capability < 32 ? 0 : 1];
+    if ((half >>> (capability % 32)) & 1) continue;
     const result = kernel().syscall("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0);
     // The first number that the kernel does not know ends the list.
     if (result === -EINVAL) break;

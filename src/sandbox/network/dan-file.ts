@@ -14,6 +14,7 @@ import {
   oneOf,
   optional,
   type Reader,
+  readDocument,
   text,
   uint32,
 } from "../../oci/json-reader.ts";
@@ -159,7 +160,7 @@ export function parseDanFile(json: string): DanFile {
       cause,
     });
   }
-  const { netns, devices } = file(value, "");
+  const { netns, devices } = readDocument(file, value);
   if (devices.length > MAX_LINKS) {
     throw new KataError("invalid-argument", {
       operation: "read network devices of the pod",
