@@ -4,6 +4,7 @@ import type { Program } from "./program.ts";
 /** Those that run in the engine host. */
 export const PROGRAMS: readonly Program[] = [
   { entry: "src/overlay/main.ts", output: "build/bin/kata-overlay" },
+  { entry: "src/tarfs/main.ts", output: "build/bin/mount.tar" },
   { entry: "src/shim/main.ts", output: "build/bin/containerd-shim-kata-v2" },
   { entry: "src/cli/main.ts", output: "build/bin/kata-runtime" },
   {

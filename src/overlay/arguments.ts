@@ -1,12 +1,18 @@
 /**
- * The command line of kata-overlay, which mount.fuse3 starts for mounts of type `fuse3.kata-overlay`.
+ * The command line of kata-overlay, which mount.fuse3 starts for mounts of type `fuse3.kata-overlay`; mount.tar's has the same form.
  *
  * Source: the helper of the same name in AKS's confidential containers package 3.2.0.azl5, facts only.
  */
 
 export type OverlayCommand =
   | { readonly do: "help" }
-  | { readonly do: "mount"; readonly directory: string; readonly options: readonly string[] }
+  | {
+      readonly do: "mount";
+      readonly source: string;
+      readonly directory: string;
+      readonly type: string | undefined;
+      readonly options: readonly string[];
+    }
   /** @property why a sentence as that program's argument parser words it. */
   | { readonly do: "refuse"; readonly why: string };
 
@@ -33,6 +39,7 @@ const WITH_VALUE = new Set(["-t", "-o", "--options"]);
 export function parseArguments(args: readonly string[]): OverlayCommand {
   const operands: string[] = [];
   const options: string[] = [];
+  let type: string | undefined;
   let onlyOperands = false;
   for (let index = 0; index < args.length; index++) {
     const argument = args[index] ?? "";
@@ -49,7 +56,8 @@ export function parseArguments(args: readonly string[]): OverlayCommand {
     if (!WITH_VALUE.has(flag)) return refuse(`unexpected argument '${argument}' found`);
     const value = inline ?? args[++index];
     if (value === undefined) return refuse(`a value is required for '${shown(flag)}' but none was supplied`);
-    if (flag !== "-t") options.push(...value.split(","));
+    if (flag === "-t") type = value;
+    else options.push(...value.split(","));
   }
   const [source, directory, more] = operands;
   if (more !== undefined) return refuse(`unexpected argument '${more}' found`);
@@ -57,7 +65,7 @@ export function parseArguments(args: readonly string[]): OverlayCommand {
     const missing = source === undefined ? "  <SOURCE>\n  <DIRECTORY>" : "  <DIRECTORY>";
     return refuse(`the following required arguments were not provided:\n${missing}`);
   }
-  return { do: "mount", directory, options };
+  return { do: "mount", source, directory, type, options };
 }
 
 /** `-oX`, `-o=X` and `--options=X`. */

@@ -5,6 +5,7 @@
 import { KataError } from "../kata-error.ts";
 import { formatError, programArguments, runProgram, writeSync } from "../sys/program.ts";
 import { HELP, parseArguments, USAGE } from "./arguments.ts";
+import { debugForm } from "./debug-form.ts";
 import { layersOf } from "./layers.ts";
 import { mountOverlay } from "./mount-overlay.ts";
 
@@ -30,15 +31,6 @@ async function main(): Promise<number> {
         return EXIT_FAILED;
       }
   }
-}
-
-/** As the program that this one stands in for prints its errors, which other tools may look for. */
-function debugForm(error: KataError): string {
-  const quoted = (text: string) => JSON.stringify(text);
-  if (error.code === "invalid-argument")
-    return `Custom { kind: InvalidInput, error: ${quoted(error.object)} }`;
-  const text = error.code === "mount-failed" ? `${error.operation}: ${error.object}` : error.message;
-  return `Custom { kind: Other, error: ${quoted(text)} }`;
 }
 
 runProgram(main, (error) => writeSync(2, `kata-overlay: ${formatError(error)}\n`));

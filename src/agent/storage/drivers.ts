@@ -1,6 +1,7 @@
 /** The kinds of storage that the agent can provide: one entry a driver. Source: upstream's agent protocol. */
 import { hasErrno, KataError } from "../../kata-error.ts";
-import { chmod, mkdirAll, stat, statIfExists } from "../../sys/files.ts";
+import { chmod, mkdirAll, readTextFile, stat, statIfExists } from "../../sys/files.ts";
+import { mountTar } from "../../tarfs/mount-tar.ts";
 import { awaitDevice } from "../device/await-device.ts";
 import { capacityOf, namedBlockNode, SCSI_MODULES, scsiBlockNode } from "../device/block-device.ts";
 import { EPHEMERAL_KEY, mountEncrypted } from "./encrypted-disk.ts";
@@ -13,11 +14,13 @@ import { MULTI_LAYER_DRIVER, multiLayer } from "./multi-layer.ts";
 import {
   checkMountPoint,
   chgrp,
+  makeMountPoint,
   mountStorage,
   optionValue,
   type Storage,
   type StorageContext,
   type StorageDriver,
+  unmount,
 } from "./storage.ts";
 import { bindSubPath } from "./sub-path.ts";
 import { openVerityDevice, parseVerityInfo, type VerityInfo } from "./verity-device.ts";
@@ -69,15 +72,33 @@ function mountVerified(
   context.loadModule?.("dm_verity");
   const device = openVerityDevice(`kata-verity${++verified}`, node, info);
   try {
-    const unmount = mountStorage({ ...storage, options: [...storage.options, "ro"] }, device.node);
+    const release = mountReadOnly(storage, device.node, context);
     return () => {
-      unmount();
+      release();
       device.remove();
     };
   } catch (error) {
     device.remove();
     throw error;
   }
+}
+
+/** A layer that is an archive is mounted by the kernel of AKS's guests, and by a child of the agent's elsewhere. */
+function mountReadOnly(storage: Storage, node: string, context: StorageContext): () => void {
+  if (storage.fstype !== "tar" || hasFilesystem("tar")) {
+    return mountStorage({ ...storage, options: [...storage.options, "ro"] }, node);
+  }
+  context.loadModule?.("fuse");
+  checkMountPoint(storage.mountPoint);
+  makeMountPoint(storage.mountPoint, true);
+  mountTar(node, storage.mountPoint, 0, "data");
+  return () => unmount(storage.mountPoint);
+}
+
+function hasFilesystem(name: string): boolean {
+  return readTextFile("/proc/filesystems")
+    .split("\n")
+    .some((line) => line.split("\t")[1] === name);
 }
 
 /** Sets the permissions of a new file system's root directory. */
