@@ -11,6 +11,7 @@ import { wallClockMs } from "../sys/time.ts";
 import { tracePhase } from "../sys/trace.ts";
 import type { AgentClient } from "./agent-client.ts";
 import { endingWithSilence } from "./agent-silence.ts";
+import { assetHashes, checkAssetHashes } from "./asset-hashes.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { type MonitorUser, takeMonitorUser } from "./hypervisor/monitor-user.ts";
 import { danFile } from "./network/dan-network.ts";
@@ -49,6 +50,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
   const { id, spec, logger, signal } = request;
   throwIfCancelled(signal);
   const settings = sandboxSettings(request.configuration);
+  await checkAssetHashes(assetHashes(request.configuration));
   const paths = sandboxPaths(id);
   // Of machines on other hosts, this one's size says nothing.
   const host = settings.remote === undefined ? hostSize() : LARGEST_REMOTE;

@@ -42,7 +42,9 @@ const WAYS: readonly {
   },
 ];
 
-describe.skipIf((process.env.KATA_TEST_HYPERVISOR ?? "qemu") !== "qemu")("a disk of QEMU", () => {
+const isOfQemu = ["qemu", "qemu-aarch64"].includes(process.env.KATA_TEST_HYPERVISOR ?? "qemu");
+
+describe.skipIf(!isOfQemu)("a disk of QEMU", () => {
   for (const { what, keys, disk, slow } of WAYS) {
     test(`is attached ${what}`, async ({ bench }) => {
       const configuration = writeKataConfiguration(bench.scratch, "disks", { "hypervisor.qemu": keys });

@@ -35,9 +35,20 @@ export function parsePciPath(path: string): { readonly slot: number; readonly fu
   });
 }
 
+const ROOT_COMPLEX = "pci0000:00";
+
+/** A PC's is a device for itself, that of a board described by a device tree one of its platform. */
+function rootComplex(sysfs: SysfsRoot): string {
+  const own = `${sysfs}/devices/${ROOT_COMPLEX}`;
+  if (exists(own)) return own;
+  const platform = `${sysfs}/devices/platform`;
+  const bridge = listIfExists(platform).find((name) => exists(`${platform}/${name}/${ROOT_COMPLEX}`));
+  return bridge === undefined ? own : `${platform}/${bridge}/${ROOT_COMPLEX}`;
+}
+
 /** The sysfs directory of the device at a PCI path, or undefined while it is not there. */
 export function findPciDevice(path: string, sysfs = SYSFS): string | undefined {
-  let directory = `${sysfs}/devices/pci0000:00`;
+  let directory = rootComplex(sysfs);
   let bus = "0000:00";
   for (const [index, { slot, function: fn }] of parsePciPath(path).entries()) {
     if (index > 0) {
