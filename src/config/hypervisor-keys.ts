@@ -37,7 +37,7 @@ export const HYPERVISOR_KEYS = {
   valid_ctlpaths: texts([], "Globs of programs that `ctlpath` may be set to.", { drivers: "DCO", dialect: "rs", withoutEffect: "none of this version's drivers has a control program" }),
   jailer_path: path("/usr/bin/jailer", "Program that confines the monitor.", { drivers: "FQ", annotation: true, validBy: "valid_jailer_paths", driverDefaults: { qemu: "" } }),
   valid_jailer_paths: texts(["/usr/bin/jailer"], "Globs of programs that the annotation `jailer_path` may name.", { drivers: "FQ" }),
-  kernel: path(`${SHARE}/vmlinux.container`, "Guest kernel.", { annotation: true, shown: true }),
+  kernel: path(`${SHARE}/vmlinux.container`, "Guest kernel.", { annotation: true, shown: true, driverDefaults: { remote: "" } }),
   image: text("", "Root disk of the guest, an absolute path; either this or `initrd`. For remote, the cloud's name of it.", { annotation: true }),
   initrd: path(`${SHARE}/kata-containers-initrd.img`, "Initial RAM disk that is the guest's root; either this or `image`. With `kernel_verity_params` it is what opens `image`.", { annotation: true, shown: true, driverDefaults: { remote: "" } }),
   rootfs_type: choice(["ext4", "xfs", "erofs"], "File system of `image`."),

@@ -157,7 +157,8 @@ async function askRemoteHypervisor(host: HostRoot, socket: string): Promise<Hype
       error: "",
     };
   } catch (error) {
-    return { program: there, version: "", error: describeError(error) };
+    const errno = error instanceof KataError ? error.errno : undefined;
+    return { program: there, version: "", error: errno ?? describeError(error) };
   }
 }
 
