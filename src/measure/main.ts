@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { describeError, KataError } from "../kata-error.ts";
 import { hostData, initdataDigest, parseInitdata } from "../policy/initdata/initdata.ts";
+import { guestCommandLine } from "./guest-command-line.ts";
 import { readSnpFirmware } from "./snp-firmware.ts";
 import { snpLaunchMeasurement } from "./snp-launch.ts";
 import { PROCESSOR_MODELS, processorSignature } from "./snp-processor.ts";
@@ -13,10 +14,14 @@ const USAGE = `kata-measure computes what a confidential machine's attestation r
 Usage:
   kata-measure snp --firmware OVMF --processors N --model MODEL [--kernel FILE] [--initrd FILE] [--append TEXT]
                    [--features N]
+  kata-measure command-line --config FILE [--processors N]
   kata-measure initdata FILE [--platform snp|tdx|cca|se]
 
   snp        the launch measurement of SEV-SNP, hexadecimal. MODEL is QEMU's (${PROCESSOR_MODELS.join(", ")});
              --features is SEV_FEATURES of the host's kernel (1)
+  command-line
+             what the runtime tells the kernel of a machine of that configuration.toml, for --append: with kernel_verity_params
+             the root hash of the guest's disk is in it
   initdata   the digest of a TOML file by its own algorithm, hexadecimal; with --platform as base64 of the field that
              the machine is started with (host-data of SEV-SNP, mrconfigid of TDX)
 
@@ -33,6 +38,7 @@ const HASHES = {
 };
 
 const OPTIONS = {
+  config: { type: "string" },
   firmware: { type: "string" },
   kernel: { type: "string" },
   initrd: { type: "string" },
@@ -61,6 +67,11 @@ function main(args: readonly string[]): number {
   try {
     if (verb === "snp" && values.firmware !== undefined) {
       process.stdout.write(`${measureSnp(values, values.firmware)}\n`);
+      return 0;
+    }
+    if (verb === "command-line" && values.config !== undefined) {
+      const text = readFileSync(values.config, "utf8");
+      process.stdout.write(`${guestCommandLine(text, values.config, Number(values.processors))}\n`);
       return 0;
     }
     if (verb === "initdata" && file !== undefined) {

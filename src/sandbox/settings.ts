@@ -244,8 +244,12 @@ function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
   if (hypervisor.confidential_guest) throw unsupported("confidential_guest", true, "false");
 }
 
-/** An archive with the image is what opens it: only a checked image has one. */
-function guestRoot(hypervisor: Configuration["hypervisor"]): GuestRoot {
+/**
+ * Where the guest's root is. An archive with the image is what opens it: only a checked image has one.
+ *
+ * @throws KataError `invalid-configuration`.
+ */
+export function guestRoot(hypervisor: Configuration["hypervisor"]): GuestRoot {
   if (hypervisor.image === "") {
     // Who set it counts on a check that would not be made.
     if (hypervisor.kernel_verity_params !== "") {
