@@ -4,6 +4,7 @@ import { KataError } from "../kata-error.ts";
 import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
 import { agentParameters } from "./agent-parameters.ts";
+import { type ConfidentialWish, confidentialWish } from "./confidential-guest.ts";
 import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
 import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
 import type { MachineOptions } from "./hypervisor/machine-options.ts";
@@ -93,6 +94,8 @@ export interface SandboxSettings {
   readonly sandboxCgroupOnly: boolean;
   readonly constraints: GuestConstraints;
   readonly monitorIdentity: MonitorIdentity;
+  /** Undefined for a guest that trusts its host. */
+  readonly confidential: ConfidentialWish | undefined;
   /** Until the agent must have answered after the start, ms. */
   readonly dialTimeoutMs: number;
   readonly createContainerTimeoutMs: number;
@@ -116,7 +119,6 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     throw unsupported("shared_fs", hypervisor.shared_fs, "virtio-fs and none");
   }
   if (sharesFiles && isElsewhere(driver)) throw unsupported("shared_fs", hypervisor.shared_fs, "none for it");
-  refuseUnkeptPromises(hypervisor);
   const model = runtime.internetworking_model;
   if (model !== "tcfilter" && model !== "macvtap" && model !== "none") {
     throw unsupported("internetworking_model", model, "tcfilter, macvtap or none");
@@ -213,6 +215,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       guestKernelOwnsVfio: runtime.vfio_mode === "guest-kernel",
     },
     monitorIdentity: monitorIdentity(configuration),
+    confidential: confidentialWish(configuration),
     dialTimeoutMs: agent.dial_timeout * 1000,
     createContainerTimeoutMs: runtime.create_container_timeout * 1000,
     policy: decodePolicy(agent.policy),
@@ -237,11 +240,6 @@ function remoteSettings(hypervisor: Configuration["hypervisor"]): RemoteSettings
     gpuModel: hypervisor.default_gpu_model,
     initdata: hypervisor.initdata,
   };
-}
-
-/** What protects the host or the guest is refused as long as it is not there: to ignore it would be a false promise. */
-function refuseUnkeptPromises(hypervisor: Configuration["hypervisor"]): void {
-  if (hypervisor.confidential_guest) throw unsupported("confidential_guest", true, "false");
 }
 
 /**

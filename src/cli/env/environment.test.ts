@@ -68,7 +68,7 @@ sandbox_cgroup_only = true
         MachineType: "q35",
         Version: "QEMU emulator version 7.2.22",
         Path: "/opt/qemu",
-        BlockDeviceDriver: "virtio-scsi",
+        BlockDeviceDriver: "virtio-blk",
         EntropySource: "/dev/urandom",
         SharedFS: "virtio-fs",
         VirtioFSDaemon: "/usr/lib/qemu/virtiofsd",

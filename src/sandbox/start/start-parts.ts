@@ -5,6 +5,7 @@ import { readTextFileIfExists } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import { isTracing } from "../../sys/trace.ts";
 import type { AgentConnection } from "../agent-client.ts";
+import { confidentialGuest, protectionFacts } from "../confidential-guest.ts";
 import type { CrashRecorder } from "../crash-recorder.ts";
 import { dnsLines, sandboxStorages } from "../guest-setup.ts";
 import {
@@ -97,6 +98,10 @@ export async function machineSpec(start: StartRequest): Promise<MachineSpec> {
     accelerator,
     devices: [],
     networkNamespace: network.namespacePath,
+    confidential:
+      settings.confidential === undefined
+        ? undefined
+        : confidentialGuest(settings.confidential, protectionFacts(accelerator), settings.initdata),
     runDirectory: start.user?.directory ?? start.paths.run,
     user: start.user === undefined ? undefined : withDeviceGroup(start.user, accelerator),
     cgroups,

@@ -20,6 +20,8 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
     return { kind: "unsupported", reason: "enable_virtio_mem is set" };
   if (spec.numaNodes !== undefined) return { kind: "unsupported", reason: "enable_numa is set" };
   if (spec.machineType === "microvm") return { kind: "unsupported", reason: "machine_type is microvm" };
+  if (spec.confidential !== undefined)
+    return { kind: "unsupported", reason: "a confidential guest's memory is its own" };
   if (flashChips(spec).length > 0) return { kind: "unsupported", reason: "its firmware keeps variables" };
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };

@@ -1,0 +1,93 @@
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { parseConfiguration } from "../config/index.ts";
+import { confidentialGuest, confidentialWish, type ProtectionFacts } from "./confidential-guest.ts";
+
+const BARE: ProtectionFacts = {
+  accelerator: "kvm",
+  snp: undefined,
+  tdx: undefined,
+  encryptionBit: 51,
+  quoteSocket: "",
+};
+const FILE = `[hypervisor.qemu]
+confidential_guest = true
+firmware = "/OVMF.fd"
+shared_fs = "none"
+`;
+
+function wishOf(more = "", text = FILE) {
+  const wish = confidentialWish(parseConfiguration(text + more, "/c.toml", { strict: true }));
+  if (wish === undefined) throw new Error("no wish");
+  return wish;
+}
+
+const INITDATA = gzipSync('version = "0.1.0"\nalgorithm = "sha256"\n').toString("base64");
+
+describe("confidentialWish()", () => {
+  test("is none unless it is asked for", () => {
+    expect(confidentialWish(parseConfiguration("[hypervisor.qemu]\n", "/c.toml"))).toBeUndefined();
+  });
+
+  test.each([
+    ["no firmware", FILE.replace(/^firmware.*$/m, ""), "invalid-configuration", /firmware is empty/],
+    ["a shared directory", FILE.replace("none", "virtio-fs"), "invalid-configuration", /shared_fs/],
+    [
+      "another monitor",
+      '[hypervisor.clh]\nconfidential_guest = true\nfirmware = "/f"\nkernel = ""\nshared_fs = "none"\n',
+      "unsupported",
+      /only QEMU/,
+    ],
+  ])("refuses %s", (_what, text, code, message) => {
+    expect(() => wishOf("", text)).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
+    );
+  });
+});
+
+describe("confidentialGuest()", () => {
+  test("is TDX's where the host has it, with the quote service that is there", () => {
+    expect(confidentialGuest(wishOf(), { ...BARE, tdx: "Y", quoteSocket: "/qgs" }, "")).toEqual({
+      kind: "tdx",
+      configurationId: "",
+      quoteService: { kind: "unix", path: "/qgs" },
+    });
+    const port = wishOf("tdx_quote_generation_service_socket_port = 4051\n");
+    expect(confidentialGuest(port, { ...BARE, tdx: "1", quoteSocket: "/qgs" }, "")).toMatchObject({
+      quoteService: { kind: "vsock", port: 4051 },
+    });
+  });
+
+  test("is SEV-SNP's where the host has it, with what is measured", () => {
+    const wish = wishOf('snp_id_block = "aWQ="\nsnp_id_auth = "YXV0aA=="\nsnp_guest_policy = 196609\n');
+    expect(confidentialGuest(wish, { ...BARE, snp: "Y", encryptionBit: 47 }, INITDATA)).toEqual({
+      kind: "sev-snp",
+      encryptionBit: 47,
+      policy: 196_609,
+      idBlock: "aWQ=",
+      idAuthentication: "YXV0aA==",
+      hostData: expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/),
+    });
+  });
+
+  test.each([
+    ["nothing", BARE, "", /lacks SEV-SNP \(.*sev_snp is absent\), TDX \(.*tdx is absent\)/],
+    ["SEV-SNP switched off", { ...BARE, snp: "N" }, "", /SEV-SNP \(.*sev_snp is N\)/],
+    [
+      "TDX for who wants SEV-SNP",
+      { ...BARE, tdx: "Y" },
+      "sev_snp_guest = true\n",
+      /lacks SEV-SNP \([^)]*\)( |$)/,
+    ],
+    [
+      "no KVM",
+      { ...BARE, accelerator: "tcg", snp: "Y" } as const,
+      "",
+      /lacks a KVM that works \(there is tcg\)/,
+    ],
+  ])("says what is missing of a host with %s", (_what, host, more, message) => {
+    expect(() => confidentialGuest(wishOf(more), host, "")).toThrow(
+      expect.objectContaining({ code: "unsupported", message: expect.stringMatching(message) }),
+    );
+  });
+});
