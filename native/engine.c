@@ -44,6 +44,8 @@ struct part {
 
 /* Laid into the binary by the build; the last one has no name. */
 extern const struct part kata_parts[];
+/* All parts' bytecode together. */
+extern const uint8_t kata_bytecode[], kata_bytecode_end[];
 extern char **environ;
 
 static JSValue host;
@@ -188,14 +190,21 @@ static JSValue host_utf8_decode(JSContext *ctx, JSValueConst this_value, int arg
     return JS_NewStringLen(ctx, (const char *)data + offset, (size_t)length);
 }
 
+/* What the kernel maps at once of a file where a page of it is touched (fault_around_bytes), at most. */
+#define FAULT_AROUND 65536
+
 /*
  * Gives back the memory of what was read of the program's file: the engine has made itself a copy, since the names in bytecode
- * have other numbers in each program. What is wanted again is read again.
+ * have other numbers in each program. What lies around it came along, and what is wanted again is read again.
  */
 static void forget_file(const uint8_t *start, const uint8_t *end)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)start + page - 1) & ~(page - 1), last = (uintptr_t)end & ~(page - 1);
+    uintptr_t lowest = (uintptr_t)kata_bytecode, highest = (uintptr_t)kata_bytecode_end;
+    uintptr_t first = (uintptr_t)start - lowest > FAULT_AROUND ? (uintptr_t)start - FAULT_AROUND : lowest;
+    uintptr_t last = highest - (uintptr_t)end > FAULT_AROUND ? (uintptr_t)end + FAULT_AROUND : highest;
+    first = (first + page - 1) & ~(page - 1);
+    last &= ~(page - 1);
     if (first < last)
         madvise((void *)first, last - first, MADV_DONTNEED);
 }

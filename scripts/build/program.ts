@@ -217,8 +217,9 @@ function embed(parts: readonly Part[]): string {
     return `.quad ${symbols.map((symbol) => `${symbol.replace(/^[a-z]+/, `$&${index}`)}`).join(", ")}\n`;
   });
   return [
-    ".section .rodata\n",
+    ".section .rodata\n.balign 4096\n.globl kata_bytecode, kata_bytecode_end\nkata_bytecode:\n",
     ...parts.map(({ bytecode }, index) => data(`bytecode${index}`, bytecode)),
+    ".balign 4096\nkata_bytecode_end:\n",
     // Nobody reads these but a program that tells where it failed.
     ...parts.map(({ sourceLines }, index) => data(`lines${index}`, sourceLines)),
     ...parts.map(({ name }, index) => `name${index}: .asciz ${JSON.stringify(name)}\n`),

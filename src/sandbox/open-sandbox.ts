@@ -14,7 +14,7 @@ import { endingWithSilence } from "./agent-silence.ts";
 import { assetHashes, checkAssetHashes } from "./asset-hashes.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { type MonitorUser, takeMonitorUser } from "./hypervisor/monitor-user.ts";
-import { danFile } from "./network/dan-network.ts";
+import { danFile } from "./network/dan-place.ts";
 import { liveGuest } from "./network/live-guest.ts";
 import { LiveNetwork } from "./network/live-network.ts";
 import { chooseNetwork } from "./network/network-choice.ts";

@@ -34,13 +34,11 @@ import { Connections } from "./connections.ts";
 import { raiseDescriptorLimit } from "./descriptor-limit.ts";
 import { eventDelivery } from "./events/deliver-event.ts";
 import { EventQueue } from "./events/event-queue.ts";
-import { encodeMetricsV1, encodeMetricsV2, sandboxService, streamingService } from "./generated.ts";
+import { sandboxService, streamingService } from "./generated.ts";
 import { CONFIGURATION_VARIABLE, LISTENING_FD } from "./launch-server.ts";
 import type { ManagedPod } from "./management/managed-pod.ts";
 import { serveManagement } from "./management/management-server.ts";
 import { hostCgroupVersion } from "./metrics/cgroup-mode.ts";
-import { METRICS_V1_TYPE, metricsV1 } from "./metrics/metrics-v1.ts";
-import { METRICS_V2_TYPE, metricsV2 } from "./metrics/metrics-v2.ts";
 import { NamedStreams } from "./named-streams.ts";
 import { Pod, type PodParts } from "./pod/pod.ts";
 import { readSpec } from "./read-spec.ts";
@@ -227,10 +225,8 @@ function serviceFacts(): ServiceFacts & SandboxServiceFacts {
     architecture: ARCHITECTURES[machine] ?? machine,
     shimPid: getpid(),
     version: TASK_VERSION,
-    packMetrics: (statistics) =>
-      version === 2
-        ? { typeUrl: METRICS_V2_TYPE, value: encodeMetricsV2(metricsV2(statistics)) }
-        : { typeUrl: METRICS_V1_TYPE, value: encodeMetricsV1(metricsV1(statistics)) },
+    packMetrics: async (statistics) =>
+      (await import("./metrics/pack-metrics.ts")).packMetrics(version, statistics),
   };
 }
 

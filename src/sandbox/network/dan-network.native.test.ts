@@ -13,7 +13,8 @@ import { sendDatagrams, talkAsGuest } from "../testing/card-frames.ts";
 import { assertSame, snapshot } from "../testing/namespace-snapshot.ts";
 import { insideOf, persistentTap } from "../testing/persistent-tap.ts";
 import { POD_ADDRESS, POD_MAC, testNetwork } from "../testing/test-network.ts";
-import { danFile, joinDanNetwork } from "./dan-network.ts";
+import { joinDanNetwork } from "./dan-network.ts";
+import { danFile } from "./dan-place.ts";
 
 unshare(CLONE_NEWNS | CLONE_NEWNET);
 mount(null, "/", null, MS_REC | MS_PRIVATE);

@@ -1,7 +1,7 @@
 /** Joining the devices that a file describes. */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { exists, readTextFile } from "../../sys/files.ts";
+import { readTextFile } from "../../sys/files.ts";
 import { ownNamespacePath } from "../../sys/namespaces.ts";
 import { linkByName } from "../../sys/netlink/links.ts";
 import { CLONE_NEWNET, duplicate } from "../../sys/process.ts";
@@ -27,13 +27,6 @@ export interface DanOptions {
   readonly record: NetworkRecord;
   /** Whether the monitor opens taps itself, by their names. */
   readonly tapsByName?: boolean;
-}
-
-/** The description of a sandbox's devices, if somebody has written one. */
-export function danFile(directory: string, id: string): string | undefined {
-  if (directory === "") return undefined;
-  const path = `${directory}/${id}.json`;
-  return exists(path) ? path : undefined;
 }
 
 /** @throws KataError that names the file; nothing of the devices is held then. */

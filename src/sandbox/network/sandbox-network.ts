@@ -1,7 +1,6 @@
 /** The network of a sandbox, by what its specification and configuration ask for. */
 import type { NetworkDevice } from "../hypervisor/network-device.ts";
 import type { LinkOptions } from "./attach-link.ts";
-import { joinDanNetwork } from "./dan-network.ts";
 import type { NetworkChoice } from "./network-choice.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
 import { type GuestNetwork, PodNetwork } from "./pod-network.ts";
@@ -35,7 +34,10 @@ export const NO_NETWORK: SandboxNetwork = {
 export async function joinNetwork(choice: NetworkChoice, options: LinkOptions): Promise<SandboxNetwork> {
   if (choice.kind === "loopback") return NO_NETWORK;
   if (choice.kind === "left") return { ...NO_NETWORK, namespacePath: choice.path };
-  if (choice.kind === "described") return await joinDanNetwork(choice.file, options);
+  if (choice.kind === "described") {
+    const { joinDanNetwork } = await import("./dan-network.ts");
+    return await joinDanNetwork(choice.file, options);
+  }
   const namespace = choice.kind === "new" ? NetworkNamespace.create() : NetworkNamespace.open(choice.path);
   const pod = await PodNetwork.connect(namespace, options);
   const { devices, guest } = pod;

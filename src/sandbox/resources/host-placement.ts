@@ -19,7 +19,7 @@ import {
   removeHostCgroup,
 } from "./host-cgroup.ts";
 import { podLimits, resourceLimits } from "./sizing.ts";
-import { scopeOf, startScope } from "./systemd-scope.ts";
+import { scopeOf } from "./systemd-scope.ts";
 import { planVcpuGroup, VcpuGroup } from "./vcpu-group.ts";
 
 export interface HostPlacement {
@@ -96,6 +96,7 @@ async function joinScope(cgroupsPath: string | undefined, logger: Logger): Promi
   const scope = scopeOf(place, getpid());
   if (scope === undefined || !exists(SYSTEMD_RUNS)) return undefined;
   try {
+    const { startScope } = await import("./start-scope.ts");
     await startScope(scope, kernel().syscall("geteuid"), loop);
     return cgroupDirectory(place, "");
   } catch (error) {

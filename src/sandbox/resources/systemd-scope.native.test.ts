@@ -9,7 +9,8 @@ import { getpid, SIGTERM } from "../../sys/process.ts";
 import { connect } from "../../sys/socket.ts";
 import { spawn } from "../../sys/spawn.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
-import { scopeOf, startScope } from "./systemd-scope.ts";
+import { startScope } from "./start-scope.ts";
+import { scopeOf } from "./systemd-scope.ts";
 
 const DAEMON = "/usr/bin/dbus-daemon";
 /** The hierarchy in which systemd keeps its units, on a host with version 1, or version 2's. */

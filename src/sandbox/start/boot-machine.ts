@@ -7,7 +7,6 @@ import type { AgentConnection } from "../agent-client.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { DiskDevice, MachineSpec } from "../hypervisor/types.ts";
 import { tellNetwork } from "../network/live-guest.ts";
-import { makeInitdataDisk } from "../owner-data.ts";
 import { reachAgent } from "./reach-agent.ts";
 import {
   endOf,
@@ -36,7 +35,7 @@ export async function bootMachine(
   const shared = fileServer === undefined ? [] : [shareDevice(fileServer, settings)];
   // Before the call that may make a machine and not come back.
   if (spec.remote !== undefined) record.update({ remote: spec.remote.service });
-  const devices = [...shared, ...network.devices, ...initdataDisk(start)];
+  const devices = [...shared, ...network.devices, ...(await initdataDisk(start))];
   const machine = await HYPERVISORS[settings.driver].boot(
     { ...spec, devices },
     { clock: loop, logger, signal },
@@ -67,9 +66,10 @@ export async function bootMachine(
   };
 }
 
-function initdataDisk({ settings, paths, user }: StartRequest): DiskDevice[] {
+async function initdataDisk({ settings, paths, user }: StartRequest): Promise<DiskDevice[]> {
   // Who makes a machine somewhere else is told with the rest.
   if (settings.initdata === "" || settings.remote !== undefined) return [];
+  const { makeInitdataDisk } = await import("./initdata-disk.ts");
   const disk = makeInitdataDisk(settings.initdata, `${user?.directory ?? paths.run}/initdata.img`);
   if (user !== undefined) chown(disk.path, user.uid, user.gid);
   return [disk];

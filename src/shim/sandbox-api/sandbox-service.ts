@@ -15,7 +15,7 @@ export interface SandboxServiceFacts {
   /** As Go names it: `amd64`, `arm64`. */
   readonly architecture: string;
   /** Statistics in the form of the host's cgroups. */
-  readonly packMetrics: (statistics: ContainerStatistics) => PackedMessage;
+  readonly packMetrics: (statistics: ContainerStatistics) => PackedMessage | Promise<PackedMessage>;
 }
 
 /** Source: Kubernetes CRI, PodSandboxState. */
@@ -80,7 +80,7 @@ export function sandboxHandlers(
       sandbox.mustBeReady(sandboxId);
       const counted = pod.containers.filter(({ init }) => init.state.name !== "stopped");
       const readings = await Promise.all(counted.map(({ id }) => pod.sandbox.stats(id)));
-      const data = facts.packMetrics(podStatistics(readings));
+      const data = await facts.packMetrics(podStatistics(readings));
       return { metrics: { id: sandboxId, timestamp: timestampOf(pod.parts.wallClock()), data } };
     },
   };

@@ -25,7 +25,7 @@ export interface ServiceFacts {
   /** What Connect answers with: the version of the task service. */
   readonly version: string;
   /** Statistics in the form of the host's cgroups. */
-  readonly packMetrics: (statistics: ContainerStatistics) => PackedMessage;
+  readonly packMetrics: (statistics: ContainerStatistics) => PackedMessage | Promise<PackedMessage>;
 }
 
 export function taskHandlers(pod: Pod, facts: ServiceFacts): TaskHandlers {
@@ -114,7 +114,7 @@ export function taskHandlers(pod: Pod, facts: ServiceFacts): TaskHandlers {
           object: `${id} is stopped`,
         });
       }
-      return { stats: facts.packMetrics(await pod.sandbox.stats(id)) };
+      return { stats: await facts.packMetrics(await pod.sandbox.stats(id)) };
     },
 
     async connect({ id }) {

@@ -1,0 +1,20 @@
+/** Initdata on its way to the guest: on a disk of its own. Loaded by pods that have some. */
+import { annotationPayload, parseInitdata, unpackInitdata } from "../../policy/initdata/initdata.ts";
+import { initdataDisk } from "../../policy/initdata/initdata-disk.ts";
+import { writeFile } from "../../sys/files.ts";
+import { utf8Decode } from "../../sys/utf8.ts";
+import type { DiskDevice } from "../hypervisor/types.ts";
+
+/**
+ * Writes the disk that initdata goes to the guest on.
+ *
+ * @param annotation base64 of gzip of TOML.
+ * @param path of the file, which must not be there.
+ * @throws KataError `invalid-initdata` if it is not of that form.
+ */
+export function makeInitdataDisk(annotation: string, path: string): DiskDevice {
+  const payload = annotationPayload(annotation);
+  parseInitdata(utf8Decode(unpackInitdata(payload, "annotation")), "annotation");
+  writeFile(path, initdataDisk(payload), 0o400);
+  return { kind: "disk", id: "initdata0", path, readOnly: true };
+}
