@@ -1,9 +1,10 @@
 /** From a layer that containerd has fetched to the disk that the guest gets. */
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import type { ContentInfo } from "../../build/generated/content.ts";
 import { KataError } from "../kata-error.ts";
 import { chainIdOf } from "../policy/layers/chain-id.ts";
-import { type LayerFormat, writeLayerDisk } from "../policy/layers/layer-disk.ts";
+import { type LayerFormat, layerDiskPieces } from "../policy/layers/layer-disk.ts";
 import type { BlobStore } from "./content-store.ts";
 import { fileSource, readArchive, writeAt } from "./layer-archive.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
@@ -59,9 +60,16 @@ export class LayerConverter {
       });
     }
     const { diffId, length } = archive;
-    return this.#store.writeLayer(chainId, (write) =>
-      writeLayerDisk(fileSource(file.descriptor, length), this.#format, diffId, hash, write),
-    ).rootHash;
+    const pieces = layerDiskPieces(fileSource(file.descriptor, length), this.#format, diffId, hash);
+    return await this.#store.writeLayer(chainId, async (write) => {
+      for (;;) {
+        const next = pieces.next();
+        if (next.done === true) return next.value.rootHash;
+        write(next.value);
+        // Others are answered between one piece and the next.
+        await setImmediate();
+      }
+    });
   }
 
   /** Not every client of containerd's tells which layer it unpacks: then what is there is looked through, the newest first. */

@@ -34,6 +34,7 @@ export class SnapshotStore {
   readonly #root: string;
   readonly #snapshots = new Map<string, Snapshot>();
   #unfinished = 0;
+  #started = false;
 
   /** Opens what is there or begins anew. @throws KataError `invalid-snapshot` for a file that is none. */
   constructor(root: string) {
@@ -46,6 +47,7 @@ export class SnapshotStore {
       this.#snapshots.set(snapshot.key, snapshot);
     }
     this.cleanUp();
+    this.#started = true;
   }
 
   get all(): readonly Snapshot[] {
@@ -70,9 +72,9 @@ export class SnapshotStore {
 
   /** Writes a snapshot, new or changed. */
   put(snapshot: Snapshot): void {
-    this.#publish(join("snapshots", hashOf(snapshot.key)), (write) =>
-      write(Buffer.from(`${JSON.stringify(snapshot, undefined, 2)}\n`)),
-    );
+    using file = this.#newFile("snapshots");
+    file.write(Buffer.from(`${JSON.stringify(snapshot, undefined, 2)}\n`));
+    file.publish(join("snapshots", hashOf(snapshot.key)));
     this.#snapshots.set(snapshot.key, snapshot);
   }
 
@@ -123,8 +125,11 @@ export class SnapshotStore {
   }
 
   /** Writes the disk of the layer that is called so. `fill` gets a function that writes. @returns what `fill` does. */
-  writeLayer<T>(name: string, fill: (write: (piece: Uint8Array) => void) => T): T {
-    return this.#publish(join("layers", idOf(name)), fill);
+  async writeLayer<T>(name: string, fill: (write: (piece: Uint8Array) => void) => Promise<T>): Promise<T> {
+    using file = this.#newFile("layers");
+    const result = await fill(file.write);
+    file.publish(join("layers", idOf(name)));
+    return result;
   }
 
   /** A file of our own that nobody finds. Its end is the end of the scope. */
@@ -144,8 +149,14 @@ export class SnapshotStore {
     };
     for (const [part, names] of Object.entries(needed)) {
       for (const name of readdirSync(join(this.#root, part)))
-        if (!names.has(name)) rmSync(join(this.#root, part, name), { recursive: true, force: true });
+        if (!names.has(name) && !this.#isUnderWay(name))
+          rmSync(join(this.#root, part, name), { recursive: true, force: true });
     }
+  }
+
+  /** Whether it is a file of this process's that is not finished: those of others are left behind. */
+  #isUnderWay(name: string): boolean {
+    return this.#started && name.startsWith(UNFINISHED);
   }
 
   #neededLayers(): Set<string> {
@@ -156,26 +167,30 @@ export class SnapshotStore {
     return join(this.#root, "staging", hashOf(key));
   }
 
-  #publish<T>(path: string, fill: (write: (piece: Uint8Array) => void) => T): T {
-    const target = join(this.#root, path);
-    const unfinished = join(
-      this.#root,
-      path.slice(0, path.indexOf("/")),
-      `${UNFINISHED}${this.#unfinished++}`,
-    );
-    const descriptor = openSync(unfinished, "w", 0o600);
-    try {
-      const result = fill((piece) => {
+  /** A file that nobody sees before it is published; it is gone at the end of the scope otherwise. */
+  #newFile(part: string): NewFile {
+    const path = join(this.#root, part, `${UNFINISHED}${this.#unfinished++}`);
+    const descriptor = openSync(path, "w", 0o600);
+    return {
+      write: (piece) => {
         for (let at = 0; at < piece.length; ) at += writeSync(descriptor, piece, at);
-      });
-      fsyncSync(descriptor);
-      renameSync(unfinished, target);
-      return result;
-    } finally {
-      closeSync(descriptor);
-      rmSync(unfinished, { force: true });
-    }
+      },
+      publish: (target) => {
+        fsyncSync(descriptor);
+        renameSync(path, join(this.#root, target));
+      },
+      [Symbol.dispose]: () => {
+        closeSync(descriptor);
+        rmSync(path, { force: true });
+      },
+    };
   }
+}
+
+interface NewFile extends Disposable {
+  readonly write: (piece: Uint8Array) => void;
+  /** Makes it what is at a path below the root from now on. */
+  readonly publish: (target: string) => void;
 }
 
 function idOf(key: string): string {

@@ -81,13 +81,12 @@ export function criConfiguration(
       "restrict_oom_score_adj = true",
       `[${cri}.containerd]`,
       `default_runtime_name = "${Object.keys(runtimes)[0]}"`,
-      ...(snapshotter === undefined
-        ? []
-        : [`snapshotter = "${snapshotter}"`, "disable_snapshot_annotations = false"]),
+      ...(snapshotter === undefined ? [] : ["disable_snapshot_annotations = false"]),
       ...Object.entries(runtimes).flatMap(([name, { sandboxer, ioType }]) => [
         `[${cri}.containerd.runtimes.${name}]`,
         `runtime_type = "${KATA_RUNTIME}"`,
         'pod_annotations = ["io.katacontainers.*"]',
+        ...(snapshotter === undefined ? [] : [`snapshotter = "${snapshotter}"`]),
         ...(sandboxer === undefined ? [] : [`${sandboxerKey} = "${sandboxer}"`]),
         ...(ioType === undefined ? [] : [`io_type = "${ioType}"`]),
       ]),

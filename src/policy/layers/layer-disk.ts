@@ -29,13 +29,30 @@ export interface LayerTrailer {
 }
 
 /**
- * Writes the disk of a layer.
+ * The disk of a layer, from its beginning to its end.
  *
  * @param diffId the archive's digest, `sha256:…`: EROFS has a part of it as its UUID.
- * @param write gets the disk piece by piece; a piece holds until it returns. Absent: only the hash is wanted.
- * @returns the tree's root and size.
+ * @returns piece by piece, each of which holds until the next one; at last the tree's root and size.
  * @throws KataError `invalid-tar`, `invalid-layer`.
  */
+export function* layerDiskPieces(
+  tar: ByteSource,
+  format: LayerFormat,
+  diffId: string,
+  hash: HashPair,
+): Generator<Uint8Array, VerityTree> {
+  const hasher = new VerityHasher(hash);
+  for (const piece of format === "erofs" ? erofsPieces(tar, diffId) : tarPieces(tar)) {
+    hasher.add(piece);
+    yield piece;
+  }
+  const tree = hasher.finish();
+  yield* tree.levels;
+  yield trailerBlock(tree.blocks);
+  return tree;
+}
+
+/** Makes the disk of a layer at once. @param write gets its pieces; absent: only the hash is wanted. @see layerDiskPieces */
 export function writeLayerDisk(
   tar: ByteSource,
   format: LayerFormat,
@@ -43,15 +60,12 @@ export function writeLayerDisk(
   hash: HashPair,
   write: (piece: Uint8Array) => void = () => undefined,
 ): VerityTree {
-  const hasher = new VerityHasher(hash);
-  for (const piece of format === "erofs" ? erofsPieces(tar, diffId) : tarPieces(tar)) {
-    hasher.add(piece);
-    write(piece);
+  const pieces = layerDiskPieces(tar, format, diffId, hash);
+  for (;;) {
+    const next = pieces.next();
+    if (next.done === true) return next.value;
+    write(next.value);
   }
-  const tree = hasher.finish();
-  for (const level of tree.levels) write(level);
-  write(trailerBlock(tree.blocks));
-  return tree;
 }
 
 function erofsPieces(tar: ByteSource, diffId: string): Generator<Uint8Array> {

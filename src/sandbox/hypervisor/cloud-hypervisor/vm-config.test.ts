@@ -114,6 +114,19 @@ describe("vmConfig()", () => {
     ]);
   });
 
+  test("tells the kernel of a checked image's hashes, and boots what opens it", () => {
+    const verity = { rootHash: "ab", salt: "cd", dataBlocks: 1, dataBlockSize: 4096, hashBlockSize: 4096 };
+    const root = { kind: "image", path: "/i", filesystem: "erofs", verity, initrd: "/opener" } as const;
+    const { payload, disks } = vmConfig({ ...SPEC, root }, "/s");
+    expect(payload).toMatchObject({
+      initramfs: "/opener",
+      cmdline: expect.stringContaining(
+        'dm-mod.create="dm-verity,,,ro,0 8 verity 1 /dev/vda1 /dev/vda2 4096 4096 1 0 sha256 ab cd" root=/dev/dm-0',
+      ),
+    });
+    expect(disks?.[0]).toMatchObject({ path: "/i", readonly: true });
+  });
+
   test("offers nested virtualization where the host's hypervisor can do it", () => {
     expect(vmConfig({ ...SPEC, accelerator: "kvm" }, "/v").cpus.nested).toBe(true);
   });

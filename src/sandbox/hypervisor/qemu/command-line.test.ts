@@ -166,6 +166,17 @@ describe("qemuArguments()", () => {
     expect(args.at(-1)).toContain("root=/dev/vda1 rootflags=ro ro rootfstype=ext4");
   });
 
+  test("tells the kernel of a checked image's hashes, and boots what opens it", () => {
+    const verity = { rootHash: "ab", salt: "", dataBlocks: 1, dataBlockSize: 4096, hashBlockSize: 4096 };
+    const root = { kind: "image", path: "/image", filesystem: "erofs", verity } as const;
+    const opened = qemuArguments({ ...SPEC, root: { ...root, initrd: "/opener" } }, SERIAL);
+    expect(valuesOf("-initrd", opened)).toEqual(["/opener"]);
+    expect(valuesOf("-append", opened)[0]).toContain(
+      'dm-mod.create="dm-verity,,,ro,0 8 verity 1 /dev/vda1 /dev/vda2 4096 4096 1 0 sha256 ab -" root=/dev/dm-0',
+    );
+    expect(valuesOf("-initrd", qemuArguments({ ...SPEC, root }, SERIAL))).toEqual([]);
+  });
+
   test("leaves room for modules that come later, and tells the guest to use them at once", () => {
     const args = qemuArguments(
       { ...SPEC, maxVcpus: 8, memoryGrowth: { kind: "modules", slots: 10, maxMemoryMib: 16_384 } },
