@@ -8,7 +8,7 @@ import { type Clock, sleep, withDeadline } from "../../sys/clock.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
 import { pipe } from "../../sys/pipe.ts";
-import { pidfdSendSignal, SIGKILL, SIGTERM } from "../../sys/process.ts";
+import { kill, pidfdSendSignal, SIGKILL, SIGTERM } from "../../sys/process.ts";
 import { type ChildProcess, spawn } from "../../sys/spawn.ts";
 import { ConsoleLog } from "./console-log.ts";
 
@@ -148,9 +148,13 @@ export class SupervisedProgram {
     await this.exited;
   }
 
-  /** Ends it by force; no effect after its end. */
+  /**
+   * Ends it by force, with its children: a file server's worker would take a tenth of a second over a polite end, and keep the guest's
+   * memory meanwhile. No effect after its end.
+   */
   kill(): void {
-    this.#kill(SIGKILL);
+    // The group is known by its leader's number, which is the program's as long as its end has not been asked for.
+    if (this.pidfd.isOpen && pidfdSendSignal(this.pidfd, SIGKILL)) kill(-this.pid, SIGKILL);
   }
 
   #kill(signal: number): void {
