@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { digestOf, ImageRegistry, type RegistryOptions } from "../harness/image-registry.ts";
 import { startAgent, type TestAgent } from "./harness/agent.ts";
@@ -187,6 +188,26 @@ test("a blob that is not what its digest says is refused, and leaves nothing", a
   const failure = await refusal(() => undefined, { forged: new Map([[digestOf(busybox), forged]]) });
   expect(failure).toContain(digestOf(busybox));
   expect(failure).toContain(`digest ${digestOf(forged)}`);
+});
+
+test.each([
+  ["cut", (whole: Buffer) => whole.subarray(0, whole.length - 100), /the data ends too early/],
+  ["no gzip", () => Buffer.from("hello"), /incorrect header check/],
+])("a layer that is %s is told of, though its digest is right", async (_what, damage, message) => {
+  const failure = await refusal(
+    (registry) => {
+      const blob = registry.addBlob(damage(gzipSync(busybox)));
+      const config = { architecture: "amd64", os: "linux", rootfs: { diff_ids: [digestOf(busybox)] } };
+      registry.addManifest("test/damaged:1", "application/vnd.oci.image.manifest.v1+json", {
+        schemaVersion: 2,
+        config: registry.addBlob(Buffer.from(JSON.stringify(config))),
+        layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", ...blob }],
+      });
+    },
+    {},
+    "test/damaged:1",
+  );
+  expect(failure).toMatch(message);
 });
 
 test("a blob that is longer than its size says is given up", async () => {

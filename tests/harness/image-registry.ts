@@ -75,9 +75,9 @@ export class ImageRegistry implements AsyncDisposable {
 
   /** Adds an image of these tar archives, the lowest first. @returns its digest. */
   addImage(name: string, layers: readonly Buffer[], compression: "none" | "gzip" = "none"): string {
-    const stored = layers.map((tar) => this.#addBlob(compression === "gzip" ? gzipSync(tar) : tar));
+    const stored = layers.map((tar) => this.addBlob(compression === "gzip" ? gzipSync(tar) : tar));
     const type = `application/vnd.oci.image.layer.v1.tar${compression === "gzip" ? "+gzip" : ""}`;
-    const config = this.#addBlob(
+    const config = this.addBlob(
       Buffer.from(
         JSON.stringify({
           architecture: ARCHITECTURE,
@@ -122,7 +122,8 @@ export class ImageRegistry implements AsyncDisposable {
     }
   }
 
-  #addBlob(bytes: Buffer): { digest: string; size: number } {
+  /** Adds a blob as it is. */
+  addBlob(bytes: Buffer): { digest: string; size: number } {
     const digest = digestOf(bytes);
     this.#blobs.set(digest, bytes);
     return { digest, size: bytes.length };
