@@ -25,7 +25,8 @@ otherwise it serves as an ordinary process, as root:
   -h, --help                  print this help
 
 Environment: KATA_AGENT_SERVER_ADDR, KATA_AGENT_LOG_LEVEL; a flag goes before them. KATA_AGENT_POLICY_FILE is a policy
-to begin with; KATA_AGENT_INSECURE_REGISTRIES has registries that images are pulled from without encryption.
+to begin with; KATA_AGENT_INSECURE_REGISTRIES has registries that images are pulled from without encryption,
+and KATA_AGENT_IMAGE_PULL_TIMEOUT the seconds that one may take.
 `;
 
 /** Flags with a value, and the setting that each one is. */
@@ -35,6 +36,7 @@ const VARIABLES: readonly (readonly [variable: string, key: string])[] = [
   ["KATA_AGENT_SERVER_ADDR", "server_addr"],
   ["KATA_AGENT_LOG_LEVEL", "log"],
   ["KATA_AGENT_INSECURE_REGISTRIES", "image_insecure_registries"],
+  ["KATA_AGENT_IMAGE_PULL_TIMEOUT", "image_pull_timeout"],
 ];
 
 /**

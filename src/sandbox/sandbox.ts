@@ -107,7 +107,11 @@ export class PodSandbox implements Sandbox {
     this.#end = { expected, reason };
     const givenBack = this.#release();
     // The machine is gone before anybody hears of it; the rest may take a little longer.
-    await machine.stop();
+    await machine
+      .stop()
+      .catch((error: unknown) =>
+        this.#parts.logger.error("stop the virtual machine", { error: describeError(error) }),
+      );
     givenBack.catch((error: unknown) =>
       this.#parts.logger.error("give back what the sandbox used", { error: describeError(error) }),
     );

@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -208,6 +209,23 @@ test.each([
     "test/damaged:1",
   );
   expect(failure).toMatch(message);
+});
+
+test("a registry that sends nothing any more is given up, and nothing is left", async () => {
+  const silent = createServer(() => undefined);
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  await using agent = await startAgent({
+    KATA_AGENT_INSECURE_REGISTRIES: host,
+    KATA_AGENT_IMAGE_PULL_TIMEOUT: "1",
+  });
+  const before = await stateOf(agent);
+  const creating = agent.create(containerSpec(PULLED_ROOT, ["true"]), undefined, {
+    storages: [pull(`${host}/test/app:1`)],
+  });
+  await expect(creating).rejects.toThrow(/it took more than 1 s/);
+  await agent.settled(before);
+  silent.close();
 });
 
 test("a blob that is longer than its size says is given up", async () => {

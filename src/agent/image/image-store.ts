@@ -1,6 +1,6 @@
 /** Images that were pulled: each once, however many containers are made of it, and removed after the last one. */
 import { KataError } from "../../kata-error.ts";
-import { withDeadline } from "../../sys/clock.ts";
+import { CancelSource } from "../../sys/cancellation.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { mkdirAll, removeTree } from "../../sys/files.ts";
 import { AGENT_DIRECTORY } from "../sandbox/paths.ts";
@@ -73,12 +73,19 @@ export class ImageStore {
       await makePauseRoot(root);
       return;
     }
-    const what = { operation: "pull image", object: name };
-    await withDeadline(loop, this.#context.timeoutMs, what, pullImage(name, root, this.#context)).catch(
-      (error: unknown) => {
-        throw named(error, name);
-      },
-    );
+    const { timeoutMs } = this.#context;
+    const giveUp = new CancelSource();
+    const timer = loop.after(timeoutMs, () => {
+      const hint = `it took more than ${timeoutMs / 1000} s: agent.image_pull_timeout in the guest's kernel parameters`;
+      giveUp.cancel(new KataError("deadline-exceeded", { operation: "pull image", object: name, hint }));
+    });
+    try {
+      await pullImage(name, root, this.#context, giveUp.signal);
+    } catch (error) {
+      throw named(giveUp.signal.aborted ? giveUp.signal.reason : error, name);
+    } finally {
+      timer.cancel();
+    }
   }
 }
 

@@ -11,6 +11,7 @@
  */
 import { sha256 } from "../../crypto/sha256.ts";
 import { KataError } from "../../kata-error.ts";
+import { type CancelSignal, throwIfCancelled } from "../../sys/cancellation.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { mkdirAll, O_PATH, open, stat, statfs, writeAll } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
@@ -41,16 +42,27 @@ const MAX_INDEXES = 1;
 /**
  * Pulls image `name` into `root`, an empty directory.
  *
+ * @param signal fires when nobody waits for it any more: its connections are closed then.
  * @throws KataError `not-found`, `permission-denied`, `unavailable`, `invalid-argument`, `malformed-message` for a registry that says
  * something else than was asked for, `resource-exhausted` if the guest has no room.
  */
-export async function pullImage(name: string, root: string, context: PullContext): Promise<void> {
+export async function pullImage(
+  name: string,
+  root: string,
+  context: PullContext,
+  signal: CancelSignal,
+): Promise<void> {
   const reference = parseImageReference(name);
   // A guest without the program is told before anything is asked for.
   context.program();
   const client = new RegistryClient(reference, {
     insecure: context.insecure,
-    connect: (origin) => connectToOrigin(origin, context),
+    connect: async (origin) => {
+      const stream = await connectToOrigin(origin, context);
+      signal.addEventListener("abort", () => stream.close());
+      throwIfCancelled(signal);
+      return stream;
+    },
   });
   const manifest = await fetchManifest(client, reference.version);
   const configuration = await fetchDocument(client, manifest.config);
