@@ -8,24 +8,19 @@ const FIXED_SIZE = "its machines keep the size that they boot with";
 const NO_FILE_SERVER = "it shares no directories";
 const NO_PCI = "its devices are on virtio-mmio";
 const ONE_QUEUE = "its disks and cards have one queue of a fixed size";
-const NOT_CLONED = "its machines are booted, not cloned";
 
 export const DRIVER_WITHOUT_EFFECT: Readonly<Partial<Record<DriverName, Readonly<Record<string, string>>>>> =
   {
     firecracker: {
       block_device_cache_direct: "it reads and writes through the host's page cache",
       block_device_driver: NO_PCI,
-      boot_from_template: NOT_CLONED,
-      boot_to_be_template: NOT_CLONED,
       default_bridges: NO_PCI,
       default_maxmemory: FIXED_SIZE,
       default_maxvcpus: FIXED_SIZE,
-      device_state_path: NOT_CLONED,
       disable_nesting_checks: "whether KVM works is found by trying, in a virtual machine as well",
       enable_mem_prealloc: "it takes memory from the host when the guest uses it",
       hugepage_type: "its huge pages are hugetlbfs's",
       memory_offset: "its machines have no NVDIMMs",
-      memory_path: NOT_CLONED,
       memory_slots: FIXED_SIZE,
       msize_9p: NO_FILE_SERVER,
       network_queues: ONE_QUEUE,

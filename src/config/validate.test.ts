@@ -84,7 +84,7 @@ const RULES: readonly (readonly [driver: string, broken: string, key: string, ke
   ],
   ["clh", "[factory]\nvm_cache_number = 1", "vm_cache_number", "[factory]\nvm_cache_number = 0"],
   [
-    "firecracker",
+    "stratovirt",
     "[factory]\nenable_template = true",
     "enable_template",
     "[factory]\nenable_template = false",

@@ -120,10 +120,7 @@ function* runtimeRules({ driver, hypervisor, factory, runtime }: Configuration):
   if (factory.vm_cache_number > 0 && driver !== "qemu") {
     yield { section: "factory", key: "vm_cache_number", why: "only qemu's machines can be kept ready" };
   }
-  if (
-    factory.enable_template &&
-    (driver === "firecracker" || driver === "remote" || driver === "stratovirt")
-  ) {
+  if (factory.enable_template && (driver === "remote" || driver === "stratovirt")) {
     yield { section: "factory", key: "enable_template", why: `${driver} cannot clone machines` };
   }
   if (hypervisor.boot_from_template && hypervisor.boot_to_be_template) {

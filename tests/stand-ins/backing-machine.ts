@@ -10,6 +10,7 @@ import { HotPlugCpus } from "../../src/sandbox/hypervisor/qemu/hot-plug-cpus.ts"
 import { MemoryModules } from "../../src/sandbox/hypervisor/qemu/memory-modules.ts";
 import { QmpClient } from "../../src/sandbox/hypervisor/qemu/qmp-client.ts";
 import type { BlockNode } from "../../src/sandbox/hypervisor/qemu/qmp-messages.ts";
+import { restoreState, saveState } from "../../src/sandbox/hypervisor/qemu/saved-state.ts";
 import type { FileDescriptor } from "../../src/sys/descriptor.ts";
 import { loop } from "../../src/sys/event-loop.ts";
 import { FdStream } from "../../src/sys/fd-stream.ts";
@@ -53,6 +54,10 @@ export interface BackingSpec {
   readonly shares: readonly { readonly tag: string; readonly socket: string; readonly queueSize: number }[];
   /** Where the stand-in's vsock listens. */
   readonly vsock: string;
+  /** Descriptor of the file that its memory is in; one of its own if absent. */
+  readonly memory?: number;
+  /** Descriptor of a file, where the state of a saved machine with the same parts begins: it goes on from that. */
+  readonly state?: number;
   /** Runs in QEMU's process before it is QEMU's: a stand-in may be where QEMU is not. */
   readonly prepare?: () => void;
 }
@@ -108,7 +113,11 @@ export class BackingMachine {
       path: QEMU,
       args: [QEMU, ...qemuArguments(spec, () => slots.shift() ?? LAST_SLOT)],
       environment: ["LANG=C"],
-      descriptors: ["null", 1, 2, ...inherited.map(({ fd }) => fd)],
+      descriptors: [
+        ...(["null", 1, 2] as const),
+        ...inherited.map(({ fd }) => fd),
+        ...(spec.state === undefined ? [] : [spec.state]),
+      ],
       parentDeathSignal: SIGKILL,
       ...(spec.prepare === undefined ? {} : { prepare: spec.prepare }),
     });
@@ -123,6 +132,9 @@ export class BackingMachine {
       },
       loop,
     );
+    if (spec.state !== undefined) {
+      await restoreState(client, FIRST_INHERITED + inherited.length, Promise.resolve());
+    }
     void serveVsock(spec.vsock, new FdStream(agent.ours));
     return new BackingMachine(spec, child, client, slots);
   }
@@ -184,6 +196,11 @@ export class BackingMachine {
     await this.#memory.growTo(memoryBytes / MIB, MEMORY_BLOCK_MIB);
   }
 
+  /** Writes everything but the memory, which is in the file of the specification, to where `state` is. It is stopped then. */
+  async save(state: number): Promise<void> {
+    await saveState(this.#monitor, state);
+  }
+
   async pause(): Promise<void> {
     await this.#monitor.execute("stop", {});
   }
@@ -211,6 +228,12 @@ export class BackingMachine {
   }
 }
 
+function memoryBackend(mib: number, file: number | undefined): string {
+  const kind = file === undefined ? "memfd" : "file";
+  const path = file === undefined ? "" : `,mem-path=/proc/${getpid()}/fd/${file}`;
+  return `memory-backend-${kind},id=memory0,size=${mib}M,share=on${path}`;
+}
+
 /** A block node to be put below a disk's. */
 function backing(name: string, filename: string, readOnly: boolean, isDevice: boolean): BlockNode {
   const cache = { direct: false, "no-flush": false };
@@ -233,7 +256,8 @@ function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
     ...["-machine", "pc,accel=tcg,memory-backend=memory0"],
     ...["-cpu", ["max", ...SLOW_TO_EMULATE.x86_64.map((name) => `${name}=off`)].join(",")],
     ...["-smp", `${spec.vcpus},maxcpus=${spec.maxVcpus}`, "-m", `${memory}M${growth}`],
-    ...["-object", `memory-backend-memfd,id=memory0,size=${memory}M,share=on`],
+    ...["-object", memoryBackend(memory, spec.memory)],
+    ...(spec.state === undefined ? [] : ["-incoming", "defer"]),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"],
     ...["-chardev", `socket,id=monitor,fd=${FIRST_INHERITED}`, "-mon", "chardev=monitor,mode=control"],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],

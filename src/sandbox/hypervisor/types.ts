@@ -339,6 +339,8 @@ export interface Hypervisor {
   readonly tapsByName?: boolean;
   /** Whether it limits the rates of network cards itself, by {@link MachineSpec.rates}; otherwise the host's kernel does. */
   readonly limitsCards?: boolean;
+  /** Whether a machine that goes on copies the memory that it is given: the file stays as it is, so that it may be the template's. */
+  readonly copiesSavedMemory?: boolean;
   /** Whether its machines keep the size that they boot with. */
   readonly fixedSize?: boolean;
   /**

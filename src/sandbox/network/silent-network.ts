@@ -9,7 +9,7 @@ import type { NetworkDevice } from "../hypervisor/network-device.ts";
 import { cardId, tapName } from "./card-names.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
 import { NO_NETWORK, type SandboxNetwork } from "./sandbox-network.ts";
-import { makeTap } from "./tap.ts";
+import { makeLastingTap, makeTap } from "./tap.ts";
 
 /** Of no maker; the guest gets the pod's own before it uses the card. */
 const PLACEHOLDER_MAC = "02:00:00:00:00:01";
@@ -41,8 +41,14 @@ export class SilentNetwork {
     return duplicate(this.#namespace.fd);
   }
 
-  /** A card whose tap is in the namespace. @param queues its queue pairs. */
+  /** A card whose tap is in the namespace. @param queues its queue pairs; 0 for a monitor that opens the tap by its name. */
   card(index: number, queues: number): NetworkDevice {
+    if (queues === 0) {
+      const name = tapName(index);
+      // It goes with the namespace.
+      makeLastingTap(this.#namespace, name);
+      return { ...placeholderCard(index, 0), backend: { kind: "tap", queues: [], name } };
+    }
     const taps = makeTap(this.#namespace, tapName(index), queues);
     this.#taps.push(...taps);
     return {

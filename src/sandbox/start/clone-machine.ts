@@ -39,7 +39,7 @@ import {
 } from "./start-parts.ts";
 
 /** A clone that is well answers within a second; one that does not is given up for a boot, ms. */
-const CLONE_DEADLINE_MS = 20_000;
+export const CLONE_DEADLINE_MS = 20_000;
 /** More than a generator's state. */
 const SEED_BYTES = 64;
 const NANOSECONDS = 1_000_000_000n;

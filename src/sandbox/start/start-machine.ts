@@ -7,7 +7,8 @@ import { describeError, hasCode } from "../../kata-error.ts";
 import { throwIfCancelled } from "../../sys/cancellation.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { traced } from "../../sys/trace.ts";
-import type { MachineSpec } from "../hypervisor/types.ts";
+import { HYPERVISORS } from "../hypervisor/drivers.ts";
+import type { Hypervisor, MachineSpec } from "../hypervisor/types.ts";
 import type { NetworkChoice } from "../network/network-choice.ts";
 import { tapBringer } from "../network/pooled-network.ts";
 import type { SandboxNetwork } from "../network/sandbox-network.ts";
@@ -18,6 +19,7 @@ import { type SavedTemplate, TemplateStore } from "../template/template-store.ts
 import { adoptMachine } from "./adopt-machine.ts";
 import { bootMachine } from "./boot-machine.ts";
 import { cloneMachine } from "./clone-machine.ts";
+import { cloneUnshared } from "./clone-unshared.ts";
 import { provideTemplate, savable } from "./provide-template.ts";
 import {
   connectNetwork,
@@ -92,7 +94,9 @@ async function tryToClone(
 ): Promise<StartedMachine | undefined> {
   const { request, settings } = start;
   // A guest reads its initdata while it boots, before the host has its first word.
-  if (!settings.template.enabled || settings.initdata !== "" || !settings.sharesFiles) return undefined;
+  if (!settings.template.enabled || settings.initdata !== "") return undefined;
+  const { copiesSavedMemory = false }: Hypervisor = HYPERVISORS[settings.driver];
+  if (!settings.sharesFiles && !copiesSavedMemory) return undefined;
   const cards = savedCards(start);
   if (cards === undefined) return undefined;
   const own = new Rollback();
@@ -102,7 +106,8 @@ async function tryToClone(
     store = new TemplateStore(settings.template.path);
     const cloneSpec = savable(spec);
     template = await provideTemplate(start, cloneSpec, cards, store);
-    const started = await cloneMachine(start, cloneSpec, template, own);
+    const clone = settings.sharesFiles ? cloneMachine : cloneUnshared;
+    const started = await clone(start, cloneSpec, template, own);
     undo.adopt(own);
     return started;
   } catch (error) {

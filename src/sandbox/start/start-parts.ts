@@ -166,8 +166,10 @@ export function shareDevice(server: FileServer, settings: SandboxSettings): Shar
   };
 }
 
-/** Queue pairs of a card. */
-export function cardQueues({ network: { queues } }: SandboxSettings, vcpus: number): number {
+/** Queue pairs of a card; 0 for a monitor that opens a tap by its name. */
+export function cardQueues({ driver, network: { queues } }: SandboxSettings, vcpus: number): number {
+  const { tapsByName = false }: Hypervisor = HYPERVISORS[driver];
+  if (tapsByName) return 0;
   return queues > 1 ? queues : vcpus;
 }
 

@@ -30,6 +30,8 @@ export const ENDPOINTS: readonly EndpointRule[] = [
   { method: "PATCH", path: "/network-interfaces/{id}", type: "PartialNetworkInterface", id: "iface_id", phase: "after" },
   { method: "PUT", path: "/vsock", type: "Vsock", phase: "before" },
   { method: "PUT", path: "/entropy", type: "EntropyDevice", phase: "before" },
+  { method: "PUT", path: "/snapshot/create", type: "SnapshotCreateParams", phase: "after" },
+  { method: "PUT", path: "/snapshot/load", type: "SnapshotLoadParams", phase: "before" },
   { method: "PATCH", path: "/vm", type: "Vm", phase: "after" },
 ];
 

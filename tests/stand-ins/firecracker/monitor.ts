@@ -4,7 +4,8 @@ import type { HttpAnswer, HttpRequest } from "../http-request.ts";
 import { findEndpoint } from "./endpoints.ts";
 import { Refused } from "./refused.ts";
 import { faults } from "./schema.ts";
-import type { BootSource, Card, Drive, MachineConfiguration, Vmm, Vsock } from "./vmm.ts";
+import type { SnapshotFiles } from "./snapshot-file.ts";
+import type { BootSource, Card, Drive, MachineConfiguration, SnapshotLoad, Vmm, Vsock } from "./vmm.ts";
 
 export const VERSION = "1.12.1";
 
@@ -61,6 +62,8 @@ const PERFORMERS: Readonly<Record<string, Performer>> = {
   "PATCH /network-interfaces/{id}": (vmm, body) => vmm.requireCard((body as Card).iface_id),
   "PUT /vsock": (vmm, body) => vmm.setVsock(body as Vsock),
   "PUT /entropy": (vmm) => vmm.addEntropy(),
+  "PUT /snapshot/create": (vmm, body) => vmm.createSnapshot(body as SnapshotFiles),
+  "PUT /snapshot/load": (vmm, body) => vmm.loadSnapshot(body as SnapshotLoad),
   "PATCH /vm": (vmm, body) => vmm.setState((body as { state: string }).state),
 };
 

@@ -3,9 +3,12 @@ import { describeError } from "../../../src/kata-error.ts";
 import type { FileDescriptor } from "../../../src/sys/descriptor.ts";
 import {
   exists,
+  ftruncate,
+  O_CREAT,
   O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
+  O_TRUNC,
   open,
   S_IFBLK,
   S_IFMT,
@@ -13,11 +16,14 @@ import {
   writeAll,
 } from "../../../src/sys/files.ts";
 import { check, kernel } from "../../../src/sys/kernel.ts";
+import { memfdCreate } from "../../../src/sys/memory.ts";
 import { getpid } from "../../../src/sys/process.ts";
+import { copySparse } from "../../../src/sys/sparse-copy.ts";
 import { utf8Encode } from "../../../src/sys/utf8.ts";
 import { type BackingDisk, BackingMachine } from "../backing-machine.ts";
 import { openTap } from "./open-tap.ts";
 import { Refused } from "./refused.ts";
+import { beginSnapshot, openSnapshot, type SnapshotFiles } from "./snapshot-file.ts";
 
 const MAX_VCPUS = 32;
 /** Interrupts 5 to 23, less one that tells a clone that it is one. */
@@ -60,6 +66,22 @@ export interface Vsock {
   readonly uds_path: string;
 }
 
+export interface SnapshotLoad {
+  readonly snapshot_path: string;
+  readonly mem_file_path?: string;
+  readonly mem_backend?: { readonly backend_path: string };
+  readonly resume_vm?: boolean;
+  readonly network_overrides?: readonly { readonly iface_id: string; readonly host_dev_name: string }[];
+}
+
+interface SavedParts {
+  readonly machine: MachineConfiguration;
+  readonly boot: BootSource | undefined;
+  readonly drives: readonly Drive[];
+  readonly cards: readonly Card[];
+  readonly vsock: Vsock | undefined;
+}
+
 type State =
   | { readonly is: "Not started" }
   | { readonly is: "Running" | "Paused"; readonly machine: BackingMachine };
@@ -77,6 +99,8 @@ export class Vmm {
   #boot: BootSource | undefined;
   #vsock: Vsock | undefined;
   #entropy = false;
+  /** The guest's. */
+  #memory: FileDescriptor | undefined;
   #metrics: FileDescriptor | undefined;
   #log: FileDescriptor | undefined;
   readonly #drives = new Map<string, Drive>();
@@ -223,12 +247,68 @@ export class Vmm {
     this.#state = { is: wanted === "Paused" ? "Paused" : "Running", machine };
   }
 
+  async createSnapshot({ snapshot_path: path, mem_file_path: memoryPath }: SnapshotFiles): Promise<void> {
+    const state = this.#state;
+    if (state.is !== "Paused" || this.#memory === undefined) {
+      throw new Refused("Cannot save the microVM state: it is not paused.");
+    }
+    using file = beginSnapshot(path, this.#parts());
+    // QEMU stops it by itself, and remembers that it ran.
+    await state.machine.resume();
+    await state.machine.save(file.fd);
+    using memory = open(memoryPath, O_RDWR | O_CREAT | O_TRUNC, 0o600);
+    ftruncate(memory.fd, this.#machine.mem_size_mib * MIB);
+    await copySparse(this.#memory.fd, memory.fd);
+  }
+
+  async loadSnapshot(request: SnapshotLoad): Promise<void> {
+    if (
+      this.#boot !== undefined ||
+      this.#drives.size > 0 ||
+      this.#cards.size > 0 ||
+      this.#vsock !== undefined
+    ) {
+      throw new Refused("Loading a microVM snapshot not allowed after configuring boot-specific resources.");
+    }
+    const memoryPath = request.mem_backend?.backend_path ?? request.mem_file_path;
+    if (memoryPath === undefined)
+      throw new Refused("Missing field: either `mem_backend` or `mem_file_path` is required");
+    mustOpen(request.snapshot_path, O_RDONLY, "Failed to open the snapshot file");
+    mustOpen(memoryPath, O_RDONLY, "Failed to open the memory file");
+    const { parts, file } = openSnapshot(request.snapshot_path);
+    using state = file;
+    const saved = parts as SavedParts;
+    this.#machine = saved.machine;
+    this.#boot = saved.boot;
+    for (const drive of saved.drives) this.addDrive(drive);
+    const names = new Map(
+      (request.network_overrides ?? []).map((each) => [each.iface_id, each.host_dev_name]),
+    );
+    for (const card of saved.cards) {
+      this.addCard({ ...card, host_dev_name: names.get(card.iface_id) ?? card.host_dev_name });
+    }
+    if (saved.vsock !== undefined) this.setVsock(saved.vsock);
+    await this.#start({ memoryPath, state: state.fd });
+    if (request.resume_vm !== true) await this.setState("Paused");
+  }
+
+  #parts(): SavedParts {
+    return {
+      machine: this.#machine,
+      boot: this.#boot,
+      drives: [...this.#drives.values()],
+      cards: [...this.#cards.values()].map(({ card }) => card),
+      vsock: this.#vsock,
+    };
+  }
+
   #running(): BackingMachine {
     if (this.#state.is !== "Not started") return this.#state.machine;
     throw new Refused("The requested operation is not supported before starting the microVM.");
   }
 
-  async #start(): Promise<void> {
+  /** @param saved files of a machine that goes on. */
+  async #start(saved?: { readonly memoryPath: string; readonly state: number }): Promise<void> {
     const { vcpu_count: vcpus, mem_size_mib: memory } = this.#machine;
     if (this.#boot === undefined) throw new Refused("Cannot start microvm without kernel configuration.");
     const devices =
@@ -237,6 +317,13 @@ export class Vmm {
       throw new Refused("Failed to allocate requested resource: The requested resource is not available.");
     }
     const { leave } = this.#surroundings;
+    const ram = memfdCreate("guest");
+    ftruncate(ram.fd, memory * MIB);
+    this.#memory = ram;
+    if (saved !== undefined) {
+      using source = open(saved.memoryPath, O_RDONLY);
+      await copySparse(source.fd, ram.fd);
+    }
     const machine = await BackingMachine.start({
       memoryBytes: memory * MIB,
       hotPlugBytes: 0,
@@ -253,6 +340,8 @@ export class Vmm {
       })),
       shares: [],
       vsock: this.#vsock?.uds_path ?? "/vsock",
+      memory: ram.fd,
+      ...(saved === undefined ? {} : { state: saved.state }),
       ...(leave === undefined ? {} : { prepare: leave }),
     });
     // The guest that ends takes its monitor along.

@@ -7,6 +7,8 @@ import type { RestClient, RestMethod } from "../rest-client.ts";
 
 /** Taking the guest's memory and loading its kernel may wait for huge pages, ms. */
 const START_DEADLINE_MS = 20_000;
+/** All of the guest's memory is written, ms. */
+const SNAPSHOT_DEADLINE_MS = 120_000;
 /** Writing a line, ms: a monitor that is stuck is about to be killed. */
 const FLUSH_DEADLINE_MS = 500;
 
@@ -132,6 +134,25 @@ export class FirecrackerApi {
   /** Has the metrics written now. */
   flushMetrics(): Promise<void> {
     return this.#send("PUT", "/actions", { action_type: "FlushMetrics" }, FLUSH_DEADLINE_MS);
+  }
+
+  /** Writes all of a machine that is paused into two files; it stays paused. */
+  createSnapshot(state: string, memory: string): Promise<void> {
+    const request = { snapshot_type: "Full", snapshot_path: state, mem_file_path: memory };
+    return this.#send("PUT", "/snapshot/create", request, SNAPSHOT_DEADLINE_MS);
+  }
+
+  /**
+   * Goes on with a machine that was saved, in the place of describing one. Its memory is mapped privately: the file stays as it is, and
+   * has to be there as long as the machine.
+   */
+  loadSnapshot(state: string, memory: string): Promise<void> {
+    const request = {
+      snapshot_path: state,
+      mem_backend: { backend_type: "File", backend_path: memory },
+      resume_vm: true,
+    };
+    return this.#send("PUT", "/snapshot/load", request, START_DEADLINE_MS);
   }
 
   pause(): Promise<void> {

@@ -25,12 +25,14 @@ import { deleteLink, linkByName } from "../../../sys/netlink/links.ts";
 import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid, kill, SIGKILL } from "../../../sys/process.ts";
 import { assert, assertEqual, assertThrows, runTests } from "../../../sys/testing/native-test.ts";
 import { utf8Encode } from "../../../sys/utf8.ts";
+import type { AgentClient } from "../../agent-client.ts";
 import { connectAgent } from "../../agent-connection.ts";
 import { NetworkNamespace } from "../../network/network-namespace.ts";
 import { makeLastingTap } from "../../network/tap.ts";
+import { makeFilesystem } from "../../storage/filesystem-image.ts";
 import { diskOfStorage } from "../../storage/guest-messages.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
-import type { MachineSpec, VirtualMachine } from "../types.ts";
+import type { AttachedDevice, MachineSpec, VirtualMachine } from "../types.ts";
 import { firecracker } from "./driver.ts";
 
 unshare(CLONE_NEWNS | CLONE_NEWNET);
@@ -46,6 +48,9 @@ const CARD = {
   macAddress: "02:00:00:00:00:07",
   backend: { kind: "tap", queues: [], name: "tap0_kata" },
 } as const;
+
+/** As the agent is told of it. */
+const CARD_IN_GUEST = { hwAddr: CARD.macAddress, IPAddresses: [], mtu: 1500n, rawFlags: 0 };
 
 function machineSpec(changes: Partial<MachineSpec> = {}): MachineSpec {
   const { hypervisor } = testConfiguration();
@@ -108,6 +113,14 @@ function boot(spec: MachineSpec, logger = new TestLogger()): Promise<VirtualMach
   return firecracker.boot(spec, { clock: loop, logger });
 }
 
+/** Has the guest mount the ext4 of a disk. */
+async function mountInGuest(calls: AgentClient, sandboxId: string, address: AttachedDevice): Promise<void> {
+  const mountPoint = "/run/kata-containers/sandbox/storage/x";
+  const storage = { ...diskOfStorage(address), fstype: "ext4", options: [], mountPoint };
+  const pod = { hostname: "box", dns: [], sandboxPidns: false, kernelModules: [] };
+  await calls.createSandbox({ ...pod, sandboxId, storages: [storage] });
+}
+
 /** The whole life of a machine, with the guest as the witness. */
 async function live(spec: MachineSpec): Promise<void> {
   const mounts = readTextFile("/proc/self/mountinfo");
@@ -121,20 +134,12 @@ async function live(spec: MachineSpec): Promise<void> {
     assertEqual(machine.capabilities.hotPlug, { disk: true, network: false });
     const agent = await connectAgent(machine.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
     const { calls } = agent;
-    const eth7 = {
-      device: "eth7",
-      name: "eth7",
-      hwAddr: CARD.macAddress,
-      IPAddresses: [],
-      mtu: 1500n,
-      rawFlags: 0,
-    };
+    const eth7 = { ...CARD_IN_GUEST, device: "eth7", name: "eth7" };
     await calls.updateInterface({ interface: eth7 });
 
     const [ext4, small] = [`${spec.runDirectory}/test-ext4`, `${spec.runDirectory}/test-small`];
     makeDisk(ext4, "", 8 << 20);
     makeDisk(small, "read me", 4096);
-    const { makeFilesystem } = await import("../../storage/filesystem-image.ts");
     await makeFilesystem(ext4, "ext4");
     const disk = { kind: "disk", id: "disk0", path: ext4, readOnly: false } as const;
     const first = await machine.attach(disk);
@@ -147,20 +152,7 @@ async function live(spec: MachineSpec): Promise<void> {
     const second = await machine.attach({ kind: "disk", id: "disk1", path: small, readOnly: true });
     assertEqual(second, { node: "/dev/vdi", bytes: 4096n }, "the first of those that cannot be written to");
 
-    const storage = {
-      ...diskOfStorage(first),
-      fstype: "ext4",
-      options: [],
-      mountPoint: "/run/kata-containers/sandbox/storage/x",
-    };
-    await calls.createSandbox({
-      sandboxId: spec.id,
-      hostname: "box",
-      dns: [],
-      sandboxPidns: false,
-      kernelModules: [],
-      storages: [storage],
-    });
+    await mountInGuest(calls, spec.id, first);
     assert(readFile(ext4, 16 << 20).length === 8 << 20, "the disk is where it was");
     await assertThrows(
       () => machine.attach(CARD),
@@ -185,7 +177,11 @@ async function live(spec: MachineSpec): Promise<void> {
     deleteLink(namespace.netlink, linkByName(namespace.netlink, "tap0_kata").index, "tap0_kata");
     namespace.close();
   }
-  assertEqual(readDirectory("/proc/self/fd").length, before - 2, "descriptors");
+  // The machine behind the stand-in ends after it, with the other end of the console.
+  const giveUp = loop.now() + 2000;
+  const opened = () => readDirectory("/proc/self/fd").length;
+  while (opened() > before - 2 && loop.now() < giveUp) await sleep(loop, 20);
+  assertEqual(opened(), before - 2, "descriptors");
   assertEqual(readTextFile("/proc/self/mountinfo"), mounts, "the host's mounts");
 }
 
@@ -219,6 +215,73 @@ vmTest("in debug mode its log and its last metrics are in ours, and its filters 
     const lines = logger.of("debug").join("\n");
     assert(lines.includes('"line":"[stand-in:WARN] the microVM has started"'), lines);
     assert(/Firecracker's metrics \{"utc_timestamp_ms":\d+/.test(lines), lines);
+  }),
+);
+
+vmTest("a machine that was saved goes on in other jails, each with its own memory and disks", () =>
+  withDirectory({ jailer: JAILER }, async (spec) => {
+    const namespace = NetworkNamespace.open(NAMESPACE);
+    makeLastingTap(namespace, "tap0_kata");
+    const [state, memory] = ["state", "memory"].map((name) =>
+      open(`${spec.runDirectory}/test-${name}`, O_RDWR | O_CREAT, 0o600),
+    );
+    if (state === undefined || memory === undefined) throw new Error("no files");
+    ftruncate(memory.fd, spec.memoryMib << 20);
+    const found = firecracker.fingerprint({ ...spec, devices: [CARD] });
+    assert(found.kind === "fingerprint", "it can be saved");
+    assertEqual(
+      firecracker.fingerprint({ ...spec, id: "another", runDirectory: "/x", devices: [CARD] }),
+      found,
+    );
+    assertEqual(firecracker.fingerprint({ ...spec, jailer: "" }).kind, "unsupported");
+    const context = { clock: loop, logger: new TestLogger() };
+    const origin = { kind: "template", memory: memory.fd } as const;
+    const template = await firecracker.boot({ ...spec, devices: [CARD] }, context, origin);
+    {
+      const agent = await connectAgent(template.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
+      const eth7 = { ...CARD_IN_GUEST, name: "eth7", device: "eth7" };
+      await agent.calls.updateInterface({ interface: eth7 });
+      agent.close();
+    }
+    assertEqual(template.capabilities.template, true);
+    await template.save(state.fd);
+    await template.exited;
+    const before = readFile(`${spec.runDirectory}/test-memory`, spec.memoryMib << 20).subarray(0, 1 << 20);
+
+    for (const name of ["test-one", "test-two"]) {
+      const runDirectory = `${spec.runDirectory}/${name}`;
+      mkdirAll(runDirectory, 0o700);
+      const from = {
+        kind: "saved",
+        memory: memory.fd,
+        state: state.fd,
+        memoryReady: Promise.resolve(),
+      } as const;
+      const clone = await firecracker.boot({ ...spec, runDirectory, devices: [CARD] }, context, from);
+      try {
+        const agent = await connectAgent(clone.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
+        // It has what the template was told.
+        await agent.calls.updateInterface({ interface: { ...CARD_IN_GUEST, name: "eth8", device: "eth7" } });
+        const disk = `${runDirectory}/test-disk`;
+        makeDisk(disk, "", 8 << 20);
+        await makeFilesystem(disk, "ext4");
+        const address = await clone.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false });
+        await mountInGuest(agent.calls, spec.id, address);
+        agent.close();
+      } finally {
+        await clone.stop();
+      }
+      assertEqual(
+        readDirectory(runDirectory).map(({ name: left }) => left),
+        ["test-disk"],
+        "nothing is left",
+      );
+    }
+    const after = readFile(`${spec.runDirectory}/test-memory`, spec.memoryMib << 20).subarray(0, 1 << 20);
+    assertEqual(after, before, "the template's memory");
+    for (const file of [state, memory]) file.close();
+    deleteLink(namespace.netlink, linkByName(namespace.netlink, "tap0_kata").index, "tap0_kata");
+    namespace.close();
   }),
 );
 

@@ -20,6 +20,7 @@ import { bootArguments, describeMachine, type MachineDescription } from "./machi
 import { type MonitorFiles, makeEmptyDrive, makeFifo, UnconfinedFiles } from "./monitor-files.ts";
 import { readMetrics } from "./monitor-metrics.ts";
 import { MonitorLog, readFifo } from "./monitor-reports.ts";
+import { fingerprint, restoreMachine } from "./saved-machine.ts";
 import { FirecrackerMachine } from "./virtual-machine.ts";
 
 const NAME = "Firecracker";
@@ -41,7 +42,8 @@ export const firecracker: Hypervisor = {
   tapsByName: true,
   limitsCards: true,
   fixedSize: true,
-  fingerprint: () => ({ kind: "unsupported", reason: `machines of ${NAME} are not saved` }),
+  copiesSavedMemory: true,
+  fingerprint,
 };
 
 async function boot(
@@ -49,12 +51,6 @@ async function boot(
   context: MachineContext,
   origin: MachineOrigin = { kind: "boot" },
 ): Promise<VirtualMachine> {
-  if (origin.kind !== "boot") {
-    throw new KataError("unsupported", {
-      operation: `start ${NAME}`,
-      object: `a machine that is ${origin.kind}`,
-    });
-  }
   refuseMshv(spec);
   checkGuestFiles(spec, SECTION);
   throwIfCancelled(context.signal);
@@ -89,14 +85,16 @@ async function boot(
     });
     undo.add(NAME, () => program.stop(0));
 
-    const starting = start({ spec, files, planned, clock, signal });
+    const starting = start({ spec, files, planned, origin, clock, signal });
     const { client, version } = await orCancelled(program.whileRunning(`start ${NAME}`, starting), signal);
     logger.debug(`${NAME} is running`, { pid: program.pid, version, jailed: files instanceof Jail });
     // The jail is another namespace than the child's, which the monitor is in by now.
     files.started(program.pid);
     undo.keep();
     const closeReports = () => [log, metrics].forEach((each) => void each.close());
-    return new FirecrackerMachine({ spec, program, client, files, slots: planned.slots, log, closeReports });
+    const memory = origin.kind === "template" ? origin.memory : undefined;
+    const parts = { spec, program, client, files, slots: planned.slots, log, memory, closeReports };
+    return new FirecrackerMachine(parts);
   } catch (error) {
     await undo.run();
     throw spec.accelerator === "tcg" ? withoutVirtualization(error) : error;
@@ -121,11 +119,12 @@ interface Start {
   readonly spec: MachineSpec;
   readonly files: MonitorFiles;
   readonly planned: MachineDescription;
+  readonly origin: MachineOrigin;
   readonly clock: Clock;
   readonly signal: CancelSignal | undefined;
 }
 
-async function start({ spec, files, planned, clock, signal }: Start): Promise<Connection> {
+async function start({ spec, files, planned, origin, clock, signal }: Start): Promise<Connection> {
   const stream = await connectWhenThere(files.host(API_SOCKET), clock, signal);
   const rest = new RestClient(
     NAME,
@@ -147,18 +146,30 @@ async function start({ spec, files, planned, clock, signal }: Start): Promise<Co
       show_log_origin: false,
     });
     await client.setMetrics(files.monitor(METRICS_FIFO));
-    await client.setMachine(planned.machine);
-    await client.setBootSource({ ...planned.boot, boot_args: bootArguments(spec, version) });
-    for (const drive of planned.drives) await client.addDrive(drive);
-    for (const card of planned.cards) await client.addNetworkInterface(card);
-    await client.setVsock(planned.vsock);
-    if (planned.entropy) await client.addEntropy();
-    await client.start();
+    if (origin.kind === "saved") {
+      await origin.memoryReady;
+      await restoreMachine(client, files, origin);
+    } else await describeAndStart(client, spec, planned, version);
     return { client, version };
   } catch (error) {
     client.close();
     throw error;
   }
+}
+
+async function describeAndStart(
+  client: FirecrackerApi,
+  spec: MachineSpec,
+  planned: MachineDescription,
+  version: string,
+): Promise<void> {
+  await client.setMachine(planned.machine);
+  await client.setBootSource({ ...planned.boot, boot_args: bootArguments(spec, version) });
+  for (const drive of planned.drives) await client.addDrive(drive);
+  for (const card of planned.cards) await client.addNetworkInterface(card);
+  await client.setVsock(planned.vsock);
+  if (planned.entropy) await client.addEntropy();
+  await client.start();
 }
 
 interface Connection {

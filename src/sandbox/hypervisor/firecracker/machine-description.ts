@@ -68,6 +68,19 @@ export function describeMachine(spec: MachineSpec, files: MonitorPaths): Machine
   };
 }
 
+/** All that a saved machine depends on but the files, as text. Cards are alike. */
+export function machineText(spec: MachineSpec): string {
+  const nowhere: MonitorPaths = { give: (name) => name, monitor: (name) => name };
+  const cards = spec.devices.filter(({ kind }) => kind === "network").length;
+  const card = {
+    kind: "network",
+    macAddress: "",
+    backend: { kind: "tap", queues: [], name: "tap" },
+  } as const;
+  const devices = Array.from({ length: cards }, (_, index) => ({ ...card, id: `card${index}` }));
+  return JSON.stringify([describeMachine({ ...spec, devices }, nowhere), bootArguments(spec, "")]);
+}
+
 /** The kernel's parameters. @param version of the monitor, `1.12.1`. */
 export function bootArguments(spec: MachineSpec, version: string): string {
   return kernelCommandLine({

@@ -18,6 +18,7 @@ import { type DriveSlot, SlotUse } from "./drive-slots.ts";
 import { VSOCK_SOCKET } from "./machine-description.ts";
 import type { MonitorFiles } from "./monitor-files.ts";
 import type { MonitorLog } from "./monitor-reports.ts";
+import { isSavable, saveMachine } from "./saved-machine.ts";
 
 /** The agent's port on vsock. */
 const AGENT_VSOCK_PORT = 1024;
@@ -31,18 +32,15 @@ export interface FirecrackerParts {
   readonly files: MonitorFiles;
   readonly slots: readonly DriveSlot[];
   readonly log: MonitorLog;
+  /** Descriptor of the file that a template's memory is to be in. */
+  readonly memory?: number | undefined;
   /** Closes what was opened of the monitor's reports. */
   readonly closeReports: () => void;
 }
 
 export class FirecrackerMachine implements VirtualMachine {
   readonly pid: number;
-  readonly capabilities: MachineCapabilities = {
-    hotPlug: { disk: true, network: false },
-    sharedDirectory: false,
-    template: false,
-    resize: { vcpus: "fixed", memory: "fixed" },
-  };
+  readonly capabilities: MachineCapabilities;
   readonly agentChannel: AgentChannel;
   readonly exited: Promise<MachineExit>;
   readonly size: MachineSize;
@@ -55,6 +53,12 @@ export class FirecrackerMachine implements VirtualMachine {
     this.pid = program.pid;
     this.agentChannel = { kind: "hybrid-vsock", path: files.host(VSOCK_SOCKET), port: AGENT_VSOCK_PORT };
     this.size = { vcpus: spec.vcpus, memoryMib: spec.memoryMib };
+    this.capabilities = {
+      hotPlug: { disk: true, network: false },
+      sharedDirectory: false,
+      template: isSavable(spec),
+      resize: { vcpus: "fixed", memory: "fixed" },
+    };
     this.#parts = parts;
     this.#use = new SlotUse(parts.slots);
     this.exited = program.exited.then((how) => {
@@ -134,8 +138,19 @@ export class FirecrackerMachine implements VirtualMachine {
     await this.#parts.client.resume();
   }
 
-  save(): Promise<void> {
-    throw new KataError("unsupported", { operation: "save machine", object: "Firecracker" });
+  async save(state: number): Promise<void> {
+    this.#mustRun("save machine");
+    const { client, files, memory } = this.#parts;
+    if (memory === undefined) {
+      throw new KataError("unsupported", {
+        operation: "save machine",
+        object: "Firecracker",
+        hint: "only a machine that was started as a template is saved",
+      });
+    }
+    await client.pause();
+    await saveMachine(client, files, { state, memory });
+    await this.stop();
   }
 
   /** It has nothing to write back: what the guest has written is with the host's kernel. */
@@ -145,6 +160,10 @@ export class FirecrackerMachine implements VirtualMachine {
     if (!this.#ended && spec.debug) await client.flushMetrics().catch(() => undefined);
     if (!this.#ended) await program.stop(0);
     await this.exited;
+  }
+
+  kill(): void {
+    this.#parts.program.kill();
   }
 
   #mustRun(operation: string): void {

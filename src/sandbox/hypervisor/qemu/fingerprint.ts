@@ -1,14 +1,12 @@
 /** What a saved QEMU machine depends on. */
-import { readTextFileIfExists, stat } from "../../../sys/files.ts";
+import { stat } from "../../../sys/files.ts";
 import { initialArchive } from "../guest-root.ts";
+import { processorIdentity } from "../processor-identity.ts";
 import type { MachineFingerprint, MachineSpec } from "../types.ts";
 import { qemuArguments } from "./command-line.ts";
 import { chooseFirmware } from "./fast-emulation.ts";
 import { flashChips } from "./flash-chips.ts";
 import { inheritNetworkCard } from "./network-card.ts";
-
-/** Lines of /proc/cpuinfo that tell one processor from another, for machines that run on the real one. */
-const PROCESSOR_LINES = /^(vendor_id|cpu family|model|stepping|microcode|flags)\s*:.*$/gm;
 
 /** See {@link Hypervisor.fingerprint}. Descriptors have the same numbers in every text. */
 export function fingerprint(request: MachineSpec): MachineFingerprint {
@@ -62,8 +60,5 @@ function fileState(path: string): string {
 
 /** An emulated processor is QEMU's alone. */
 function processor({ accelerator }: MachineSpec): string {
-  if (accelerator === "tcg") return "";
-  const lines = new Set((readTextFileIfExists("/proc/cpuinfo") ?? "").match(PROCESSOR_LINES) ?? []);
-  const release = readTextFileIfExists("/proc/sys/kernel/osrelease") ?? "";
-  return [release.trim(), ...lines].join("\n");
+  return accelerator === "tcg" ? "" : processorIdentity();
 }
