@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
+import { hasCode } from "../../src/kata-error.ts";
 import { fetchSourcePackage } from "../apt/private-apt.ts";
 import { run } from "./run.ts";
 
@@ -74,7 +75,7 @@ async function libraries(root: string, progress: (text: string) => void): Promis
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { recursive: true });
   for (const request of [ZLIB, MBEDTLS]) {
-    await rename(await fetchSourcePackage({ ...request, into: unfinished }), join(unfinished, request.name));
+    await rename(await fetchSource(request, unfinished, progress), join(unfinished, request.name));
   }
   const zlib = ZLIB_UNITS.map((unit) => join(unfinished, "zlib", `${unit}.c`));
   await archive(unfinished, "libz.a", zlib, []);
@@ -90,6 +91,22 @@ async function libraries(root: string, progress: (text: string) => void): Promis
   await rm(directory, { recursive: true, force: true });
   await rename(unfinished, directory);
   return built;
+}
+
+/** The version that was tried, or the suite's newest: security updates take the place of older ones in the archive. */
+async function fetchSource(
+  request: typeof ZLIB | typeof MBEDTLS,
+  into: string,
+  progress: (text: string) => void,
+): Promise<string> {
+  try {
+    return await fetchSourcePackage({ ...request, into });
+  } catch (error) {
+    if (!hasCode(error, "package-not-fetched")) throw error;
+    const { suite, name, version } = request;
+    progress(`${name} ${version} is not in ${suite} any more: taking its newest`);
+    return await fetchSourcePackage({ suite, name, into });
+  }
 }
 
 /** Compiles `sources` into `directory`/`name`, as many at once as there are processors. */
