@@ -82,7 +82,8 @@ describe("the initial file system", () => {
     expect(listed).toContain("init");
     const init = readFileSync(join(scratch, "unpacked/init"));
     expect(sha256(init)).toBe(sha256(readFileSync(AGENT)));
-    expect(listed.filter((path) => path.startsWith("bin/"))).toEqual([]);
+    // No shell, and nothing else than what images are pulled with.
+    expect(listed.filter((path) => path.startsWith("bin/"))).toEqual(["bin/kata-pull"]);
   });
 
   test("has a file for every line of modules.dep, after those that it depends on, and no other module", async () => {
