@@ -19,6 +19,7 @@
 import { KataError } from "../../../kata-error.ts";
 import type { FileDescriptor } from "../../../sys/descriptor.ts";
 import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
   mkdirAll,
   O_CREAT,
@@ -61,7 +62,6 @@ const PROGRAM_NAME = "firecracker";
 /** Longest name of a machine that the jailer takes, characters. */
 const MAX_ID_LENGTH = 64;
 const ROOT_USER = "0";
-const AT_EMPTY_PATH = 0x1000;
 
 interface Binding {
   readonly source: string;

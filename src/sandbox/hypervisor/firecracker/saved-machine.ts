@@ -16,12 +16,12 @@ import {
   O_RDONLY,
   O_WRONLY,
   open,
-  stat,
   statx,
   unlinkIfExists,
 } from "../../../sys/files.ts";
 import { copySparse } from "../../../sys/sparse-copy.ts";
 import { runHostProgram } from "../../storage/host-program.ts";
+import { fileState } from "../file-state.ts";
 import { processorIdentity } from "../processor-identity.ts";
 import type { MachineFingerprint, MachineSpec } from "../types.ts";
 import type { FirecrackerApi } from "./api-client.ts";
@@ -102,10 +102,4 @@ async function copyTo(from: number, path: string): Promise<void> {
   using file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   ftruncate(file.fd, statx(from, "", AT_EMPTY_PATH).size);
   await copySparse(from, file.fd);
-}
-
-/** What changes with a file's content, without reading it. */
-function fileState(path: string): string {
-  const { onMajor, onMinor, inode, size, modifiedAt } = stat(path);
-  return `${path} ${onMajor}:${onMinor}/${inode} ${size} ${modifiedAt}`;
 }

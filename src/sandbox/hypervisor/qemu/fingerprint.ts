@@ -1,5 +1,5 @@
 /** What a saved QEMU machine depends on. */
-import { stat } from "../../../sys/files.ts";
+import { fileState } from "../file-state.ts";
 import { initialArchive } from "../guest-root.ts";
 import { processorIdentity } from "../processor-identity.ts";
 import type { MachineFingerprint, MachineSpec } from "../types.ts";
@@ -50,12 +50,6 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
 /** A second monitor is not the machine's, and its socket is in each sandbox's own directory. */
 function withoutMonitor({ options }: MachineSpec): Pick<MachineSpec, "options"> {
   return options === undefined ? {} : { options: { ...options, extraMonitor: undefined } };
-}
-
-/** What changes with a file's content, without reading it. */
-function fileState(path: string): string {
-  const { onMajor, onMinor, inode, size, modifiedAt } = stat(path);
-  return `${path} ${onMajor}:${onMinor}/${inode} ${size} ${modifiedAt}`;
 }
 
 /** An emulated processor is QEMU's alone. */
