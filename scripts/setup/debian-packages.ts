@@ -21,5 +21,10 @@ export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
   { name: "bsdutils", why: "gives tests a terminal (script)" },
   { name: "dbus-daemon", why: "is the bus of tests that speak to systemd" },
   { name: "busybox-static", why: "is the small test image" },
+  { name: "cryptsetup-bin", why: "checks our trees of hashes in tests (veritysetup)" },
+  { name: "erofs-utils", why: "checks our EROFS images in tests (fsck.erofs)" },
+  { name: "libcap2-bin", why: "gives programs of tests capabilities" },
+  { name: "e2fsprogs", why: "makes file systems for disks" },
+  { name: "openssl", why: "makes certificates for tests" },
   { name: "mmdebstrap", why: "makes the Debian image from packages" },
 ];

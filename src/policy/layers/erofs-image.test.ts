@@ -42,7 +42,7 @@ function mounted<T>(image: Uint8Array, look: (root: string) => T): T {
   // A file of its own: the kernel may still have the loop device of the one before.
   const [file, root] = [join(directory, `image${++images}`), join(directory, "root")];
   writeFileSync(file, image);
-  if (existsSync("/usr/bin/fsck.erofs")) execFileSync("/usr/bin/fsck.erofs", [file], { stdio: "pipe" });
+  execFileSync("/usr/bin/fsck.erofs", [file], { stdio: "pipe" });
   mkdirSync(root, { recursive: true });
   execFileSync("mount", ["-t", "erofs", "-o", "ro,loop", file, root]);
   try {

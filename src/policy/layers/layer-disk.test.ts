@@ -1,7 +1,7 @@
 /** Disks of layers, checked by the tool of those who wrote dm-verity. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -49,7 +49,7 @@ describe.each(FORMATS)("the disk of a layer, %s", (format) => {
     expect(diskOf(tarOf({ "etc/passwd": "other" }), format).rootHash).not.toBe(rootHash);
   });
 
-  test.runIf(existsSync(VERITYSETUP))("passes veritysetup's check, and not with another byte in it", () => {
+  test("passes veritysetup's check, and not with another byte in it", () => {
     const { disk, rootHash, blocks } = diskOf(tar, format);
     const path = join(directory, "disk");
     const options = [
