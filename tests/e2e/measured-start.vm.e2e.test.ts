@@ -38,8 +38,13 @@ afterAll(async () => {
   rmSync(guest, { recursive: true, force: true });
 });
 
-/** Runs a container in a guest of the verified image. @param parameters other ones than the builder's. */
-async function run(script: string, disk = join(guest, "image"), parameters?: string) {
+/**
+ * Runs a container in a guest of the verified image.
+ *
+ * @param parameters other ones than the builder's.
+ * @param template whether its machine may be a clone of a saved one.
+ */
+async function run(script: string, disk = join(guest, "image"), parameters?: string, template = false) {
   const changes = {
     "hypervisor.qemu": {
       kernel: join(guest, "vmlinuz"),
@@ -49,7 +54,7 @@ async function run(script: string, disk = join(guest, "image"), parameters?: str
       kernel_verity_params: parameters ?? readFileSync(join(guest, "verity-params"), "utf8").trim(),
     },
     // What is refused is refused at once, and makes nobody wait for a template.
-    factory: { enable_template: false },
+    factory: { enable_template: template },
   };
   const name = `verity-${++count}`;
   return await containerd.ctr.runContainer({
@@ -66,6 +71,19 @@ test("runs containers, its root behind dm-verity", async () => {
     "cat /sys/block/dm-0/dm/name /sys/block/dm-0/ro; tr ' ' '\\n' < /proc/cmdline | grep -c root_hash; tr ' ' '\\n' < /proc/cmdline | grep ^root=",
   );
   expect(result).toMatchObject({ status: 0, stdout: "dm-verity\n1\n0\nroot=/dev/dm-0\n", stderr: "" });
+});
+
+test("is cloned from a saved machine as any other", async () => {
+  for (let times = 0; times < 2; times++) {
+    const result = await run(
+      "cat /sys/block/dm-0/dm/name; echo x > /tmp/x && cat /tmp/x",
+      undefined,
+      undefined,
+      true,
+    );
+    expect(result).toMatchObject({ status: 0, stdout: "dm-verity\nx\n", stderr: "" });
+  }
+  expect(containerd.log).toMatch(/clone|template/);
 });
 
 /** The disk with one bit turned over. */

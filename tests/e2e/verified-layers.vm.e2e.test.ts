@@ -17,7 +17,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { verityHash } from "../../src/policy/genpolicy/image/layer.ts";
 import { chainIds, layerId } from "../../src/policy/layers/chain-id.ts";
 import type { CommandResult } from "../harness/command.ts";
-import { containerdPrograms } from "../harness/containerd-versions.ts";
+import { CONTAINERD_SUITES, containerdPrograms, containerdVersion } from "../harness/containerd-versions.ts";
 import { Ctr } from "../harness/ctr.ts";
 import { fuseMountHelper } from "../harness/fuse-mount-helper.ts";
 import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
@@ -36,6 +36,8 @@ let snapshotter: LayerSnapshotter;
 let image: LayeredImage;
 let ctr: Ctr;
 let count = 0;
+/** What newer versions of ctr want, to unpack with that snapshotter. */
+let local: readonly string[];
 
 beforeAll(async () => {
   const scratch = join(BUILT_PROGRAMS, "../scratch");
@@ -43,7 +45,10 @@ beforeAll(async () => {
   prepared = mkdtempSync(join(scratch, "layers-"));
   image = await layeredImage(prepared);
   mountHelper = await fuseMountHelper();
-  const binaries = await containerdPrograms("sid");
+  // Any version asks for snapshots in the same way.
+  const wanted = process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid";
+  const binaries = await containerdPrograms(CONTAINERD_SUITES.find((suite) => suite === wanted) ?? "sid");
+  local = (await containerdVersion(binaries)).startsWith("1.") ? [] : ["--local"];
   containerd = await PrivateContainerd.start({
     ...(binaries === undefined ? {} : { binaries }),
     searchFirst: [BUILT_PROGRAMS, mountHelper],
@@ -52,13 +57,17 @@ beforeAll(async () => {
   });
   snapshotter = await LayerSnapshotter.start(containerd.address.directory, containerd.address.socket);
   ctr = new Ctr({ ...containerd.address, snapshotter: LAYER_SNAPSHOTTER });
-  await ctr.must(["images", "import", "--local", "--snapshotter", LAYER_SNAPSHOTTER, image.archive]);
+  await importLayers();
 }, SET_UP_MS);
 afterAll(async () => {
   await snapshotter?.[Symbol.asyncDispose]();
   await containerd?.[Symbol.asyncDispose]();
   rmSync(prepared, { recursive: true, force: true });
 });
+
+async function importLayers(): Promise<void> {
+  await ctr.must(["images", "import", ...local, "--snapshotter", LAYER_SNAPSHOTTER, image.archive]);
+}
 
 /** Runs a script in a container of the image. ctr itself mounts the snapshot, to look for users. */
 async function run(script: string, runtime = KATA_RUNTIME): Promise<CommandResult> {
@@ -182,6 +191,6 @@ test("a layer that is gone is named", async () => {
 test("what is removed is gone from the disk, and can be made again", async () => {
   await ctr.must(["images", "rm", "--sync", image.name]);
   expect(readdirSync(snapshotter.layers)).toEqual([]);
-  await ctr.must(["images", "import", "--local", "--snapshotter", LAYER_SNAPSHOTTER, image.archive]);
+  await importLayers();
   expect(existsSync(diskOf(2))).toBe(true);
 });
