@@ -70,8 +70,9 @@ describe.each(["paused", "sandboxed"] as const)("a pod, %s", (handler) => {
       const { status } = await kubelet.cri.calls.podSandboxStatus({ podSandboxId: pod.id, verbose: false });
       const { name = "", namespace = "", uid = "" } = status?.metadata ?? {};
       expect(name).not.toBe("");
-      const { stdout } = await runCommand(join(BUILT_PROGRAMS, "kata-runtime"), ["ps", "--json"]);
-      const shown = (JSON.parse(stdout) as { id: string }[]).find(({ id }) => id === pod.id);
+      const listed = await runCommand(join(BUILT_PROGRAMS, "kata-runtime"), ["ps", "--json"]);
+      expect(listed).toMatchObject({ status: 0, stderr: "" });
+      const shown = (JSON.parse(listed.stdout) as { id: string }[]).find(({ id }) => id === pod.id);
       expect(shown).toMatchObject({ name, namespace, state: "running" });
       await using monitor = await startKataMonitor(kubelet.bench.ctr.instance.socket);
       expect((await monitor.get(`/metrics?sandbox=${pod.id}`)).body).toContain(

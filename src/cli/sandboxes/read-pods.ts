@@ -1,5 +1,5 @@
 /** Asking the shims of this host for their pods. */
-import { hasCode, KataError } from "../../kata-error.ts";
+import { KataError } from "../../kata-error.ts";
 import { readTextFileIfExists } from "../../sys/files.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { askShim } from "../ask-shim.ts";
@@ -14,12 +14,12 @@ export async function readPod(id: string): Promise<PodDescription> {
     const answer = await askShim({ sandboxId: id, method: "GET", target: "/pod", deadlineMs: ANSWER_MS });
     return describePod(id, parseJson(utf8Decode(answer)));
   } catch (error) {
-    // Upstream's shims have no such route; no shim, one that hangs, or one of another user's: what is on the disk is told.
-    if (hasCode(error, "no-route")) return describeForeignPod(id, persistedState(id), true);
-    if (hasCode(error, "not-found", "deadline-exceeded", "unavailable", "malformed-message")) {
-      return describeForeignPod(id, persistedState(id), false);
-    }
-    throw error;
+    if (!(error instanceof KataError)) throw error;
+    if (error.errno === "EACCES" || error.errno === "EPERM") throw error;
+    // Upstream's shims have no such route.
+    if (error.code === "no-route") return describeForeignPod(id, persistedState(id), true);
+    // It has ended meanwhile, hangs, or is about to end: what is on the disk is told.
+    return describeForeignPod(id, persistedState(id), false);
   }
 }
 

@@ -1,5 +1,5 @@
 /** `top`: what sandboxes and their containers use, once or again and again. */
-import { hasCode } from "../../kata-error.ts";
+import { KataError } from "../../kata-error.ts";
 import { sleep } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { parseStat, textOf } from "../../sys/metrics/process-figures.ts";
@@ -120,8 +120,8 @@ async function inGuest({ id }: PodDescription): Promise<Reading[]> {
     return (await readStatistics(id)).map(readingOf);
   } catch (error) {
     // A shim of upstream's does not tell; a pod may end meanwhile.
-    if (hasCode(error, "no-route", "not-found", "shim-refused", "unavailable")) return [];
-    throw error;
+    if (!(error instanceof KataError)) throw error;
+    return [];
   }
 }
 
