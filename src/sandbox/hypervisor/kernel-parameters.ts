@@ -62,15 +62,11 @@ const FAST_EMULATION = [
 ];
 
 /**
- * The kernel measures the local APIC's timer for a tenth of a second, busily, and as long again with the HPET at hand. With one
- * CPU the oldest timer of a PC does as well; other boards do not have it.
+ * Of timers nothing is said: without the local APIC's (`nolapic_timer`) the boot is a tenth of a second shorter, as it is not measured, but the
+ * oldest timer of a PC wakes an idle guest all the time: 1.4 % of a processor instead of 0.3 %.
  */
-const OLDEST_TIMER_ONLY = ["nolapic_timer", "hpet=disable"];
-
-function emulationParameters({ accelerator, machineType, maxVcpus }: KernelParametersRequest): string[] {
-  if (accelerator !== "tcg") return [];
-  const hasOldTimer = machineType === "q35" || machineType === "pc";
-  return [...FAST_EMULATION, ...(hasOldTimer && maxVcpus === 1 ? OLDEST_TIMER_ONLY : [])];
+function emulationParameters(accelerator: Accelerator): readonly string[] {
+  return accelerator === "tcg" ? FAST_EMULATION : [];
 }
 
 /**
@@ -100,7 +96,7 @@ export function kernelCommandLine(request: KernelParametersRequest): string {
     ...FAST_BOOT,
     ...(request.board ?? []),
     ...(isPc ? FAST_PC_BOOT : []),
-    ...emulationParameters(request),
+    ...emulationParameters(request.accelerator),
     ...(request.memoryGrows ? GROWING_MEMORY : []),
     ...rootParameters(request.root),
     `console=${request.console}`,
