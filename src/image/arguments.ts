@@ -17,6 +17,8 @@ export interface ImageOptions {
   /** Directory for the kernel, the initial file system and the manifest. */
   readonly output: string;
   readonly debugShell: boolean;
+  /** Compile the kernel for containers instead of taking Debian's for clouds. */
+  readonly containerKernel: boolean;
   /** The policy that every guest begins with: the name of a default one, or a file; undefined for none. */
   readonly policy?: string;
   /** File with the certificates by which a guest knows registries; undefined for none. */
@@ -36,6 +38,7 @@ export const DEFAULT_OPTIONS: ImageOptions = {
   agent: "build/bin/kata-agent",
   output: "build/image",
   debugShell: false,
+  containerKernel: false,
   verity: false,
   json: false,
   force: false,
@@ -62,6 +65,8 @@ bytes; nothing is done if they have not changed.
       --verity         write a root disk that the kernel checks by dm-verity, too: image, what opens it: initrd-verity,
                        and what to set kernel_verity_params to: verity-params
       --debug-shell    add a shell, for agent.debug_console; not for production
+      --kernel         compile a kernel for containers from Debian's linux-source, once, instead of taking Debian's for clouds: it
+                       boots sooner and needs less memory
       --force          build even if nothing has changed
       --json           print the manifest on stdout
   -h, --help           print this help
@@ -69,6 +74,7 @@ bytes; nothing is done if they have not changed.
 
 const SWITCHES = {
   "--debug-shell": "debugShell",
+  "--kernel": "containerKernel",
   "--force": "force",
   "--json": "json",
   "--verity": "verity",

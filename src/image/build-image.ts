@@ -52,7 +52,8 @@ async function buildImage(options: ImageOptions): Promise<ImageManifest> {
   const agent = await readAgent(options.agent, architecture);
   const pullProgram = await readPullProgram(options.agent);
   await mkdir(CACHE, { recursive: true });
-  const fetched = await fetchKernel({ kind: "debian-package", suite: SUITE, architecture }, CACHE);
+  const kind = options.containerKernel ? "container-kernel" : "debian-package";
+  const fetched = await fetchKernel({ kind, suite: SUITE, architecture }, CACHE);
   const shell = options.debugShell
     ? await fetchBinaryPackage({ suite: SUITE, architecture, name: "busybox-static" })
     : undefined;

@@ -6,17 +6,19 @@ import { madeOnce } from "../../scripts/apt/made-once.ts";
 import { type BinaryPackage, fetchBinaryPackage, packageRecord } from "../../scripts/apt/private-apt.ts";
 import { run } from "../../scripts/build/run.ts";
 import { KataError } from "../kata-error.ts";
+import { buildContainerKernel, containerKernelInputs } from "./container-kernel/build-kernel.ts";
 import type { ModuleCatalog } from "./kernel-modules.ts";
 import { type ModuleInfo, moduleName, readModuleInfo } from "./module-info.ts";
 
 /** A kernel to be had. */
-export type KernelSource = {
-  readonly kind: "debian-package";
+export interface KernelSource {
+  /** Debian's kernel for clouds as it is, or the kernel for containers, compiled from Debian's source. */
+  readonly kind: "debian-package" | "container-kernel";
   /** Suite or code name of the Debian release. */
   readonly suite: string;
   /** Debian's name of the guest's architecture. */
   readonly architecture: string;
-};
+}
 
 /** Which kernel it will be, known before it is unpacked. */
 export interface KernelIdentity {
@@ -24,7 +26,7 @@ export interface KernelIdentity {
   readonly release: string;
   readonly package: string;
   readonly version: string;
-  /** Of all that is fetched. */
+  /** Of all that is fetched and, for one that is compiled, of its options and its compiler. */
   readonly sha256: string;
 }
 
@@ -43,7 +45,7 @@ export interface GuestKernel {
 /** A kernel that has been fetched. */
 export interface FetchedKernel {
   readonly identity: KernelIdentity;
-  /** Unpacks and reads it. */
+  /** Unpacks and reads it; compiles it if that has not been done. */
   open(): Promise<GuestKernel>;
 }
 
@@ -53,11 +55,12 @@ const META_PACKAGE = "linux-image-cloud-";
 /**
  * Fetches the newest kernel of `source`.
  *
- * @param cache directory in which unpacked kernels are kept.
- * @throws KataError `package-not-fetched` if there is none or it cannot be fetched.
+ * @param cache directory in which unpacked and compiled kernels are kept.
+ * @throws KataError `package-not-fetched` if there is none or it cannot be fetched; `kernel-not-built` if it cannot be compiled here.
  */
 export async function fetchKernel(source: KernelSource, cache: string): Promise<FetchedKernel> {
   const { suite, architecture } = source;
+  if (source.kind === "container-kernel") return await fetchContainerKernel(suite, architecture, cache);
   const meta = { suite, architecture, name: `${META_PACKAGE}${architecture}` };
   const depends = (await packageRecord(meta)).get("depends") ?? "";
   const dependency = /\b(linux-image-(\d\S*))\s+\(=\s*([^)\s]+)\)/.exec(depends);
@@ -72,6 +75,26 @@ export async function fetchKernel(source: KernelSource, cache: string): Promise<
   return {
     identity: { release, package: name, version: fetched.version, sha256: fetched.sha256 },
     open: () => openDebianKernel(fetched, release, cache),
+  };
+}
+
+async function fetchContainerKernel(
+  suite: string,
+  architecture: string,
+  cache: string,
+): Promise<FetchedKernel> {
+  const inputs = await containerKernelInputs(suite, architecture);
+  const { source, key, release } = inputs;
+  return {
+    identity: { release, package: source.name, version: source.version, sha256: key },
+    async open() {
+      const built = await buildContainerKernel(inputs, architecture, cache, (text) => console.error(text));
+      return {
+        image: await readFile(built.image),
+        // It has everything in it.
+        modules: { builtIn: await readBuiltIn(built.builtIn), find: () => undefined },
+      };
+    },
   };
 }
 
@@ -101,9 +124,8 @@ export async function unpackPackage(fetched: BinaryPackage, cache: string): Prom
 async function readModules(directory: string): Promise<ModuleCatalog<ModuleFile>> {
   const files = (await readdir(directory, { recursive: true })).filter((path) => path.endsWith(".ko"));
   const paths = new Map(files.map((path) => [nameOfPath(path), path]));
-  const builtIn = (await readFile(join(directory, "modules.builtin"), "utf8")).split("\n");
   return {
-    builtIn: new Set(builtIn.filter((line) => line !== "").map(nameOfPath)),
+    builtIn: await readBuiltIn(join(directory, "modules.builtin")),
     find(name) {
       const path = paths.get(name);
       if (path === undefined) return undefined;
@@ -111,6 +133,11 @@ async function readModules(directory: string): Promise<ModuleCatalog<ModuleFile>
       return { ...readModuleInfo(data, path), path, data };
     },
   };
+}
+
+async function readBuiltIn(path: string): Promise<ReadonlySet<string>> {
+  const lines = (await readFile(path, "utf8")).split("\n");
+  return new Set(lines.filter((line) => line !== "").map(nameOfPath));
 }
 
 /** `kernel/fs/fuse/fuse.ko` is `fuse`. */
