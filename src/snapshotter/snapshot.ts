@@ -14,6 +14,11 @@ export interface Snapshot {
   readonly updatedAt: number;
 }
 
+/** containerd's namespace of a snapshot; undefined for a key that tells none. Not every version sends it along with its calls. */
+export function namespaceOf(key: string): string | undefined {
+  return /^([^/]+)\/\d+\/./.exec(key)?.[1];
+}
+
 /** Set by whoever unpacks an image: the chain id that the snapshot is to become. Source: containerd, snapshots.LabelSnapshotRef. */
 export const TARGET_LABEL = "containerd.io/snapshot.ref";
 /** Set by containerd's CRI plug-in: the digest of the compressed layer. Source: containerd, pkg/snapshotters, annotations. */

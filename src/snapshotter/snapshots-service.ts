@@ -17,6 +17,7 @@ import {
   FORMAT_LABEL,
   isUnpacked,
   nameOf,
+  namespaceOf,
   ROOT_HASH_LABEL,
   type Snapshot,
   type SnapshotKind,
@@ -120,7 +121,7 @@ async function commit(
     same === undefined
       ? {
           [ROOT_HASH_LABEL]: await converter.convert({
-            namespace: call.metadata.get("containerd-namespace")?.[0] ?? "default",
+            namespace: namespaceOf(active.key) ?? call.metadata.get("containerd-namespace")?.[0] ?? "default",
             chainId: nameOf(name),
             parent: active.parent === "" ? undefined : nameOf(active.parent),
             digest: active.labels[DIGEST_LABEL],
