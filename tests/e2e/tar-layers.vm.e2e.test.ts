@@ -18,7 +18,12 @@ import { containerdPrograms } from "../harness/containerd-versions.ts";
 import { Ctr } from "../harness/ctr.ts";
 import { fuseMountHelper } from "../harness/fuse-mount-helper.ts";
 import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
-import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "../harness/layer-snapshotter.ts";
+import {
+  awaitLayerSnapshotter,
+  LAYER_SNAPSHOTTER,
+  LayerSnapshotter,
+  layerSnapshotterSocket,
+} from "../harness/layer-snapshotter.ts";
 import { LAYERS_SAY, LAYERS_SCRIPT, type LayeredImage, layeredImage } from "../harness/layered-image.ts";
 import { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME } from "../harness/subject.ts";
@@ -67,6 +72,7 @@ beforeAll(async () => {
   snapshotter = await LayerSnapshotter.start(directory, socket, "tar");
   const wrapped = wrappedCtr(binaries ?? "/usr/bin");
   ctr = new Ctr({ ...containerd.address, binaries: wrapped, snapshotter: LAYER_SNAPSHOTTER });
+  await awaitLayerSnapshotter(ctr);
   await ctr.must(["images", "import", "--local", "--snapshotter", LAYER_SNAPSHOTTER, image.archive]);
 }, SET_UP_MS);
 afterAll(async () => {

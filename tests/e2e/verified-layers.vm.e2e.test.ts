@@ -21,7 +21,12 @@ import { CONTAINERD_SUITES, containerdPrograms, containerdVersion } from "../har
 import { Ctr } from "../harness/ctr.ts";
 import { fuseMountHelper } from "../harness/fuse-mount-helper.ts";
 import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
-import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "../harness/layer-snapshotter.ts";
+import {
+  awaitLayerSnapshotter,
+  LAYER_SNAPSHOTTER,
+  LayerSnapshotter,
+  layerSnapshotterSocket,
+} from "../harness/layer-snapshotter.ts";
 import { LAYERS_SAY, LAYERS_SCRIPT, type LayeredImage, layeredImage } from "../harness/layered-image.ts";
 import { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME } from "../harness/subject.ts";
@@ -57,6 +62,7 @@ beforeAll(async () => {
   });
   snapshotter = await LayerSnapshotter.start(containerd.address.directory, containerd.address.socket);
   ctr = new Ctr({ ...containerd.address, snapshotter: LAYER_SNAPSHOTTER });
+  await awaitLayerSnapshotter(ctr);
   await importLayers();
 }, SET_UP_MS);
 afterAll(async () => {

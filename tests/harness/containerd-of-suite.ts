@@ -16,7 +16,12 @@ import { fuseMountHelper } from "./fuse-mount-helper.ts";
 import { busyboxImage, type Image, importImage, PAUSE_IMAGE, pauseImage } from "./images.ts";
 import { type Configuration, GUEST_INITRD, GUEST_KERNEL } from "./kata-configuration.ts";
 import { startKataContainerd } from "./kata-containerd.ts";
-import { LAYER_SNAPSHOTTER, LayerSnapshotter, layerSnapshotterSocket } from "./layer-snapshotter.ts";
+import {
+  awaitLayerSnapshotter,
+  LAYER_SNAPSHOTTER,
+  LayerSnapshotter,
+  layerSnapshotterSocket,
+} from "./layer-snapshotter.ts";
 import { INSTANCE_PREFIX, type PrivateContainerd } from "./private-containerd.ts";
 import { guestImageName, isRemote, startRemoteHypervisor } from "./remote-hypervisor.ts";
 
@@ -66,6 +71,7 @@ export async function startContainerdOfSuite(
     if (layered !== undefined) {
       const { directory, socket } = containerd.address;
       layers = await LayerSnapshotter.start(directory, socket);
+      await awaitLayerSnapshotter(containerd.ctr);
       const local = version.startsWith("1.") ? [] : ["--local"];
       for (const { archive } of [layered, await pauseImage()]) {
         const args = ["images", "import", ...local, "--snapshotter", LAYER_SNAPSHOTTER, archive];

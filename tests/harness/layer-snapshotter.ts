@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { exitStatus } from "./command.ts";
+import type { Ctr } from "./ctr.ts";
 import { eventually } from "./eventually.ts";
 import { BUILT_PROGRAMS } from "./kata-configuration.ts";
 
@@ -14,6 +15,14 @@ export const LAYER_SNAPSHOTTER = "kata";
 /** Where it listens, in an instance's directory. */
 export function layerSnapshotterSocket(directory: string): string {
   return join(directory, "snapshotter.sock");
+}
+
+/** Waits until containerd, which was started first and looks for it ever less often, has found the snapshotter. */
+export async function awaitLayerSnapshotter(ctr: Ctr): Promise<void> {
+  await eventually("containerd finds the snapshotter", START_DEADLINE_MS, async () => {
+    const { status } = await ctr.call(["snapshots", "--snapshotter", LAYER_SNAPSHOTTER, "ls"]);
+    return status === 0 || undefined;
+  });
 }
 
 export class LayerSnapshotter implements AsyncDisposable {
