@@ -1,7 +1,7 @@
 /**
  * One process of a container, its first or an exec: its state, how it is started, its streams, and who waits for its end.
  */
-import { KataError } from "../../kata-error.ts";
+import { hasCode, KataError } from "../../kata-error.ts";
 import type { ProcessAddress } from "../../sandbox/types.ts";
 import { type Exit, follow, type ProcessState, type Verb } from "../process-state.ts";
 import type { StdioPaths } from "../stdio.ts";
@@ -25,6 +25,8 @@ export interface ProcessParts {
   readonly openStreams: () => Promise<ProcessStreams>;
   /** Starts it in the guest. @param size of its terminal, if somebody has told it already. */
   readonly launch: (size: TerminalSize | undefined) => Promise<void>;
+  /** Gives its terminal another size. */
+  readonly resize: (size: TerminalSize) => Promise<void>;
 }
 
 export class ContainedProcess {
@@ -87,8 +89,9 @@ export class ContainedProcess {
 
   async #launch(): Promise<void> {
     const streams = await this.openStreams();
+    const size = this.#size;
     try {
-      await this.#parts.launch(this.#size);
+      await this.#parts.launch(size);
       this.become({ do: "start" });
     } catch (error) {
       // Clients wait for the end of the streams of what could not be started.
@@ -96,6 +99,17 @@ export class ContainedProcess {
       throw error;
     }
     streams.start();
+    if (this.#size !== undefined && this.#size !== size) await this.#resizeLate(this.#size);
+  }
+
+  /** The size that was told while it was being started. */
+  async #resizeLate(size: TerminalSize): Promise<void> {
+    try {
+      await this.#parts.resize(size);
+    } catch (error) {
+      // It has ended already, and needs none.
+      if (!hasCode(error, "not-found", "failed-precondition", "unavailable")) throw error;
+    }
   }
 
   /**

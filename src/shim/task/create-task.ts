@@ -80,6 +80,7 @@ async function makeContainer(pod: Pod, request: CreateTaskRequest, giveUp: Cance
         await sandbox.startContainer(id);
         await afterStart(hooks, sandbox, address);
       },
+      resize: (size) => sandbox.resizeTerminal(address, size),
     });
     await init.openStreams();
     undo.add("streams", () => init.closeStreams());

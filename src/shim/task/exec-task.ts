@@ -31,6 +31,7 @@ export function execTask(pod: Pod, request: ExecProcessRequest): void {
           size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
         return sandbox.exec({ ...address, process: { ...process, ...consoleSize } });
       },
+      resize: (size) => sandbox.resizeTerminal(address, size),
     }),
   );
   pod.parts.events.publish(execAdded(id, execId));

@@ -91,6 +91,22 @@ test("a lost machine ends everything with 255", async () => {
   await shim.pod.ended;
 });
 
+test("a terminal has the size that was told while its process was being started", async () => {
+  const shim = new ShimBench();
+  await shim.create("c", {}, CALL, {}, "/fifo/out", true);
+  let open: () => void = () => undefined;
+  shim.sandbox.startGate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const starting = shim.task.start({ id: "c", execId: "" }, CALL);
+  await shim.settle();
+  await shim.task.resizePty({ id: "c", execId: "", width: 77, height: 33 }, CALL);
+  expect(shim.sandbox.asked).not.toContain("resize c/ 33x77");
+  open();
+  await starting;
+  expect(shim.sandbox.asked).toContain("resize c/ 33x77");
+});
+
 test("what is asked of a container while it starts happens after its start", async () => {
   const shim = new ShimBench();
   await shim.create("c");

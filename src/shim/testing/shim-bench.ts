@@ -92,6 +92,7 @@ export class ShimBench {
     context: CallContext = CALL,
     hooks: Hooks = {},
     stdout = "/fifo/out",
+    terminal = false,
   ) {
     const bundle = `/bundles/${id}`;
     this.specs.set(bundle, {
@@ -105,7 +106,7 @@ export class ShimBench {
       id,
       bundle,
       rootfs: [{ type: "overlay", source: "overlay", target: "", options: ["lowerdir=/a"] }],
-      terminal: false,
+      terminal,
       stdin: "",
       stdout,
       stderr: "/fifo/err",
