@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findSandbox } from "./sandbox-directories.ts";
+import { findSandbox, isSandboxName } from "./sandbox-directories.ts";
 
 const IDS = ["abc", "abcd", "xyz"];
 
@@ -9,6 +9,12 @@ test.each([
   ["x", "xyz"],
 ])("findSandbox() takes %s for %s", (word, id) => {
   expect(findSandbox(word, IDS)).toBe(id);
+});
+
+test("isSandboxName() leaves out machines of the pool", () => {
+  expect(
+    ["web-1", "3f2a", "pool-1", "pool-8acd9f4115494aca-25486-6", "factory", "..", ".x"].map(isSandboxName),
+  ).toEqual([true, true, true, false, false, false, false]);
 });
 
 test("findSandbox() refuses what fits several ids, or none", () => {

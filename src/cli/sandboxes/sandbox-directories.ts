@@ -23,7 +23,7 @@ export function sandboxIds(): string[] {
 function directoriesIn(root: string): string[] {
   try {
     return readDirectory(root)
-      .filter(({ name }) => /^[A-Za-z0-9][\w.-]*$/.test(name))
+      .filter(({ name }) => isSandboxName(name))
       .filter(({ name }) =>
         ["persist.json", "state.json", SOCKET].some((file) => exists(`${root}/${name}/${file}`)),
       )
@@ -32,6 +32,11 @@ function directoriesIn(root: string): string[] {
     if (hasErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
   }
+}
+
+/** Machines of the pool, and those that templates are made of, have directories like sandboxes, and no shim. */
+export function isSandboxName(name: string): boolean {
+  return /^[A-Za-z0-9][\w.-]*$/.test(name) && !/^(factory|pool-[0-9a-f]{16}-[\d-]+)$/.test(name);
 }
 
 /** Where the shim of sandbox `id` may listen for its administrator, the usual place first. */
