@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
-import { writeKataConfiguration } from "../harness/kata-configuration.ts";
+import { CACHE, unpackOnce } from "../harness/foreign-guest.ts";
+import { GUEST_KERNEL, writeKataConfiguration } from "../harness/kata-configuration.ts";
 import { test } from "../harness/workbench.ts";
 
 /** Only QEMU has them, and its PC all of them. */
@@ -26,6 +27,26 @@ describe.skipIf(!isPc)("a machine of which an operator asks for more", () => {
     // The switch's root port, its upstream port and two others, and the port for the clone's share, if it is one.
     expect(Number(ports)).toBeGreaterThanOrEqual(4);
     expect(commandLine).toContain("intel_iommu=on iommu=pt");
+  });
+
+  test("boots by a firmware that keeps variables, of which it changes a copy", async ({ bench }) => {
+    const directory = join(CACHE, "ovmf/usr/share/OVMF");
+    const [code, variables] = [join(directory, "OVMF_CODE.fd"), join(directory, "OVMF_VARS.fd")];
+    await unpackOnce("ovmf", undefined, code);
+    const before = readFileSync(variables);
+    const configuration = writeKataConfiguration(bench.scratch, "firmware", {
+      "hypervisor.qemu": {
+        firmware: code,
+        firmware_volume: variables,
+        // A firmware of this kind starts no bare ELF file.
+        kernel: GUEST_KERNEL.replace(/vmlinux$/, "vmlinuz"),
+      },
+    });
+    const result = await bench.run("test -d /sys/firmware/efi && echo by EFI", [
+      ...["--runtime-config-path", configuration, "--privileged"],
+    ]);
+    expect(result).toMatchObject({ status: 0, stdout: "by EFI\n" });
+    expect(readFileSync(variables).equals(before)).toBe(true);
   });
 
   test("keeps the memory of a guest whose kernel panics, and ends", async ({ bench }) => {

@@ -8,7 +8,8 @@ import { dirname, join } from "node:path";
 import { fetchBinaryPackage } from "../../scripts/apt/private-apt.ts";
 import { mustRun } from "./command.ts";
 
-const CACHE = join(import.meta.dirname, "../../build/cache/foreign");
+/** Directory of the unpacked packages, each under its name. */
+export const CACHE = join(import.meta.dirname, "../../build/cache/foreign");
 /** The one whose QEMU goes with the common files that are installed. */
 const SUITE = "bookworm";
 
@@ -22,7 +23,12 @@ export async function fetchForeignGuest(): Promise<void> {
   await unpackOnce("busybox-static", "arm64", AARCH64_BUSYBOX);
 }
 
-async function unpackOnce(name: string, architecture: string | undefined, program: string): Promise<void> {
+/** Unpacks a package below the cache unless `program`, a file of it, is there already. */
+export async function unpackOnce(
+  name: string,
+  architecture: string | undefined,
+  program: string,
+): Promise<void> {
   if (existsSync(program)) return;
   const request = { suite: SUITE, name };
   const fetched = await fetchBinaryPackage(
