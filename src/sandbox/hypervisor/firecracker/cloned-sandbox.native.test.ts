@@ -2,15 +2,31 @@
  * Whole pods with Firecracker's stand-in in its jail: booted, and cloned from one that was saved. Needs our guest (`npm run image`) and
  * the stand-ins.
  */
+
 import { defaultConfiguration } from "../../../config/index.ts";
-import { readDirectory, removeTree } from "../../../sys/files.ts";
+import type { Spec } from "../../../oci/types.ts";
+import { loop } from "../../../sys/event-loop.ts";
+import { exists, readDirectory, removeTree } from "../../../sys/files.ts";
 import { MS_PRIVATE, MS_REC, mount } from "../../../sys/mount.ts";
 import { unshare } from "../../../sys/namespaces.ts";
 import { listLinks } from "../../../sys/netlink/links.ts";
-import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid } from "../../../sys/process.ts";
+import { pipe } from "../../../sys/pipe.ts";
+import {
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  clone,
+  getcwd,
+  getpid,
+  pidfdSendSignal,
+  SIGKILL,
+  waitForChild,
+} from "../../../sys/process.ts";
+import { writeSync } from "../../../sys/program.ts";
 import { assert, assertEqual, runTests } from "../../../sys/testing/native-test.ts";
 import { utf8Decode } from "../../../sys/utf8.ts";
+import { cleanUpSandbox } from "../../clean-up.ts";
 import { openSandbox } from "../../open-sandbox.ts";
+import { sandboxPaths } from "../../sandbox-paths.ts";
 import { HOST_ADDRESS, POD_MAC, POD_MTU, testNetwork } from "../../testing/test-network.ts";
 import {
   expectNoTraces,
@@ -44,6 +60,15 @@ function configuration(template: boolean) {
   };
 }
 
+function podSpec(rootfs: string, network: string, script: string): Spec {
+  return {
+    ...testSpec(rootfs, ["sh", "-c", script]),
+    linux: {
+      namespaces: [{ type: "pid" }, { type: "mount" }, { type: "uts" }, { type: "network", path: network }],
+    },
+  };
+}
+
 /** Runs a script in a pod of its own, with a network. @returns what it says, and how the machine came to be. */
 async function run(
   script: string,
@@ -53,17 +78,7 @@ async function run(
   using place = testPlace();
   const id = testId();
   const logger = new TestLogger();
-  const spec = {
-    ...testSpec(place.rootfs, ["sh", "-c", script]),
-    linux: {
-      namespaces: [
-        { type: "pid" },
-        { type: "mount" },
-        { type: "uts" },
-        { type: "network", path: network.path },
-      ],
-    },
-  } as const;
+  const spec = podSpec(place.rootfs, network.path, script);
   const sandbox = await openSandbox({
     id,
     configuration: configuration(template),
@@ -129,6 +144,40 @@ vmTest("pods are clones of a machine that was saved once, and differ from each o
   } finally {
     removeTree(TEMPLATES);
   }
+});
+
+vmTest("after kill -9 of the shim the jail, the tap and the disks go with a clean-up", async () => {
+  using network = testNetwork();
+  using place = testPlace();
+  using ready = pipe();
+  const id = testId();
+  const spec = podSpec(place.rootfs, network.path, "sleep 100");
+  const shim = clone({ flags: 0 });
+  if (shim.role === "child") {
+    loop.abandon();
+    const parts = { id, configuration: configuration(false), spec, bundle: place.path };
+    const sandbox = await openSandbox({ ...parts, logger: new TestLogger() });
+    await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
+    writeSync(ready.writer.fd, "ready");
+    await new Promise(() => undefined);
+    return;
+  }
+  ready.writer.close();
+  await loop.readable(ready.reader.fd);
+  loop.forget(ready.reader.fd);
+  const { run: directory, disks } = sandboxPaths(id);
+  assert(exists(`${directory}/jailer`) && exists(disks), "the shim has come as far as a container");
+  pidfdSendSignal(shim.pidfd, SIGKILL);
+  await waitForChild(shim.pidfd, shim.pid);
+  shim.pidfd.close();
+  await cleanUpSandbox(id);
+  await expectNoTraces(id);
+  assertEqual([exists(directory), exists(disks)], [false, false]);
+  assertEqual(
+    listLinks(network.inside).map(({ name }) => name),
+    ["lo", "eth0"],
+    "links",
+  );
 });
 
 runTests();
