@@ -55,7 +55,7 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     [
       ...target.args,
       ...COMPILER_FLAGS,
-      OPTIMIZATION[kind],
+      ...OPTIMIZATION[kind],
       "-Wall",
       "-Wextra",
       "-Wno-unused-parameter",
