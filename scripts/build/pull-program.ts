@@ -6,10 +6,11 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { hasCode } from "../../src/kata-error.ts";
+import { madeOnce } from "../apt/made-once.ts";
 import { fetchSourcePackage } from "../apt/private-apt.ts";
 import { run } from "./run.ts";
 
@@ -35,27 +36,38 @@ interface Libraries {
   readonly archives: readonly string[];
 }
 
-/** Builds the program. */
+const SOURCES = "native/pull";
+const PROGRAM_FLAGS = [
+  ...FLAGS,
+  "-Wall",
+  "-Wextra",
+  "-static",
+  "-s",
+  "-Wl,--gc-sections",
+  "-Wl,-z,relro,-z,now,-z,noexecstack",
+  "-Wl,--build-id=none",
+];
+
+/** Builds the program, unless the cache has it: it changes seldom. */
 export async function buildPullProgram(root: string, progress: (text: string) => void): Promise<void> {
   const { includes, archives } = await libraries(root, progress);
-  const sources = (await readdir(join(root, "native/pull"))).filter((name) => name.endsWith(".c")).sort();
+  const files = (await readdir(join(root, SOURCES))).sort();
+  const contents = await Promise.all(files.map((name) => readFile(join(root, SOURCES, name), "utf8")));
+  const inputs = JSON.stringify([PROGRAM_FLAGS, archives, files, contents]);
+  const key = createHash("sha256").update(inputs).digest("hex").slice(0, 16);
+  const directory = await madeOnce(join(root, "build/cache/pull", `program-${key}`), (into) =>
+    run("musl-gcc", [
+      ...PROGRAM_FLAGS,
+      ...includes.map((include) => `-I${include}`),
+      ...files.filter((name) => name.endsWith(".c")).map((name) => join(root, SOURCES, name)),
+      ...archives,
+      "-o",
+      join(into, "kata-pull"),
+    ]),
+  );
   const unfinished = join(root, `${PULL_PROGRAM}.${process.pid}`);
   await mkdir(join(root, "build/bin"), { recursive: true });
-  await run("musl-gcc", [
-    ...FLAGS,
-    "-Wall",
-    "-Wextra",
-    "-static",
-    "-s",
-    "-Wl,--gc-sections",
-    "-Wl,-z,relro,-z,now,-z,noexecstack",
-    "-Wl,--build-id=none",
-    ...includes.map((directory) => `-I${directory}`),
-    ...sources.map((name) => join(root, "native/pull", name)),
-    ...archives,
-    "-o",
-    unfinished,
-  ]);
+  await copyFile(join(directory, "kata-pull"), unfinished);
   await rename(unfinished, join(root, PULL_PROGRAM));
 }
 

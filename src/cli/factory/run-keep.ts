@@ -28,7 +28,12 @@ export async function runKeep(context: CommandContext): Promise<number> {
   } catch (error) {
     const reason = describeError(error);
     logger.error("no machine", { reason });
-    if (forFailure.isOpen) await sendLine(new FdStream(forFailure), { kind: "refused", reason });
+    if (forFailure.isOpen) {
+      // Who asked for it may be gone, which may be why.
+      await sendLine(new FdStream(forFailure), { kind: "refused", reason }).catch((failure: unknown) =>
+        logger.debug("nobody to tell", { error: describeError(failure) }),
+      );
+    }
     return EXIT_FAILED;
   }
 }

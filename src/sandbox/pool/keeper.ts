@@ -6,6 +6,7 @@
  * has, then the shim.
  */
 import { describeError, KataError } from "../../kata-error.ts";
+import { type CancelSignal, CancelSource, throwIfCancelled } from "../../sys/cancellation.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
 import { AT_FDCWD, removeTree } from "../../sys/files.ts";
@@ -49,8 +50,9 @@ export async function keepMachine(
   const owner = new FdStream(lifeline);
   const gone = untilEnd(owner);
   const undo = new Rollback();
+  const abandoned = new CancelSource();
+  const given = makeMachine(name, settings, logger, undo, abandoned.signal);
   try {
-    const given = makeMachine(name, settings, logger, undo);
     const ownerWent = gone.then((): never => {
       throw new KataError("cancelled", { operation: "make machine", object: "the pool has ended" });
     });
@@ -68,6 +70,12 @@ export async function keepMachine(
     });
     await Promise.race([gone, Promise.all(ends)]);
   } finally {
+    abandoned.cancel();
+    await undo.run();
+    // What was still being made fails by that, and may have made more by then.
+    await given.catch((error: unknown) =>
+      logger.debug("machine is given up", { error: describeError(error) }),
+    );
     await undo.run();
   }
 }
@@ -94,6 +102,7 @@ async function makeMachine(
   settings: SandboxSettings,
   logger: Logger,
   undo: Rollback,
+  signal: CancelSignal,
 ): Promise<MadeMachine> {
   const paths = sandboxPaths(name);
   const podSpec = { ociVersion: "1.1.0" };
@@ -103,7 +112,7 @@ async function makeMachine(
   const network = SilentNetwork.make();
   undo.add("network", () => network.close());
   const start: StartRequest = {
-    request: { id: name, spec: podSpec, bundle: paths.run, logger },
+    request: { id: name, spec: podSpec, bundle: paths.run, logger, signal },
     settings,
     paths,
     range,
@@ -124,6 +133,7 @@ async function makeMachine(
   );
   await Promise.all([prepared, plugShare(clone, settings)]);
   const root = `${paths.run}/root`;
+  throwIfCancelled(signal);
   await makeWarmRoot(root);
   await warmUp(agent.calls, share, root, logger);
   removeTree(root);

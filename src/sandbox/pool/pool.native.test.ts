@@ -233,6 +233,35 @@ test(
     await pod.stop();
     assert(!runs(given), "the pod's machine has ended with it");
     await until("nothing left of the pools", () => sharesOfPools().length === 0);
+  },
+  TEST_MS,
+);
+
+/** Pids of the processes that make or keep a machine for `pool`. */
+function keepersOf(pool: ChildProcess): number[] {
+  const children = readTextFileIfExists(`/proc/${pool.pid}/task/${pool.pid}/children`) ?? "";
+  return children
+    .split(" ")
+    .filter((pid) => (readTextFileIfExists(`/proc/${pid}/cmdline`) ?? "").includes("\0keep\0"))
+    .map(Number);
+}
+
+/** From a keeper that has just begun to one that is warming its machine, ms. */
+const MOMENTS_MS = [20, 60, 90, 120, 150, 180, 210, 250, 300, 400, 600, 1000, 2000];
+
+test(
+  "a pool that is killed while it makes a machine leaves nothing of it",
+  async () => {
+    for (const moment of MOMENTS_MS) {
+      const pool = await startPool();
+      await until("a machine that is being made", () => keepersOf(pool).length > 0);
+      const keepers = keepersOf(pool);
+      await sleep(loop, moment);
+      kill(pool.pid, SIGKILL);
+      await pool.exited;
+      await until(`the end of what was made for ${moment} ms`, () => !keepers.some(runs));
+      assertEqual(sharesOfPools(), []);
+    }
     removeTree(ROOT);
   },
   TEST_MS,
