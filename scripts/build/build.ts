@@ -9,6 +9,7 @@
 import { rmSync, statSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { generate } from "../proto/generate.ts";
 import { type Architecture, HOST_ARCHITECTURE } from "./compiler.ts";
 import { buildEngine } from "./engine.ts";
 import { buildNodeProgram } from "./node-program.ts";
@@ -21,6 +22,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 async function main(args: readonly string[]): Promise<void> {
   const started = performance.now();
+  generate(root);
   const architecture = architectureOf(args);
   if (architecture !== HOST_ARCHITECTURE) {
     await buildForOther(architecture, args.slice(2));
