@@ -19,6 +19,9 @@ for directory in /etc /usr/local /usr/share; do
 done
 umount --lazy "$layer"
 rmdir "$layer"
+# Templates of its guest.
+mkdir -p /run/vc/vm
+mount -t tmpfs kata-install-test /run/vc/vm
 `;
 
 /** The commands below a heading of the page. */

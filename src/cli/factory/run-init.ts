@@ -37,7 +37,7 @@ export async function runInit(context: CommandContext): Promise<number> {
     { count: 0, queues: 1 },
     { count: 1, queues },
   ]) {
-    store.forgetFailure(templateFingerprint(settings.driver, machine, cards));
+    store.forgetFailure(await templateFingerprint(settings.driver, machine, cards));
     using _template = await provideTemplate(start, machine, cards, store);
   }
   const { flags, output } = context;

@@ -328,7 +328,8 @@ export interface MachineHandles {
   readonly plugged: readonly string[];
 }
 
-export interface Hypervisor {
+/** What is known of a monitor before it is asked for a machine. */
+export interface HypervisorTraits {
   /** For messages: `QEMU`. */
   readonly name: string;
   /** Which kind of socket a shared directory needs to be given with. */
@@ -343,6 +344,9 @@ export interface Hypervisor {
   readonly copiesSavedMemory?: boolean;
   /** Whether its machines keep the size that they boot with. */
   readonly fixedSize?: boolean;
+}
+
+export interface Hypervisor extends HypervisorTraits {
   /**
    * Starts a machine; its guest boots while the promise settles. One that was saved runs when it does.
    *
@@ -362,7 +366,7 @@ export interface Hypervisor {
    *
    * @returns the reason, if machines of this kind cannot be saved.
    */
-  fingerprint(spec: MachineSpec): MachineFingerprint;
+  fingerprint(spec: MachineSpec): Promise<MachineFingerprint>;
 }
 
 export type MachineFingerprint =

@@ -27,7 +27,7 @@ export async function provideTemplate(
   store: TemplateStore,
 ): Promise<SavedTemplate> {
   const { logger } = request;
-  const fingerprint = templateFingerprint(settings.driver, spec, cards);
+  const fingerprint = await templateFingerprint(settings.driver, spec, cards);
   store.prepare();
   const onDamage = (reason: string) => logger.warn("a damaged template is made again", { reason });
   const deadline = loop.now() + OTHERS_TEMPLATE_MS;
@@ -78,13 +78,13 @@ export async function makeOrNote(request: Parameters<typeof makeTemplate>[0]): P
 }
 
 /** What a template of `spec` with `cards` network cards depends on. @throws KataError `unsupported`. */
-export function templateFingerprint(
+export async function templateFingerprint(
   driver: HypervisorName,
   spec: MachineSpec,
   { count, queues }: SavedCards,
-): string {
+): Promise<string> {
   const devices = Array.from({ length: count }, (_, index) => placeholderCard(index, queues));
-  const found = HYPERVISORS[driver].fingerprint({ ...spec, devices });
+  const found = await HYPERVISORS[driver].fingerprint({ ...spec, devices });
   if (found.kind === "fingerprint") return found.text;
   throw new KataError("unsupported", { operation: "save machine", object: found.reason });
 }

@@ -16,10 +16,11 @@ import { RestClient } from "../rest-client.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
 import type { Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
 import { CloudHypervisorApi } from "./api-client.ts";
+import { CLOUD_HYPERVISOR } from "./traits.ts";
 import { CloudHypervisorMachine } from "./virtual-machine.ts";
 import { networkRequest, programArguments, vmConfig } from "./vm-config.ts";
 
-const NAME = "Cloud Hypervisor";
+const { name: NAME } = CLOUD_HYPERVISOR;
 const SECTION = "[hypervisor.clh]";
 /** The first descriptor after stdin, stdout and stderr. */
 const API_DESCRIPTOR = 3;
@@ -28,10 +29,9 @@ const API_SOCKET = "clh-api.sock";
 const VSOCK_SOCKET = "clh.sock";
 
 export const cloudHypervisor: Hypervisor = {
-  name: NAME,
+  ...CLOUD_HYPERVISOR,
   boot,
-  fileServerIs: "listening",
-  fingerprint: () => ({ kind: "unsupported", reason: `machines of ${NAME} are not saved` }),
+  fingerprint: async () => ({ kind: "unsupported", reason: `machines of ${NAME} are not saved` }),
 };
 
 async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {

@@ -227,13 +227,13 @@ vmTest("a machine that was saved goes on in other jails, each with its own memor
     );
     if (state === undefined || memory === undefined) throw new Error("no files");
     ftruncate(memory.fd, spec.memoryMib << 20);
-    const found = firecracker.fingerprint({ ...spec, devices: [CARD] });
+    const found = await firecracker.fingerprint({ ...spec, devices: [CARD] });
     assert(found.kind === "fingerprint", "it can be saved");
     assertEqual(
-      firecracker.fingerprint({ ...spec, id: "another", runDirectory: "/x", devices: [CARD] }),
+      await firecracker.fingerprint({ ...spec, id: "another", runDirectory: "/x", devices: [CARD] }),
       found,
     );
-    assertEqual(firecracker.fingerprint({ ...spec, jailer: "" }).kind, "unsupported");
+    assertEqual((await firecracker.fingerprint({ ...spec, jailer: "" })).kind, "unsupported");
     const context = { clock: loop, logger: new TestLogger() };
     const origin = { kind: "template", memory: memory.fd } as const;
     const template = await firecracker.boot({ ...spec, devices: [CARD] }, context, origin);

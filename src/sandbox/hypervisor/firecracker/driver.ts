@@ -21,9 +21,10 @@ import { type MonitorFiles, makeEmptyDrive, makeFifo, UnconfinedFiles } from "./
 import { readMetrics } from "./monitor-metrics.ts";
 import { MonitorLog, readFifo } from "./monitor-reports.ts";
 import { fingerprint, restoreMachine } from "./saved-machine.ts";
+import { FIRECRACKER } from "./traits.ts";
 import { FirecrackerMachine } from "./virtual-machine.ts";
 
-const NAME = "Firecracker";
+const { name: NAME } = FIRECRACKER;
 const SECTION = "[hypervisor.firecracker]";
 /** Names in the monitor's directory; those of the FIFOs are upstream's. */
 const API_SOCKET = "api.sock";
@@ -35,15 +36,9 @@ const LISTEN_DEADLINE_MS = 10_000;
 const CONNECT_INTERVAL_MS = 2;
 
 export const firecracker: Hypervisor = {
-  name: NAME,
+  ...FIRECRACKER,
   boot,
-  // It has no file server.
-  fileServerIs: "listening",
-  tapsByName: true,
-  limitsCards: true,
-  fixedSize: true,
-  copiesSavedMemory: true,
-  fingerprint,
+  fingerprint: async (spec) => fingerprint(spec),
 };
 
 async function boot(

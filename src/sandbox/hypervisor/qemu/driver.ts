@@ -43,7 +43,7 @@ export const qemu: Hypervisor = {
   boot,
   fileServerIs: "connected",
   adopt,
-  fingerprint(spec) {
+  async fingerprint(spec) {
     checkGuestFiles(spec, SECTION);
     return fingerprint(spec);
   },

@@ -15,17 +15,15 @@ import { type CancelSignal, throwIfCancelled } from "../../../sys/cancellation.t
 import { Rollback } from "../../../sys/rollback.ts";
 import type { Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
 import { createRemote, remoteVersion, startRemote, stopRemote } from "./remote-service.ts";
+import { REMOTE } from "./traits.ts";
 import { RemoteMachine } from "./virtual-machine.ts";
 
-const NAME = "remote hypervisor";
+const { name: NAME } = REMOTE;
 
 export const remote: Hypervisor = {
-  name: NAME,
+  ...REMOTE,
   boot,
-  isElsewhere: true,
-  // No machine of it has one.
-  fileServerIs: "listening",
-  fingerprint: () => ({ kind: "unsupported", reason: `machines of a ${NAME} are not saved` }),
+  fingerprint: async () => ({ kind: "unsupported", reason: `machines of a ${NAME} are not saved` }),
 };
 
 async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
