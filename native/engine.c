@@ -190,23 +190,13 @@ static JSValue host_utf8_decode(JSContext *ctx, JSValueConst this_value, int arg
     return JS_NewStringLen(ctx, (const char *)data + offset, (size_t)length);
 }
 
-/* What the kernel maps at once of a file where a page of it is touched (fault_around_bytes), at most. */
-#define FAULT_AROUND 65536
-
 /*
  * Gives back the memory of what was read of the program's file: the engine has made itself a copy, since the names in bytecode
- * have other numbers in each program. What lies around it came along, and what is wanted again is read again.
+ * have other numbers in each program. The kernel maps more of a file than what is touched; what is wanted again is read again.
  */
-static void forget_file(const uint8_t *start, const uint8_t *end)
+static void forget_file(void)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t lowest = (uintptr_t)kata_bytecode, highest = (uintptr_t)kata_bytecode_end;
-    uintptr_t first = (uintptr_t)start - lowest > FAULT_AROUND ? (uintptr_t)start - FAULT_AROUND : lowest;
-    uintptr_t last = highest - (uintptr_t)end > FAULT_AROUND ? (uintptr_t)end + FAULT_AROUND : highest;
-    first = (first + page - 1) & ~(page - 1);
-    last &= ~(page - 1);
-    if (first < last)
-        madvise((void *)first, last - first, MADV_DONTNEED);
+    madvise((void *)kata_bytecode, (size_t)(kata_bytecode_end - kata_bytecode), MADV_DONTNEED);
 }
 
 static const struct part *find_part(const char *name)
@@ -221,7 +211,7 @@ static JSValue read_part(JSContext *ctx, const struct part *part)
 {
     JSValue module = JS_ReadObject(ctx, part->bytecode, (size_t)(part->bytecode_end - part->bytecode),
                                    JS_READ_OBJ_BYTECODE | JS_READ_OBJ_ROM_DATA);
-    forget_file(part->bytecode, part->bytecode_end);
+    forget_file();
     return module;
 }
 

@@ -30,6 +30,9 @@ import { takeDescriptor } from "./take-descriptor.ts";
 /** One message's payload at most: large enough that a message's fixed cost does not count, far below 4 MiB. */
 const CHUNK_BYTES = 256 << 10;
 
+/** A pipe holds no more; a reader waits for most of its life, and its buffer is memory of the host's for every pod. */
+const INPUT_BYTES = 64 << 10;
+
 /** After the process has ended, its output may stand still this long before the rest is given up, ms. */
 const DRAIN_STALL_MS = 10_000;
 
@@ -225,7 +228,7 @@ export class ProcessStdio implements Disposable {
   }
 
   async #carryInput(source: InputSource): Promise<void> {
-    const buffer = new Uint8Array(CHUNK_BYTES);
+    const buffer = new Uint8Array(INPUT_BYTES);
     try {
       for (;;) {
         const count = await source.read(buffer);
