@@ -8,7 +8,8 @@ import { appendFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/prom
 import { basename, dirname, join, relative } from "node:path";
 import { build } from "esbuild";
 import { type Architecture, HOST_ARCHITECTURE } from "./compiler.ts";
-import { COMPILER_FLAGS, type Engine, type EngineKind, OPTIMIZATION } from "./engine.ts";
+import { COMPILER_FLAGS, type Engine, type EngineKind } from "./engine.ts";
+import { hostObject } from "./host-object.ts";
 import { run } from "./run.ts";
 import { sourceCommit } from "./source-commit.ts";
 import { sourceLinesTable } from "./source-lines.ts";
@@ -55,18 +56,12 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     [
       ...target.args,
       ...COMPILER_FLAGS,
-      ...OPTIMIZATION[kind],
-      "-Wall",
-      "-Wextra",
-      "-Wno-unused-parameter",
-      `-DKATA_ARCHITECTURE="${target.architecture}"`,
       "-static",
       "-Wl,--gc-sections",
       "-Wl,-z,relro,-z,now,-z,noexecstack",
       "-Wl,--build-id=none",
       "-s",
-      `-I${engine.include}`,
-      join(root, "native/engine.c"),
+      await hostObject(root, engine, kind),
       "embed.S",
       engine.libraries[kind],
       "-lm",
