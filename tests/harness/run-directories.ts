@@ -20,7 +20,7 @@ export const DEEPEST_RUN_DIRECTORY = 6;
  */
 export function isSharedRoom(path: string): boolean {
   return (
-    /^\/run\/(kata|kata-containers|vc)(\/(shared|shared\/sandboxes|sbs|vm))?\/?$/.test(path) ||
+    /^\/run\/(kata|kata-containers|vc)(\/(shared(\/(sandboxes|direct-volumes))?|sbs|vm))?\/?$/.test(path) ||
     /^\/sys\/fs\/cgroup(\/[^/]+)?\/(kata_overhead|k8s\.io)$/.test(path)
   );
 }
