@@ -35,9 +35,9 @@ void write_all(int fd, const void *bytes, size_t length)
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
-	if (argc == 3 && strcmp(argv[1], "unpack") == 0)
-		return unpack(argv[2]);
+	if (argc == 4 && strcmp(argv[1], "unpack") == 0)
+		return unpack(argv[2], argv[3]);
 	if (argc == 3 && strcmp(argv[1], "tls") == 0)
 		return speak_tls(argv[2]);
-	fail(EXIT_USAGE, "usage: kata-pull unpack none|gzip | kata-pull tls HOST");
+	fail(EXIT_USAGE, "usage: kata-pull unpack none|gzip MOST_BYTES | kata-pull tls HOST");
 }

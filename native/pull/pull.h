@@ -19,7 +19,7 @@ _Noreturn void fail(int status, const char *format, ...) __attribute__((format(p
 void write_all(int fd, const void *bytes, size_t length);
 
 /* Descriptor 3, decompressed, to descriptor 4; then the digests of both to stdout, a line each. */
-int unpack(const char *format);
+int unpack(const char *format, const char *most);
 
 /* Carries what is plain on descriptor 4 to and from `host`, encrypted, on descriptor 3, if one of the authorities in the file on
  * descriptor 5 vouches for it. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 
 static unsigned char input[128 << 10];
 static unsigned char output[256 << 10];
+/* Bytes that may still come out: a small layer can hold more than the guest has memory for. */
+static unsigned long long remaining;
 
 static size_t read_some(void)
 {
@@ -36,6 +39,9 @@ static void print_digest(mbedtls_sha256_context *context)
 
 static void emit(mbedtls_sha256_context *plain, const unsigned char *bytes, size_t length)
 {
+	if (length > remaining)
+		fail(EXIT_MALFORMED, "the layer is larger than the guest has room for");
+	remaining -= length;
 	mbedtls_sha256_update(plain, bytes, length);
 	write_all(4, bytes, length);
 }
@@ -60,8 +66,13 @@ static int inflate_some(z_stream *stream, mbedtls_sha256_context *plain, size_t 
 	return between;
 }
 
-int unpack(const char *format)
+int unpack(const char *format, const char *most)
 {
+	char *end;
+	errno = 0;
+	remaining = strtoull(most, &end, 10);
+	if (errno != 0 || end == most || *end != '\0')
+		fail(EXIT_USAGE, "not a number of bytes: %s", most);
 	int gzip = strcmp(format, "gzip") == 0;
 	if (!gzip && strcmp(format, "none") != 0)
 		fail(EXIT_USAGE, "unknown compression %s", format);

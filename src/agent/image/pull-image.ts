@@ -121,7 +121,13 @@ async function pullLayer(
       writeAll(blob.fd, piece);
     });
     check(kernel().syscall("lseek", blob.fd, 0, 0), "rewind", layer.digest);
-    const { compressed, plain } = await decompress(context, layer.compression, blob.fd, tar.fd);
+    const { compressed, plain } = await decompress(
+      context,
+      layer.compression,
+      blob.fd,
+      tar.fd,
+      roomOf(`/proc/self/fd/${root.fd}`),
+    );
     if (compressed !== layer.digest)
       throw mismatch(layer.digest, `${length} bytes with the digest ${compressed}`);
     if (plain !== diffId) throw mismatch(diffId, `an archive with the digest ${plain}`);
@@ -132,11 +138,16 @@ async function pullLayer(
   await unpackLayer(tar.fd, new Uint8Array(archive.buffer), root.fd, isLowest);
 }
 
+/** Bytes that can still be written below `path`. */
+function roomOf(path: string): number {
+  const { blockSize, availableBlocks } = statfs(path);
+  return availableBlocks * blockSize;
+}
+
 /** What is compressed takes more room still; the kernel says when there is none. */
 function checkRoom({ layers }: ImageManifest, root: string): void {
   const needed = layers.reduce((sum, { size }) => sum + size, 0);
-  const { blockSize, availableBlocks } = statfs(root);
-  const there = availableBlocks * blockSize;
+  const there = roomOf(root);
   if (needed <= there) return;
   throw new KataError("resource-exhausted", {
     operation: "pull image",

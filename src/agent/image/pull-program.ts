@@ -86,17 +86,18 @@ export interface PullProgramContext {
   readonly timeoutMs: number;
 }
 
-/** Decompresses the open file `blob` into the open file `tar`. @throws KataError `malformed-message` with the program's words. */
+/** Decompresses the open file `blob` into the open file `tar`, `mostBytes` at most. @throws KataError `malformed-message` with the program's words. */
 export async function decompress(
   { program, reaper, timeoutMs }: PullProgramContext,
   compression: Compression,
   blob: number,
   tar: number,
+  mostBytes: number,
 ): Promise<Digests> {
   const { status, stdout, stderr } = await runProgramToEnd(
     {
       path: program(),
-      args: [NAME, "unpack", compression],
+      args: [NAME, "unpack", compression, String(mostBytes)],
       environment: [],
       stdin: new Uint8Array(0),
       given: [blob, tar],
