@@ -97,15 +97,19 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
             clock: loop,
             logger,
           });
+    // A process that moves takes its threads along, wherever they were put before.
+    const { placed = Promise.resolve() } = started;
     const placement = new CpuPlacement({
-      threads: () => machine.vcpuThreads(),
+      threads: () => placed.then(() => machine.vcpuThreads()),
       group: vcpuGroup,
       pinning: settings.vcpusPinning,
       hostCpus: usableCpus(),
       setAffinity: setThreadAffinity,
       logger,
     });
-    await placement.refresh();
+    const ready = Promise.all([placed, placement.refresh()]);
+    // Those who start a container hear of it.
+    ready.catch(() => undefined);
     undo.add("following the network", () => liveNetwork?.end());
     opening();
     logger.info("sandbox is running", { machine: kind, ms: Math.round(loop.now() - began) });
@@ -144,7 +148,9 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       fileServerEnded,
       kill,
       undo,
-      networkSettled: () => liveNetwork?.settled() ?? Promise.resolve(),
+      settled: async () => {
+        await Promise.all([ready, liveNetwork?.settled()]);
+      },
       constraints: settings.constraints,
       createContainerTimeoutMs: settings.createContainerTimeoutMs,
       clock: loop,

@@ -56,8 +56,11 @@ export interface SandboxParts {
   readonly kill: () => void;
   /** Gives everything back, the machine included. */
   readonly undo: Rollback;
-  /** Resolves when the guest has what has changed in the pod's network so far. Never rejects. */
-  readonly networkSettled: () => Promise<void>;
+  /**
+   * Resolves when a container's program may run: the machine is held by the pod's limits, and the guest has what has changed in the
+   * pod's network so far.
+   */
+  readonly settled: () => Promise<void>;
   /** What of a specification the guest can act on. */
   readonly constraints: GuestConstraints;
   /** Limit of the call that creates a container, ms. */
@@ -84,6 +87,7 @@ export class PodSandbox implements Sandbox {
   readonly #parts: SandboxParts;
   readonly #calls: AgentClient;
   readonly #containers = new Map<string, Promise<ContainerMounts>>();
+  readonly #endedContainers = new Set<string>();
   #stopping = false;
   #giveBack: Promise<void> | undefined;
   #end: SandboxExit | undefined;
@@ -155,7 +159,7 @@ export class PodSandbox implements Sandbox {
 
   async startContainer(id: string): Promise<void> {
     // Its program may look for an address at once, which a network plug-in has set up since the creation.
-    await this.#parts.networkSettled();
+    await this.#parts.settled();
     await this.#call("start container", () => this.#calls.startContainer({ containerId: id }, CALL));
   }
 
@@ -173,9 +177,14 @@ export class PodSandbox implements Sandbox {
     if (this.#containers.size > 0) this.#parts.sizing.release(id);
   }
 
+  noteEnd(id: string): void {
+    this.#endedContainers.add(id);
+  }
+
   /** Takes a container's storage back. With the machine it is gone anyway. */
   async #takeBack(id: string, mounts: ContainerMounts | undefined): Promise<void> {
     this.#containers.delete(id);
+    this.#endedContainers.delete(id);
     if (this.#end === undefined) await mounts?.release();
   }
 
@@ -347,7 +356,8 @@ export class PodSandbox implements Sandbox {
    * directory is with the host since its files were closed.
    */
   #guestHoldsBack(): boolean {
-    return this.#containers.size > 0 || this.#parts.storage.disks.wereUsed;
+    const isActive = [...this.#containers.keys()].some((id) => !this.#endedContainers.has(id));
+    return isActive || this.#parts.storage.disks.wereUsed;
   }
 
   async #call<T>(operation: string, call: () => Promise<T>): Promise<T> {

@@ -90,6 +90,8 @@ export interface Sandbox {
   startContainer(id: string): Promise<void>;
   /** Ends what is left of the container and gives back its root filesystem and mounts. No error if it is not known. */
   removeContainer(id: string): Promise<void>;
+  /** All processes of the container have ended, and none will follow: {@link stop} need not ask the guest to end any. */
+  noteEnd(id: string): void;
 
   exec(request: ExecRequest): Promise<void>;
   /** @param all every process of the container. */

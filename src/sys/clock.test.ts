@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { sleep, withDeadline } from "./clock.ts";
+import { settledWithin, sleep, withDeadline } from "./clock.ts";
 import { FakeClock } from "./testing/fake-clock.ts";
 
 const WHAT = { operation: "wait", object: "nothing" };
@@ -33,4 +33,18 @@ test("withDeadline() gives up at its time, in words", async () => {
     code: "deadline-exceeded",
     message: "wait: nothing (no answer within 10 ms)",
   });
+});
+
+test("settledWithin() waits for the work, however it ends, and leaves no timer behind", async () => {
+  const clock = new FakeClock();
+  await settledWithin(clock, 10, Promise.resolve());
+  await settledWithin(clock, 10, Promise.reject(new Error("no")));
+  expect(clock.pending).toBe(0);
+});
+
+test("settledWithin() does not wait longer than its time", async () => {
+  const clock = new FakeClock();
+  const waiting = settledWithin(clock, 10, new Promise(() => undefined));
+  clock.advance(10);
+  await waiting;
 });

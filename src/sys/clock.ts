@@ -21,6 +21,18 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
   });
 }
 
+/** Resolves when `work` has settled, one way or the other, or after `ms`: what comes first. No timer is left behind. */
+export function settledWithin(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(ms, resolve);
+    const settled = (): void => {
+      timer.cancel();
+      resolve();
+    };
+    work.then(settled, settled);
+  });
+}
+
 /**
  * Settles as `work` does if it does so within `ms`.
  *

@@ -4,7 +4,7 @@
  */
 
 import { hasCode, hasErrno, KataError } from "../../kata-error.ts";
-import { type Clock, sleep, withDeadline } from "../../sys/clock.ts";
+import { type Clock, settledWithin, withDeadline } from "../../sys/clock.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream } from "../../sys/fd-stream.ts";
 import { pipe } from "../../sys/pipe.ts";
@@ -114,7 +114,8 @@ export class SupervisedProgram {
     } catch (error) {
       if (end === undefined && hasCode(error, "unavailable")) {
         // Its end of the connection is gone; its process is about to be.
-        await Promise.race([ended, sleep(this.#clock, LAST_OUTPUT_MS * 2)]);
+        await settledWithin(this.#clock, LAST_OUTPUT_MS * 2, ended);
+        if (end !== undefined) throw this.#endedError(operation, end);
       }
       throw error;
     }
@@ -172,7 +173,7 @@ function runningChild(
     pid: child.pid,
     pidfd: child.pidfd,
     exited: child.exited.then(async ({ status }) => {
-      await Promise.race([output.ended, sleep(clock, LAST_OUTPUT_MS)]);
+      await settledWithin(clock, LAST_OUTPUT_MS, output.ended);
       const how = status > 128 ? `was killed by signal ${status - 128}` : `exited with status ${status}`;
       return `${name} ${how}`;
     }),

@@ -1,11 +1,12 @@
 /**
  * A pod's machine from the pool: it runs already, with its share mounted, and is told of its pod in one call.
  *
- * Its processes were started by the pool's keeper, which ends with this process. They move into the pod's cgroups meanwhile.
+ * Its processes were started by the pool's keeper, which ends with this process. They move into the pod's cgroups while its first
+ * container is created.
  */
 import { KataError } from "../../kata-error.ts";
 import { orCancelled } from "../../sys/cancellation.ts";
-import { withDeadline } from "../../sys/clock.ts";
+import { settledWithin, withDeadline } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import { traced, tracePhase } from "../../sys/trace.ts";
@@ -93,15 +94,20 @@ export async function adoptMachine(
     for (const device of network.devices) if (!wasBrought(device)) await machine.attach(device);
     await agent.calls.createSandbox(message, { timeoutMs: ANSWER_DEADLINE_MS });
   };
-  const pids = [offer.keeperPid, offer.hypervisorPid, offer.fileServerPid];
-  const moved = traced("shim", "move to cgroups", moveToCgroups(pids, cgroups));
-  undo.add("move to cgroups", () => moved);
-  const ready = Promise.all([resumed, become(), moved]);
+  // The keeper does nothing from now on, and would hold the pod's groups at the end.
+  const pids = [offer.hypervisorPid, offer.fileServerPid];
+  const placed = traced("shim", "move to cgroups", moveToCgroups(pids, cgroups));
+  undo.add("move to cgroups", () => settledWithin(loop, MOVE_END_MS, placed));
+  const ready = Promise.all([resumed, become()]);
   const what = { operation: "wake machine of the pool", object: `pid ${offer.hypervisorPid}` };
   await orCancelled(withDeadline(loop, ANSWER_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
   logger.debug("machine came from the pool", { ms: Math.round(loop.now() - began) });
-  return { machine, agent, share, fileServerEnded: fileServer.exited, kill: killBoth(machine, fileServer) };
+  const kill = killBoth(machine, fileServer);
+  return { machine, agent, share, fileServerEnded: fileServer.exited, kill, placed };
 }
+
+/** A move that is under way is waited for, so that it puts nothing into groups that are being removed, ms. */
+const MOVE_END_MS = 5000;
 
 /** The file server ends by itself with the machine's connection; after this it is killed, ms. */
 const FILE_SERVER_END_MS = 500;

@@ -56,6 +56,8 @@ export interface StartedMachine {
   readonly fileServerEnded: Promise<string>;
   /** Ends monitor and file server at once, where that can be done; who undoes the start waits for their ends. */
   readonly kill: () => void;
+  /** Settles when its processes are in the pod's cgroups, with an error if the kernel refused; absent if they were started there. */
+  readonly placed?: Promise<void>;
 }
 
 /** Both at the same time: the file server would otherwise wait until the monitor's memory has been given back. */

@@ -45,6 +45,9 @@ export interface PodParts {
 /** What a process is said to have ended with whose virtual machine was lost. */
 export const STATUS_LOST = 255;
 const SIGKILL = 9;
+export const STATUS_KILLED = 128 + SIGKILL;
+/** Reports of memory shortage are asked for when a first process has run this long: a start has enough to do, ms. */
+const MEMORY_WATCH_MS = 100;
 /** The kernel ends a container's processes with the first one; after this time they are no longer waited for, ms. */
 const EXECS_END_MS = 10_000;
 /** At the end of the shim, exits are waited for this long to be told, ms. */
@@ -70,6 +73,7 @@ export class Pod {
   readonly #containers = new Map<string, Container>();
   readonly #creations = new Map<string, Creation>();
   #machine: Machine = { name: "none" };
+  #followsMemory = false;
   #complete: ((spec: Spec) => Spec) | undefined;
   #stopping: Promise<void> | undefined;
   #end: Promise<void> | undefined;
@@ -183,6 +187,19 @@ export class Pod {
     if (!this.isInUse) void this.stopSandbox();
   }
 
+  /**
+   * Stops the machine if it is only there for this container, whose processes have ended: the guest need not clean up.
+   *
+   * @returns false if others have it, or will.
+   */
+  retire(container: Container): boolean {
+    const isLast = this.#containers.size === 1 && this.#containers.has(container.id);
+    if (!isLast || this.#creations.size > 0 || this.isKept) return false;
+    if (this.#machine.name === "running") this.#machine.sandbox.noteEnd(container.id);
+    void this.stopSandbox();
+    return true;
+  }
+
   /** Whether there is a guest to ask. */
   get hasMachine(): boolean {
     return this.#machine.name === "running";
@@ -207,9 +224,6 @@ export class Pod {
       const sandbox = await this.parts.openSandbox(request);
       this.#machine = { name: "running", sandbox, release };
       sandbox.exited.then(() => this.#machineEnded());
-      this.#watchMemory(sandbox).catch((error: unknown) => {
-        this.parts.logger.debug("no more reports of memory shortage", { error: describeError(error) });
-      });
       return sandbox;
     } catch (error) {
       this.#machine = { name: "none" };
@@ -230,6 +244,7 @@ export class Pod {
   /** Waits for the end of a process that runs, and tells of it; once, however often it is called. */
   watch(container: Container, process: ContainedProcess): void {
     if (!process.claimWatch()) return;
+    if (!this.#followsMemory) this.parts.clock.after(MEMORY_WATCH_MS, () => this.#followMemory());
     void this.#awaitExit(container, process);
   }
 
@@ -295,7 +310,18 @@ export class Pod {
       await this.#endExecs(container);
     }
     await process.drained();
+    if (status === STATUS_KILLED) this.#followMemory();
+    else if (process === container.init && standsAlone(container)) this.retire(container);
     this.tellExit(container, process, { status, at });
+  }
+
+  /** Asks for shortages of memory from now on. */
+  #followMemory(): void {
+    if (this.#followsMemory || this.#machine.name !== "running") return;
+    this.#followsMemory = true;
+    this.#watchMemory(this.#machine.sandbox).catch((error: unknown) => {
+      this.parts.logger.debug("no more reports of memory shortage", { error: describeError(error) });
+    });
   }
 
   async #exitStatus(process: ContainedProcess): Promise<number> {
@@ -354,4 +380,9 @@ export class Pod {
       if (container?.facts.crio === true) this.parts.noteOutOfMemory(container.facts.bundle);
     }
   }
+}
+
+/** Whether a container that has ended takes all with it: no other can join it any more. */
+function standsAlone({ facts, execs }: Container): boolean {
+  return facts.role.role === "single" && execs.every(({ state }) => state.name !== "running");
 }

@@ -3,11 +3,8 @@ import { KataError } from "../../kata-error.ts";
 import { deleted } from "../events/task-events.ts";
 import type { ContainedProcess } from "../pod/contained-process.ts";
 import type { Container } from "../pod/container.ts";
-import type { Pod } from "../pod/pod.ts";
+import { type Pod, STATUS_KILLED } from "../pod/pod.ts";
 import type { Exit } from "../process-state.ts";
-
-/** How something ended that was never started: as killed. */
-const NEVER_STARTED = 137;
 
 /**
  * Deletes a container that has ended or was never started, or an exec of it. One that is just being created is given up.
@@ -38,7 +35,8 @@ function endOf(pod: Pod, process: ContainedProcess): Exit {
   const { state } = process;
   if (state.name === "stopped") return state.exit;
   if (state.name === "created") {
-    const exit = { status: NEVER_STARTED, at: pod.parts.wallClock() };
+    // Its program never ran.
+    const exit = { status: STATUS_KILLED, at: pod.parts.wallClock() };
     process.finish(exit);
     return exit;
   }
@@ -50,8 +48,10 @@ function endOf(pod: Pod, process: ContainedProcess): Exit {
 }
 
 async function deleteContainer(pod: Pod, container: Container, exit: Exit): Promise<void> {
+  // What was killed may have been so for want of memory: the guest's word of that comes before its word of the removal.
+  const isDone = exit.status !== STATUS_KILLED && pod.retire(container);
   // A sandbox that was stopped before its containers were deleted has given back what they had.
-  if (pod.hasMachine || !pod.isKept) await pod.sandbox.removeContainer(container.id);
+  if (!isDone && pod.hasMachine) await pod.sandbox.removeContainer(container.id);
   await container.hooks.afterEnd();
   for (const process of container.processes) process.closeStreams();
   pod.parts.events.publish(deleted(container.id, container.facts.pid, exit));

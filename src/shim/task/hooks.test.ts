@@ -33,7 +33,7 @@ describe("the host's hooks of a container", () => {
     await shim.task.wait(INIT, CALL);
     await shim.task.delete(INIT, CALL);
     expect(shim.hooks.slice(4)).toEqual(["poststop /h/stop-1 c undefined", "poststop /h/stop-2 c undefined"]);
-    expect(asked().slice(0, 3)).toEqual(["create c", "start c", "remove c"]);
+    expect(asked().slice(0, 3)).toEqual(["create c", "start c", "end c"]);
     expect(shim.owedHooks).toEqual(new Set());
   });
 

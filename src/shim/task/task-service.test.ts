@@ -41,9 +41,42 @@ test("a container's life is told in order, with the same end everywhere", async 
     { topic: "/tasks/exit", containerId: "c", id: "c", pid: 4711, ...end },
     { topic: "/tasks/delete", containerId: "c", id: "", pid: 4711, ...end },
   ]);
-  expect(shim.sandbox.asked).toEqual(["create c", "start c", "remove c", "stop"]);
+  expect(shim.sandbox.asked).toEqual(["create c", "start c", "end c", "stop"]);
   expect(shim.streams).toEqual(["c/ open", "c/ start", "c/ close"]);
   expect(shim.claims).toEqual(new Set());
+});
+
+test("the machine of a container that stands alone goes with its first process, not with its removal", async () => {
+  const shim = new ShimBench();
+  await shim.run("c");
+  shim.sandbox.exit("c", 3);
+  await shim.task.wait(INIT, CALL);
+  await shim.settle();
+  expect(shim.sandbox.asked).toEqual(["create c", "start c", "end c", "stop"]);
+  expect(await shim.task.state(INIT, CALL)).toMatchObject({ status: 3, exitStatus: 3 });
+});
+
+test("the machine of a pod stays with its first container's end, for the others", async () => {
+  const shim = new ShimBench();
+  await shim.run("c", { "io.kubernetes.cri.container-type": "sandbox" });
+  shim.sandbox.exit("c", 0);
+  await shim.task.wait(INIT, CALL);
+  await shim.settle();
+  expect(shim.sandbox.asked).toEqual(["create c", "start c"]);
+  await shim.task.delete(INIT, CALL);
+  expect(shim.sandbox.asked).toEqual(["create c", "start c", "end c", "stop"]);
+});
+
+test("the guest of a container that was killed is asked why before it goes", async () => {
+  const shim = new ShimBench();
+  await shim.run("c");
+  shim.sandbox.exit("c", 137);
+  await shim.task.wait(INIT, CALL);
+  await shim.settle();
+  shim.sandbox.runOutOfMemory("c");
+  await shim.task.delete(INIT, CALL);
+  expect(shim.topics).toContain("/tasks/oom");
+  expect(shim.sandbox.asked).toEqual(["create c", "start c", "remove c", "stop"]);
 });
 
 test("what is odd in the configuration is told in the log, and the container is created", async () => {
@@ -316,6 +349,7 @@ test("a shortage of memory is told, and noted where CRI-O looks for it", async (
     "io.kubernetes.cri-o.ContainerType": "sandbox",
     "io.kubernetes.cri-o.SandboxID": "c",
   });
+  shim.clock.advance(100);
   shim.sandbox.runOutOfMemory("c");
   await shim.settle();
   shim.sandbox.runOutOfMemory("c");

@@ -136,6 +136,10 @@ export class FakeSandbox implements Sandbox {
     this.asked.push(`remove ${id}`);
   }
 
+  noteEnd(id: string): void {
+    this.asked.push(`end ${id}`);
+  }
+
   async exec(request: ExecRequest): Promise<void> {
     this.#ask("exec", keyOf(request));
     this.execs.push(request);
