@@ -6,6 +6,7 @@ import type { WireMessage } from "../oci/wire.ts";
 import type { StatsContainerResponse, VolumeStatsResponse } from "./generated.ts";
 import type { GuestInterface, GuestNeighbour, GuestRoute } from "./network/guest-network.ts";
 import type { GuestDevice, GuestStorage } from "./storage/guest-messages.ts";
+import type { LastOutput } from "./types.ts";
 
 export interface CallOptions {
   /** Absent: the call may take for ever. */
@@ -69,7 +70,10 @@ export interface AgentClient {
   readonly removeContainer: Call<ContainerName & { readonly timeout: number }>;
   readonly execProcess: Call<ProcessName & { readonly process: WireMessage }>;
   readonly signalProcess: Call<ProcessName & { readonly signal: number }>;
-  readonly waitProcess: Call<ProcessName, { readonly status: number }>;
+  readonly waitProcess: Call<
+    ProcessName & { readonly outputBytes?: number },
+    { readonly status: number; readonly output?: LastOutput | undefined }
+  >;
   readonly writeStdin: Call<ProcessName & { readonly data: Uint8Array }, { readonly len: number }>;
   readonly closeStdin: Call<ProcessName>;
   readonly readStdout: Call<ProcessName & { readonly len: number }, { readonly data: Uint8Array }>;

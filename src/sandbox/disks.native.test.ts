@@ -65,7 +65,7 @@ async function run(
     const output = readAll(sandbox, id);
     const errors = readAll(sandbox, id, "", "stderr");
     await sandbox.startContainer(id);
-    const status = await sandbox.wait({ containerId: id, execId: "" });
+    const { status } = await sandbox.wait({ containerId: id, execId: "" });
     return [utf8Decode(await output), utf8Decode(await errors), status];
   } finally {
     await sandbox.removeContainer(id);

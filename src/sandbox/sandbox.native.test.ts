@@ -80,7 +80,7 @@ async function run(
   return {
     id,
     sandbox,
-    wait: () => sandbox.wait({ containerId: id, execId: "" }),
+    wait: async () => (await sandbox.wait({ containerId: id, execId: "" })).status,
     output: async () => utf8Decode(await readAll(sandbox, id)),
     errors: async () => utf8Decode(await readAll(sandbox, id, "", "stderr")),
     [Symbol.asyncDispose]: remove,

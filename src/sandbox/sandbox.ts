@@ -37,6 +37,7 @@ import type {
   Logger,
   OutputStream,
   ProcessAddress,
+  ProcessEnd,
   Sandbox,
   SandboxExit,
   VolumeStatistics,
@@ -206,11 +207,20 @@ export class PodSandbox implements Sandbox {
     );
   }
 
-  async wait(process: ProcessAddress): Promise<number> {
-    const { status } = await this.#call("wait for process", () =>
-      this.#calls.waitProcess(process, UNBOUNDED),
+  async wait(process: ProcessAddress, outputBytes = 0): Promise<ProcessEnd> {
+    const { status, output } = await this.#call("wait for process", () =>
+      this.#calls.waitProcess({ ...process, outputBytes }, UNBOUNDED),
     );
-    return status & 0xff;
+    const end = { status: status & 0xff };
+    if (output === undefined || outputBytes === 0) return end;
+    const { stdout, stdoutEnded, stderr, stderrEnded } = output;
+    if (stdout.length <= outputBytes && stderr.length <= outputBytes) {
+      return { ...end, output: { stdout, stdoutEnded, stderr, stderrEnded } };
+    }
+    throw new KataError("malformed-message", {
+      operation: "wait for process",
+      object: "the guest sent more output than was asked for",
+    });
   }
 
   async writeStdin(process: ProcessAddress, bytes: Uint8Array): Promise<void> {

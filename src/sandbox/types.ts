@@ -73,6 +73,22 @@ export interface SandboxExit {
   readonly reason: string;
 }
 
+/** How a process ended. */
+export interface ProcessEnd {
+  /** 0–255, 128 + signal. */
+  readonly status: number;
+  /** The rest of its streams, if the guest tells it with the end. */
+  readonly output?: LastOutput;
+}
+
+/** What was left in a process's streams; those that have not ended are to be read on. */
+export interface LastOutput {
+  readonly stdout: Uint8Array;
+  readonly stdoutEnded: boolean;
+  readonly stderr: Uint8Array;
+  readonly stderrEnded: boolean;
+}
+
 /**
  * A running pod. Every method fails with a KataError; after the virtual machine is gone with code `unavailable`.
  */
@@ -96,8 +112,12 @@ export interface Sandbox {
   exec(request: ExecRequest): Promise<void>;
   /** @param all every process of the container. */
   signal(process: ProcessAddress, signal: number, all: boolean): Promise<void>;
-  /** The exit status, 0–255 (128 + signal), once the process has ended. */
-  wait(process: ProcessAddress): Promise<number>;
+  /**
+   * How it ended, once it has.
+   *
+   * @param outputBytes of each stream, which the answer may have what nobody has read of.
+   */
+  wait(process: ProcessAddress, outputBytes?: number): Promise<ProcessEnd>;
 
   /** Sends all of `bytes` to the process. */
   writeStdin(process: ProcessAddress, bytes: Uint8Array): Promise<void>;

@@ -133,6 +133,75 @@ test("ProcessStdio carries both outputs apart and ends them for their readers", 
   assertEqual(await readAll(stderr), "oops");
 });
 
+/** The paths without the one for input: nobody writes to the process. */
+const withoutInput = (paths: StdioPaths): StdioPaths => ({ ...paths, stdin: "" });
+
+const lastOutput = (stdout: string, stdoutEnded: boolean, stderr: string) => ({
+  stdout: utf8Encode(stdout),
+  stdoutEnded,
+  stderr: utf8Encode(stderr),
+  stderrEnded: true,
+});
+
+test("ProcessStdio asks for nothing if a process brings its output with its end, soon", async () => {
+  using place = fifos();
+  const guest = new GuestProcess();
+  guest.readOutput = () => Promise.reject(new Error("it was asked"));
+  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
+  using stdout = reader(place.paths.stdout);
+  using stderr = reader(place.paths.stderr);
+  stdio.start();
+  stdio.finishWith(lastOutput("all", true, "of it"));
+  await stdio.drained();
+  stdio[Symbol.dispose]();
+  assertEqual(await readAll(stdout), "all");
+  assertEqual(await readAll(stderr), "of it");
+});
+
+test("ProcessStdio reads on what has not ended with its process", async () => {
+  using place = fifos();
+  const guest = new GuestProcess();
+  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
+  using stdout = reader(place.paths.stdout);
+  stdio.start();
+  stdio.finishWith(lastOutput("first, ", false, ""));
+  guest.writes("stdout", "then");
+  guest.ends();
+  await stdio.drained();
+  stdio[Symbol.dispose]();
+  assertEqual(await readAll(stdout), "first, then");
+});
+
+test("ProcessStdio begins to read what a process without input writes if it does not end soon", async () => {
+  using place = fifos();
+  const guest = new GuestProcess();
+  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
+  using stdout = reader(place.paths.stdout);
+  stdio.start();
+  guest.writes("stdout", "while it runs");
+  const buffer = new Uint8Array(64);
+  assertEqual(utf8Decode(buffer.subarray(0, await stdout.read(buffer))), "while it runs");
+  guest.ends();
+  stdio.finishWith(undefined);
+  await stdio.drained();
+});
+
+test("ProcessStdio loses nothing of what crosses its first question for output", async () => {
+  using place = fifos();
+  const guest = new GuestProcess();
+  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
+  using stdout = reader(place.paths.stdout);
+  stdio.start();
+  await sleep(loop, 150);
+  // The guest has handed all out with the end, so that the question finds the end of the stream.
+  guest.ends();
+  await sleep(loop, 20);
+  stdio.finishWith(lastOutput("crossed", true, ""));
+  await stdio.drained();
+  stdio[Symbol.dispose]();
+  assertEqual(await readAll(stdout), "crossed");
+});
+
 test("ProcessStdio keeps output for a reader who comes late, after another has gone away", async () => {
   using place = fifos();
   const guest = new GuestProcess();

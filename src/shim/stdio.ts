@@ -6,8 +6,8 @@
  * At most one chunk a stream is in memory; a slow reader slows the process down, nobody else.
  */
 import { describeError, hasCode, hasErrno, KataError } from "../kata-error.ts";
-import type { Logger, OutputStream, ProcessAddress, Sandbox } from "../sandbox/types.ts";
-import type { Clock } from "../sys/clock.ts";
+import type { LastOutput, Logger, OutputStream, ProcessAddress, Sandbox } from "../sandbox/types.ts";
+import { type Clock, settledWithin, type Timer } from "../sys/clock.ts";
 import type { FileDescriptor } from "../sys/descriptor.ts";
 import { FdStream } from "../sys/fd-stream.ts";
 import {
@@ -33,6 +33,15 @@ const CHUNK_BYTES = 256 << 10;
 /** A pipe holds no more; a reader waits for most of its life, and its buffer is memory of the host's for every pod. */
 const INPUT_BYTES = 64 << 10;
 
+/**
+ * What a process without input writes right after its start is left in the guest for this time, ms: if it ends within, its output
+ * comes with its end, which saves the guest two calls while it has most to do.
+ */
+const HELD_MS = 100;
+
+/** A stream that has ended before anything was read of it may have been emptied with the end of the process, ms. */
+const END_MS = 1000;
+
 /** After the process has ended, its output may stand still this long before the rest is given up, ms. */
 const DRAIN_STALL_MS = 10_000;
 
@@ -54,6 +63,12 @@ export interface StdioContext {
   readonly logger: Logger;
 }
 
+/** Some of a stream's bytes. */
+interface OutputPiece {
+  readonly bytes: Uint8Array;
+  readonly isLast: boolean;
+}
+
 export class ProcessStdio implements Disposable {
   readonly #sandbox: StdioSandbox;
   readonly #process: ProcessAddress;
@@ -67,7 +82,14 @@ export class ProcessStdio implements Disposable {
   #stdinHolder: FileDescriptor | undefined;
   /** Who has the other side of a terminal sees its end only when nobody has this one open any more. */
   #stdinEndsWithProcess = false;
-  #running: Promise<void>[] = [];
+  #running: Promise<void>[] | undefined;
+  #heldBack: Timer | undefined;
+  /** What came with the end of the process, and is still to be handed over. */
+  readonly #rest = new Map<OutputStream, OutputPiece>();
+  /** Streams that something was read of. */
+  readonly #wasRead = new Set<OutputStream>();
+  readonly #ended: Promise<void>;
+  #tellEnd: () => void = () => undefined;
   #progress = 0;
 
   private constructor(sandbox: StdioSandbox, process: ProcessAddress, context: StdioContext) {
@@ -77,6 +99,9 @@ export class ProcessStdio implements Disposable {
     this.#process = process;
     this.#clock = clock;
     this.#logger = logger;
+    this.#ended = new Promise((resolve) => {
+      this.#tellEnd = resolve;
+    });
   }
 
   /** Opens what `paths` names. @throws KataError if a path cannot be opened; nothing stays open then. */
@@ -106,8 +131,28 @@ export class ProcessStdio implements Disposable {
 
   /** Begins to carry; the process must have been started. */
   start(): void {
-    this.#running = this.#outputs.map(({ stream, sink }) => this.#carryOutput(stream, sink));
-    if (this.#stdin !== undefined) void this.#carryInput(this.#stdin);
+    if (this.#stdin === undefined) {
+      this.#heldBack = this.#clock.after(HELD_MS, () => this.#carryOutputs());
+      return;
+    }
+    // Somebody may wait for an answer to what he writes.
+    this.#carryOutputs();
+    void this.#carryInput(this.#stdin);
+  }
+
+  /** The process has ended. @param output what was left in its streams, if the guest has told. */
+  finishWith(output: LastOutput | undefined): void {
+    if (output !== undefined) {
+      this.#rest.set("stdout", { bytes: output.stdout, isLast: output.stdoutEnded });
+      this.#rest.set("stderr", { bytes: output.stderr, isLast: output.stderrEnded });
+    }
+    this.#tellEnd();
+    this.#carryOutputs();
+  }
+
+  #carryOutputs(): void {
+    this.#heldBack?.cancel();
+    this.#running ??= this.#outputs.map(({ stream, sink }) => this.#carryOutput(stream, sink));
   }
 
   /** CloseIO: what is still in the FIFO is delivered; the end comes when the client's end is closed too. */
@@ -123,7 +168,8 @@ export class ProcessStdio implements Disposable {
   }
 
   async #outputDrained(): Promise<void> {
-    const finished = Promise.all(this.#running).then(() => true);
+    this.#carryOutputs();
+    const finished = Promise.all(this.#running ?? []).then(() => true);
     for (let seen = -1; seen !== this.#progress; ) {
       seen = this.#progress;
       const stalled = new Promise<boolean>((resolve) => {
@@ -140,6 +186,7 @@ export class ProcessStdio implements Disposable {
 
   /** Ends all carrying at once and closes everything. */
   [Symbol.dispose](): void {
+    this.#heldBack?.cancel();
     this.closeStdin();
     this.#stdin?.close();
     for (const { sink } of this.#outputs) sink.close();
@@ -206,11 +253,11 @@ export class ProcessStdio implements Disposable {
   async #carryOutput(stream: OutputStream, sink: OutputSink): Promise<void> {
     let isLost = false;
     try {
-      for (;;) {
-        const bytes = await this.#sandbox.readOutput(this.#process, stream, CHUNK_BYTES);
-        if (bytes.length === 0) break;
+      for (let isLast = false; !isLast; ) {
+        const piece = await this.#nextPiece(stream);
+        isLast = piece.isLast;
         try {
-          await sink.write(bytes);
+          if (piece.bytes.length > 0) await sink.write(piece.bytes);
         } catch (error) {
           if (hasCode(error, "closed")) throw error;
           // A logging program that has died, a full disk: the process must not wait for them for ever.
@@ -225,6 +272,25 @@ export class ProcessStdio implements Disposable {
       // The reader gets the end of the stream: the holder that is left only reads.
       sink.close();
     }
+  }
+
+  async #nextPiece(stream: OutputStream): Promise<OutputPiece> {
+    const told = this.#takeRest(stream);
+    if (told !== undefined) return told;
+    const bytes = await this.#sandbox.readOutput(this.#process, stream, CHUNK_BYTES);
+    if (bytes.length > 0) {
+      this.#wasRead.add(stream);
+      return { bytes, isLast: false };
+    }
+    // Its rest and its end may have crossed what asked for more.
+    if (!this.#wasRead.has(stream)) await settledWithin(this.#clock, END_MS, this.#ended);
+    return this.#takeRest(stream) ?? { bytes, isLast: true };
+  }
+
+  #takeRest(stream: OutputStream): OutputPiece | undefined {
+    const rest = this.#rest.get(stream);
+    this.#rest.delete(stream);
+    return rest;
   }
 
   async #carryInput(source: InputSource): Promise<void> {

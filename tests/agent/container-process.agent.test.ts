@@ -42,6 +42,49 @@ describe("exit status", () => {
   });
 });
 
+describe("the end of a process brings what was left in its streams", () => {
+  const end = async (script: string, outputBytes: number) => {
+    await using container = await agent.create(sh(script));
+    await container.start();
+    const { status, output } = await agent.calls.waitProcess({ containerId: container.id, outputBytes });
+    const rest = { stdout: await container.readAll("stdout"), stderr: await container.readAll("stderr") };
+    const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
+    return {
+      status,
+      told: output && [text(output.stdout), output.stdoutEnded, text(output.stderr), output.stderrEnded],
+      rest: [rest.stdout.toString(), rest.stderr.toString()],
+    };
+  };
+
+  test("if the host asks for it", async () => {
+    const script = "echo out; echo err >&2; exit 3";
+    expect(await end(script, 100)).toEqual({
+      status: 3,
+      told: ["out\n", true, "err\n", true],
+      rest: ["", ""],
+    });
+    expect(await end(script, 0)).toEqual({ status: 3, told: undefined, rest: ["out\n", "err\n"] });
+  });
+
+  test("as much as was asked for, and the rest can be read", async () => {
+    expect(await end("printf 0123456789", 4)).toEqual({
+      status: 0,
+      told: ["0123", false, "", true],
+      rest: ["456789", ""],
+    });
+  });
+
+  test("but nothing of a stream that is being read", async () => {
+    await using container = await agent.create(sh("read line; echo late; exit 4"));
+    await container.start();
+    const reading = container.read("stdout");
+    const waiting = agent.calls.waitProcess({ containerId: container.id, outputBytes: 100 });
+    await container.closeStdin();
+    expect((await waiting).status).toBe(4);
+    expect((await reading).toString()).toBe("late\n");
+  });
+});
+
 describe("standard streams", () => {
   test("stdout and stderr arrive apart when a process writes to both", async () => {
     expect(await agent.run(sh("echo out; echo err >&2"))).toEqual({

@@ -54,6 +54,16 @@ test("a request that is refused has done nothing, and the reasons are told", asy
   expect(agent.state()).toEqual(before);
 });
 
+test("output comes by calls that the policy decides about, never with the end of a process", async () => {
+  await agent.calls.setPolicy({ policy: allBut(["ReadStreamRequest"], "") });
+  await using container = await agent.create(containerSpec(rootfs.path, ["echo", "secret"]), "c");
+  await container.start();
+  expect(await agent.calls.waitProcess({ containerId: "c", outputBytes: 100 })).toEqual({ status: 0 });
+  await expect(container.read("stdout")).rejects.toEqual(
+    refused("permission-denied", "ReadStreamRequest is blocked by policy"),
+  );
+});
+
 describe("a policy sees", () => {
   test("a container's request with the protocol's names, and null for what is not there", async () => {
     const rule = `CreateContainerRequest {

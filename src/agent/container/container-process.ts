@@ -9,6 +9,14 @@ import type { ProcessStdio } from "./process-stdio.ts";
 /** Rows and columns of a terminal are 16-bit numbers. */
 const MAX_TERMINAL_SIZE = 0xffff;
 
+/** The rest of a process's streams, and whether they have ended with it. */
+export interface LastOutput {
+  readonly stdout: Uint8Array;
+  readonly stdoutEnded: boolean;
+  readonly stderr: Uint8Array;
+  readonly stderrEnded: boolean;
+}
+
 export class ContainerProcess {
   /** Empty for a container's first process. */
   readonly execId: string;
@@ -91,6 +99,18 @@ export class ContainerProcess {
   read(stream: "stdout" | "stderr", limit: number, signal?: CancelSignal): Promise<Uint8Array> {
     const output = stream === "stdout" ? this.#stdio.stdout : this.#stdio.stderr;
     return output === undefined ? Promise.resolve(new Uint8Array(0)) : output.read(limit, signal);
+  }
+
+  /** What is left in its streams, at most `limit` bytes of each. It has ended. */
+  lastOutput(limit: number): LastOutput {
+    const stdout = this.#stdio.stdout.takeRest(limit);
+    const stderr = this.#stdio.stderr?.takeRest(limit) ?? { data: new Uint8Array(0), ended: true };
+    return {
+      stdout: stdout.data,
+      stdoutEnded: stdout.ended,
+      stderr: stderr.data,
+      stderrEnded: stderr.ended,
+    };
   }
 
   resizeTerminal(rows: number, columns: number): void {

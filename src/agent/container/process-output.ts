@@ -65,6 +65,19 @@ export class ProcessOutput {
     }
   }
 
+  /**
+   * What is there, at most `limit` bytes, without waiting; nothing while another read waits.
+   *
+   * @returns whether the stream has ended with it.
+   */
+  takeRest(limit: number): { readonly data: Uint8Array; readonly ended: boolean } {
+    const data = this.#reading || !this.#descriptor.isOpen ? undefined : this.#readNow(limit);
+    // One read takes all that a pipe holds; whether it was the last, the next one tells.
+    const isMore = data !== undefined && data.length > 0 && data.length < limit;
+    const more = isMore ? this.#readNow(limit - data.length) : undefined;
+    return { data: joined(data, more), ended: !this.#descriptor.isOpen };
+  }
+
   /** What is there; nothing at the end of the stream, undefined if it has to be waited for. */
   #readNow(limit: number): Uint8Array | undefined {
     const fd = this.#descriptor.fd;
@@ -84,4 +97,12 @@ export class ProcessOutput {
     loop.forget(this.#descriptor.fd);
     this.#descriptor.close();
   }
+}
+
+function joined(first: Uint8Array = new Uint8Array(0), second: Uint8Array = new Uint8Array(0)): Uint8Array {
+  if (second.length === 0) return first;
+  const all = new Uint8Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
 }

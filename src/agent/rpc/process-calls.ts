@@ -22,6 +22,9 @@ type ProcessCalls = Pick<
   | "ttyWinResize"
 >;
 
+/** What a wait answers with of each stream, bytes: two of them fit into a message of the protocol. */
+const MAX_LAST_OUTPUT_BYTES = 1 << 20;
+
 /** Names a process in most requests. */
 interface ProcessName {
   readonly containerId: string;
@@ -76,7 +79,11 @@ export function processCalls(sandbox: Sandbox): ProcessCalls {
     },
 
     async waitProcess(request, context) {
-      return { status: await orCancelled(find(request).wait(), context.signal) };
+      const process = find(request);
+      const status = await orCancelled(process.wait(), context.signal);
+      // A policy decides about each read.
+      if (request.outputBytes === 0 || sandbox.context.policy.isClosed) return { status };
+      return { status, output: process.lastOutput(Math.min(request.outputBytes, MAX_LAST_OUTPUT_BYTES)) };
     },
 
     async writeStdin(request) {

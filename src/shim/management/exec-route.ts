@@ -61,7 +61,7 @@ async function serveProcess(
     });
     const outputs: readonly OutputStream[] = terminal ? ["stdout"] : ["stdout", "stderr"];
     await Promise.all(outputs.map((output) => copyOutput(sandbox, address, output, send)));
-    await send({ kind: "exit", status: await exit });
+    await send({ kind: "exit", status: (await exit).status });
   } catch (error) {
     await sandbox.signal(address, SIGKILL, false).catch((later: unknown) => {
       if (!(later instanceof KataError)) throw later;

@@ -2,13 +2,15 @@
  * One process of a container, its first or an exec: its state, how it is started, its streams, and who waits for its end.
  */
 import { hasCode, KataError } from "../../kata-error.ts";
-import type { ProcessAddress } from "../../sandbox/types.ts";
+import type { LastOutput, ProcessAddress } from "../../sandbox/types.ts";
 import { type Exit, follow, type ProcessState, type Verb } from "../process-state.ts";
 import type { StdioPaths } from "../stdio.ts";
 
 /** The streams of a process, as {@link ContainedProcess} uses them. */
 export interface ProcessStreams extends Disposable {
   start(): void;
+  /** The process has ended; what was left in its streams, if that came with its end, is handed over. */
+  finishWith(output: LastOutput | undefined): void;
   closeStdin(): void;
   drained(): Promise<void>;
 }
@@ -163,6 +165,10 @@ export class ContainedProcess {
   closeStdin(): void {
     this.#stdinEnded = true;
     this.#streams?.closeStdin();
+  }
+
+  finishWith(output: LastOutput | undefined): void {
+    this.#streams?.finishWith(output);
   }
 
   async drained(): Promise<void> {

@@ -7,7 +7,7 @@
 import type { Configuration } from "../../config/index.ts";
 import { describeError, hasCode, KataError } from "../../kata-error.ts";
 import type { Spec } from "../../oci/types.ts";
-import type { Logger, ProcessAddress, Sandbox, SandboxRequest } from "../../sandbox/types.ts";
+import type { Logger, ProcessAddress, ProcessEnd, Sandbox, SandboxRequest } from "../../sandbox/types.ts";
 import { type CancelSignal, CancelSource } from "../../sys/cancellation.ts";
 import { type Clock, withDeadline } from "../../sys/clock.ts";
 import type { PackedMessage } from "../any-type.ts";
@@ -48,6 +48,8 @@ const SIGKILL = 9;
 export const STATUS_KILLED = 128 + SIGKILL;
 /** Reports of memory shortage are asked for when a first process has run this long: a start has enough to do, ms. */
 const MEMORY_WATCH_MS = 100;
+/** What a process has written shortly before its end comes with its end: that much of each stream, bytes. */
+const LAST_OUTPUT_BYTES = 16 << 10;
 /** The kernel ends a container's processes with the first one; after this time they are no longer waited for, ms. */
 const EXECS_END_MS = 10_000;
 /** At the end of the shim, exits are waited for this long to be told, ms. */
@@ -303,8 +305,9 @@ export class Pod {
   }
 
   async #awaitExit(container: Container, process: ContainedProcess): Promise<void> {
-    const status = await this.#exitStatus(process);
+    const { status, output } = await this.#endOf(process);
     const at = this.parts.wallClock();
+    process.finishWith(output);
     if (process === container.init) {
       container.noteInitEnd();
       await this.#endExecs(container);
@@ -324,15 +327,15 @@ export class Pod {
     });
   }
 
-  async #exitStatus(process: ContainedProcess): Promise<number> {
+  async #endOf(process: ContainedProcess): Promise<ProcessEnd> {
     try {
-      return await this.sandbox.wait(process.address);
+      return await this.sandbox.wait(process.address, LAST_OUTPUT_BYTES);
     } catch (error) {
       this.parts.logger.warn("the end of a process is unknown", {
         process: process.name,
         error: describeError(error),
       });
-      return STATUS_LOST;
+      return { status: STATUS_LOST };
     }
   }
 

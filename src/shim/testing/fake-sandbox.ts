@@ -7,7 +7,9 @@ import type {
   ExecRequest,
   GuestProcess,
   IpFamily,
+  LastOutput,
   ProcessAddress,
+  ProcessEnd,
   Sandbox,
   SandboxExit,
   VolumeStatistics,
@@ -94,6 +96,8 @@ export class FakeSandbox implements Sandbox {
   giveBackGate: Promise<void> = Promise.resolve();
   /** Set: a signal ends the process, with 128 more than its number. */
   diesOfSignals = true;
+  /** What comes with the end of a process. */
+  lastOutput: LastOutput | undefined;
   readonly #exits = new Map<string, Deferred<number>>();
   readonly #end = deferred<SandboxExit>();
   #shortage = deferred<string>();
@@ -150,8 +154,9 @@ export class FakeSandbox implements Sandbox {
     if (this.diesOfSignals) this.#exit(process).resolve(128 + signal);
   }
 
-  wait(process: ProcessAddress): Promise<number> {
-    return this.#exit(process).promise;
+  async wait(process: ProcessAddress): Promise<ProcessEnd> {
+    const status = await this.#exit(process).promise;
+    return this.lastOutput === undefined ? { status } : { status, output: this.lastOutput };
   }
 
   async writeStdin(): Promise<void> {

@@ -150,6 +150,9 @@ export class ShimBench {
         note("open")();
         return {
           start: note("start"),
+          finishWith: (output) => {
+            if (output !== undefined) note("finish")();
+          },
           closeStdin: note("close-stdin"),
           drained: () => this.drained(),
           [Symbol.dispose]: note("close"),
