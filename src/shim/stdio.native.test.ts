@@ -19,6 +19,7 @@ import {
 } from "../sys/files.ts";
 import { pipe } from "../sys/pipe.ts";
 import { getpid, ignoreSignal, SIGPIPE } from "../sys/process.ts";
+import { FakeClock } from "../sys/testing/fake-clock.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../sys/testing/native-test.ts";
 import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
 import { NamedStreams } from "./named-streams.ts";
@@ -172,7 +173,26 @@ test("ProcessStdio reads on what has not ended with its process", async () => {
   assertEqual(await readAll(stdout), "first, then");
 });
 
-test("ProcessStdio begins to read what a process without input writes if it does not end soon", async () => {
+test("ProcessStdio reads at once if somebody writes to the process, or has a terminal", async () => {
+  using place = fifos();
+  const guest = new GuestProcess();
+  using stdio = await ProcessStdio.open(guest, PROCESS, place.paths, { ...CONTEXT, clock: new FakeClock() });
+  using stdin = new FdStream(open(place.paths.stdin, O_WRONLY | O_NONBLOCK));
+  using stdout = reader(place.paths.stdout);
+  stdio.start();
+  guest.writes("stdout", "answer");
+  await stdin.write(utf8Encode("question"));
+  const buffer = new Uint8Array(64);
+  assertEqual(utf8Decode(buffer.subarray(0, await stdout.read(buffer))), "answer");
+
+  const terminal = { ...withoutInput(place.paths), terminal: true };
+  using other = await ProcessStdio.open(guest, PROCESS, terminal, { ...CONTEXT, clock: new FakeClock() });
+  other.start();
+  guest.writes("stdout", "prompt");
+  assertEqual(utf8Decode(buffer.subarray(0, await stdout.read(buffer))), "prompt");
+});
+
+test("ProcessStdio begins to read what a process writes if it does not end soon", async () => {
   using place = fifos();
   const guest = new GuestProcess();
   using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);

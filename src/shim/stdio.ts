@@ -34,8 +34,8 @@ const CHUNK_BYTES = 256 << 10;
 const INPUT_BYTES = 64 << 10;
 
 /**
- * What a process without input writes right after its start is left in the guest for this time, ms: if it ends within, its output
- * comes with its end, which saves the guest two calls while it has most to do.
+ * What a process without a terminal writes right after its start is left in the guest for this time, ms: if it ends within, its
+ * output comes with its end, which saves the guest two calls while it has most to do.
  */
 const HELD_MS = 100;
 
@@ -75,6 +75,7 @@ export class ProcessStdio implements Disposable {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #streams: NamedStreams;
+  readonly #isTerminal: boolean;
   readonly #held: FileDescriptor[] = [];
   readonly #outputs: { readonly stream: OutputStream; readonly sink: OutputSink }[] = [];
   #program: LoggingProgram | undefined;
@@ -92,7 +93,13 @@ export class ProcessStdio implements Disposable {
   #tellEnd: () => void = () => undefined;
   #progress = 0;
 
-  private constructor(sandbox: StdioSandbox, process: ProcessAddress, context: StdioContext) {
+  private constructor(
+    sandbox: StdioSandbox,
+    process: ProcessAddress,
+    context: StdioContext,
+    isTerminal: boolean,
+  ) {
+    this.#isTerminal = isTerminal;
     const { clock, logger, streams } = context;
     this.#streams = streams;
     this.#sandbox = sandbox;
@@ -111,7 +118,7 @@ export class ProcessStdio implements Disposable {
     paths: StdioPaths,
     context: StdioContext,
   ): Promise<ProcessStdio> {
-    const stdio = new ProcessStdio(sandbox, process, context);
+    const stdio = new ProcessStdio(sandbox, process, context, paths.terminal);
     try {
       const stdout = parseStdioAddress(paths.stdout);
       if (stdout.kind === "program") {
@@ -131,13 +138,10 @@ export class ProcessStdio implements Disposable {
 
   /** Begins to carry; the process must have been started. */
   start(): void {
-    if (this.#stdin === undefined) {
-      this.#heldBack = this.#clock.after(HELD_MS, () => this.#carryOutputs());
-      return;
-    }
-    // Somebody may wait for an answer to what he writes.
-    this.#carryOutputs();
-    void this.#carryInput(this.#stdin);
+    // Who sits at a terminal waits for what it shows.
+    if (this.#isTerminal) this.#carryOutputs();
+    else this.#heldBack = this.#clock.after(HELD_MS, () => this.#carryOutputs());
+    if (this.#stdin !== undefined) void this.#carryInput(this.#stdin);
   }
 
   /** The process has ended. @param output what was left in its streams, if the guest has told. */
@@ -299,6 +303,8 @@ export class ProcessStdio implements Disposable {
       for (;;) {
         const count = await source.read(buffer);
         if (count === 0) break;
+        // Somebody may wait for an answer to what he writes.
+        this.#carryOutputs();
         await this.#sandbox.writeStdin(this.#process, buffer.subarray(0, count));
       }
       await this.#sandbox.closeStdin(this.#process);

@@ -50,6 +50,8 @@ export interface BareClone {
   readonly agent: AgentConnection;
   readonly share: SharedDirectory;
   readonly fileServer: FileServer;
+  /** The guest's. Who has the last descriptor of it gives its pages back, which takes tens of milliseconds: not the machine's processes. */
+  readonly memory: FileDescriptor;
 }
 
 /** Clones `template`, which was made for `spec`. What it acquires is undone by `undo`. */
@@ -63,7 +65,8 @@ export async function cloneMachine(
   const { logger, signal } = request;
   const began = loop.now();
   const clone = await bareClone(start, { ...spec, devices: network.devices }, template, undo);
-  const { machine, agent, share, fileServer } = clone;
+  const { machine, agent, share, fileServer, memory } = clone;
+  memory.close();
   record.addProcess("virtiofsd", fileServer.program.pid);
   record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const restored = loop.now();
@@ -98,7 +101,8 @@ export async function bareClone(
   undo: Rollback,
 ): Promise<BareClone> {
   const { logger, signal } = start.request;
-  using memory = newMemory(spec.memoryMib);
+  const memory = newMemory(spec.memoryMib);
+  undo.add("memory", () => memory.close());
   const copied = traced("shim", "copy memory", copySparse(template.memory.fd, memory.fd));
   // Its failure is the restored machine's.
   copied.catch(() => undefined);
@@ -127,7 +131,7 @@ export async function bareClone(
   });
   const agent = adoptAgent(machine.agentChannel);
   undo.add("connection to the agent", () => agent.close());
-  return { machine, agent, share, fileServer };
+  return { machine, agent, share, fileServer, memory };
 }
 
 /** Plugs the share in; the guest looks for it by itself. */
