@@ -7,7 +7,7 @@ import { createVethPair, deleteLink, linkByName, listLinks, setLink } from "../.
 import { listNeighbours, NUD_PERMANENT } from "../../sys/netlink/neighbours.ts";
 import { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
 import { CLONE_NEWNET } from "../../sys/process.ts";
-import { assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
+import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import {
   addNeighbours,
   type GuestInterface,
@@ -17,6 +17,7 @@ import {
   updateInterface,
   updateRoutes,
 } from "./network.ts";
+import { ParkedCards } from "./parked-cards.ts";
 
 const MAC = "02:ca:fe:00:00:01";
 const TIMEOUT_MS = 2000;
@@ -116,6 +117,23 @@ test("two interfaces exchange their names when the machine has found them in the
     TIMEOUT_MS,
   );
   assertEqual([look(first.index).name, look(second.index).name], ["eth1", "eth0"]);
+});
+
+test("a card that was out of sight comes back under its name, though another has it meanwhile", async () => {
+  const other = "02:ca:fe:00:00:02";
+  const parked = new ParkedCards();
+  using first = card("eth0", MAC);
+  parked.park();
+  using second = card("eth0", other);
+  parked.unpark();
+  using socket = NetlinkSocket.open();
+  const names = new Map(listLinks(socket).map(({ macAddress, name }) => [macAddress, name]));
+  assertEqual(names.get(MAC), "eth0");
+  assertEqual(names.get(other), `moved${second.index}`);
+  await updateInterface(wanted({ name: "eth1", macAddress: other, addresses: [] }), TIMEOUT_MS);
+  assertEqual(linkByName(socket, "eth1").index, second.index);
+  assertEqual(linkByName(socket, "eth0").macAddress, MAC);
+  assert(first.index > 0, "the first card is there until the end");
 });
 
 test("an interface that is being plugged in is waited for", async () => {

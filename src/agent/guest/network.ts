@@ -106,7 +106,7 @@ export async function updateInterface(wanted: GuestInterface, timeoutMs: number)
   const link = await awaitDevice(`network interface ${wanted.macAddress}`, timeoutMs, () =>
     findLink(listLinks(socket), wanted),
   );
-  makeRoomFor(socket, name, link);
+  freeName(socket, name, link.index);
   const rename = link.name === name ? {} : { name };
   const move = sameMac(link.macAddress, wanted.macAddress) ? {} : { macAddress: wanted.macAddress };
   const identity: LinkChange = { ...rename, ...move };
@@ -134,9 +134,13 @@ function sameMac(a: string, b: string): boolean {
   return a.toLowerCase() === b.toLowerCase();
 }
 
-/** Another interface that has the name by the order of discovery loses it; its own update gives it the right one. */
-function makeRoomFor(socket: NetlinkSocket, name: string, link: Link): void {
-  const other = listLinks(socket).find((one) => one.name === name && one.index !== link.index);
+/**
+ * Another interface that has the name by the order of discovery loses it; its own update gives it the right one.
+ *
+ * @param owner index of the interface that the name is for, if it is among them.
+ */
+export function freeName(socket: NetlinkSocket, name: string, owner?: number): void {
+  const other = listLinks(socket).find((one) => one.name === name && one.index !== owner);
   if (other === undefined) return;
   if (other.up) setLink(socket, other.index, other.name, { up: false });
   setLink(socket, other.index, other.name, { name: `moved${other.index}` });
