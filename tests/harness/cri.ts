@@ -1,6 +1,6 @@
 /**
  * Kubernetes' interface of a private containerd, spoken as a kubelet does, without images to pull or a network to reach: pods get
- * a link whose other end is in their own network namespace.
+ * a link whose other end is the host's, and goes with their network namespace.
  */
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,9 +28,10 @@ ADD)
     echo '{"cniVersion":"0.3.1","interfaces":[{"name":"lo","sandbox":"'"$CNI_NETNS"'"}],"ips":[{"version":"4","interface":0,"address":"127.0.0.1/8"}]}'
     exit
   fi
-  inside ip link add "$CNI_IFNAME" type veth peer name other
+  host_end="cri-$(printf %.8s "$CNI_CONTAINERID")"
+  inside ip link add "$CNI_IFNAME" type veth peer name "$host_end" netns $$
+  ip link set "$host_end" up
   inside ip address add ${POD_ADDRESS}/24 dev "$CNI_IFNAME"
-  inside ip link set other up
   inside ip link set "$CNI_IFNAME" up
   echo '{"cniVersion":"1.0.0","interfaces":[{"name":"'"$CNI_IFNAME"'","sandbox":"'"$CNI_NETNS"'"}],"ips":[{"interface":0,"address":"${POD_ADDRESS}/24"}]}'
   ;;

@@ -47,7 +47,7 @@ export const STATUS_LOST = 255;
 const SIGKILL = 9;
 export const STATUS_KILLED = 128 + SIGKILL;
 /** Reports of memory shortage are asked for when a first process has run this long: a start has enough to do, ms. */
-const MEMORY_WATCH_MS = 100;
+const MEMORY_WATCH_MS = 1000;
 /** What a process has written shortly before its end comes with its end: that much of each stream, bytes. */
 const LAST_OUTPUT_BYTES = 16 << 10;
 /** The kernel ends a container's processes with the first one; after this time they are no longer waited for, ms. */

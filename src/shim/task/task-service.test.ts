@@ -349,7 +349,7 @@ test("a shortage of memory is told, and noted where CRI-O looks for it", async (
     "io.kubernetes.cri-o.ContainerType": "sandbox",
     "io.kubernetes.cri-o.SandboxID": "c",
   });
-  shim.clock.advance(100);
+  shim.clock.advance(1000);
   shim.sandbox.runOutOfMemory("c");
   await shim.settle();
   shim.sandbox.runOutOfMemory("c");
