@@ -19,6 +19,7 @@ const READ_HERE: Readonly<Partial<Record<SectionName, readonly string[]>>> = {
     "valid_jailer_paths",
     "valid_virtio_fs_daemon_paths",
     "valid_entropy_sources",
+    "valid_vhost_user_store_paths",
   ],
   runtime: ["hypervisor_name", "agent_name"],
 };

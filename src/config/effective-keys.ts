@@ -104,6 +104,10 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "extra_monitor_socket",
     "guest_memory_dump_path",
     "guest_memory_dump_paging",
+    "enable_vhost_user_store",
+    "vhost_user_store_path",
+    "valid_vhost_user_store_paths",
+    "vhost_user_reconnect_timeout_sec",
   ]),
   factory: new Set(["enable_template", "template_path", "vm_cache_endpoint", "vm_cache_number"]),
   agent: new Set([

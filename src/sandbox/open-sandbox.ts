@@ -138,11 +138,17 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       }),
       storage: {
         files,
-        disks: new SandboxDisks(allowingDisks(machine, devices), settings.disks, logger),
+        disks: new SandboxDisks(
+          allowingDisks(machine, devices),
+          settings.disks,
+          logger,
+          settings.vhostUser.reconnectSeconds,
+        ),
         volumes,
         emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,
         guestPull: settings.guestPull,
+        vhostUserStore: settings.vhostUser.store,
         logger,
       },
       fileServerEnded,

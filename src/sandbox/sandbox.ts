@@ -322,9 +322,9 @@ export class PodSandbox implements Sandbox {
   async resizeVolume(path: string, bytes: bigint): Promise<void> {
     const { volumes, disks } = this.#parts.storage;
     const volume = volumes.find(path);
-    const size = grownDiskBytes(volume.device, bytes);
+    const size = volume.isServed ? undefined : grownDiskBytes(volume.device, bytes);
     await this.#call("resize volume", async () => {
-      await disks.resize(volume.diskId, size);
+      if (size !== undefined) await disks.resize(volume.diskId, size);
       await this.#calls.resizeVolume({ volumeGuestPath: volume.guestPath, size: bytes }, CALL);
     });
   }

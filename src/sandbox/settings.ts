@@ -18,6 +18,7 @@ import { decodePolicy } from "./owner-data.ts";
 import type { GrowthSettings } from "./resources/machine-growth.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
 import { parseSandboxBindMounts, type SandboxBindMount } from "./storage/sandbox-bind-mounts.ts";
+import type { VhostUserStore } from "./storage/vhost-user-store.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
 
 export interface SandboxSettings {
@@ -58,6 +59,12 @@ export interface SandboxSettings {
   };
   readonly disks: DiskTuning;
   readonly diskRates: DiskRates;
+  /** Disks that other programs serve. */
+  readonly vhostUser: {
+    /** Undefined where no node stands for one. */
+    readonly store: VhostUserStore | undefined;
+    readonly reconnectSeconds: number;
+  };
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
   /** Whether the guest pulls the images of all containers by itself. */
@@ -184,6 +191,10 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       bandwidthBurst: hypervisor.disk_rate_limiter_bw_one_time_burst,
       operations: hypervisor.disk_rate_limiter_ops_max_rate,
       operationsBurst: hypervisor.disk_rate_limiter_ops_one_time_burst,
+    },
+    vhostUser: {
+      store: hypervisor.enable_vhost_user_store ? { directory: hypervisor.vhost_user_store_path } : undefined,
+      reconnectSeconds: hypervisor.vhost_user_reconnect_timeout_sec,
     },
     blockRootfs: !hypervisor.disable_block_device_use,
     // Nothing of this host's comes to a machine that is elsewhere.

@@ -76,7 +76,22 @@ export interface SharedDirectoryDevice {
   readonly queueSize: number;
 }
 
-export type Device = DiskDevice | NetworkDevice | SharedDirectoryDevice;
+/** A block device in the guest that another program serves (vhost-user). That one knows its size, and whether it can be written to. */
+export interface ServedDiskDevice {
+  readonly kind: "served-disk";
+  readonly id: string;
+  /** Where the program listens. */
+  readonly socket: string;
+  /** Seconds between tries to reach it again after it went away; 0 for never. */
+  readonly reconnectSeconds: number;
+  readonly tuning?: DiskTuning;
+}
+
+/** What a machine can be started with. */
+export type StartDevice = DiskDevice | NetworkDevice | SharedDirectoryDevice;
+
+/** What can be plugged into one. */
+export type Device = StartDevice | ServedDiskDevice;
 
 /** Where the guest finds a device. */
 export type AttachedDevice =
@@ -177,7 +192,7 @@ export interface MachineSpec {
   readonly hotPlugSlots: number;
   /** Device file that the guest's randomness comes from; empty for none. */
   readonly entropySource: string;
-  readonly devices: readonly Device[];
+  readonly devices: readonly StartDevice[];
   /** File of the network namespace to run in; undefined: a new one without any interface. */
   readonly networkNamespace: string | undefined;
   /** Directory of the sandbox, for sockets of the monitor. */

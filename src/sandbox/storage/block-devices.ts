@@ -22,12 +22,14 @@ import {
 import { baseName } from "../path.ts";
 import type { Logger } from "../types.ts";
 import { diskOfDevice, type GuestDevice } from "./guest-messages.ts";
-import type { HeldDisk, SandboxDisks } from "./sandbox-disks.ts";
+import type { DiskRequest, HeldDisk, SandboxDisks } from "./sandbox-disks.ts";
+import { servedDisk, type VhostUserStore } from "./vhost-user-store.ts";
 
 /** A block device for one container. */
 export interface BlockDevice {
-  /** Node on the host. */
+  /** Node on the host, or the socket of the program that serves it. */
   readonly path: string;
+  readonly isServed?: boolean;
   readonly readOnly: boolean;
   /** As the container's specification has it; its numbers are the host's. */
   readonly device: LinuxDevice;
@@ -40,11 +42,14 @@ export interface PluggedBlockDevice {
 }
 
 /** The block devices among `linux.devices`. */
-export function blockDevicesOf(spec: Spec, logger: Logger): BlockDevice[] {
+export function blockDevicesOf(spec: Spec, logger: Logger, store?: VhostUserStore): BlockDevice[] {
   const devices = (spec.linux?.devices ?? []).filter(({ type }) => type === "b");
   const wanted = devices.map((device): BlockDevice => {
-    const path = nodeOf(device.major ?? -1, device.minor ?? -1, device.path);
-    return { path, readOnly: !mayWrite(spec, device), device };
+    const { major = -1, minor = -1 } = device;
+    const readOnly = !mayWrite(spec, device);
+    const socket = servedDisk(store, major, minor);
+    if (socket !== undefined) return { path: socket, isServed: true, readOnly, device };
+    return { path: nodeOf(major, minor, device.path), readOnly, device };
   });
   if (!mayUseAll(spec)) return wanted;
   // A privileged container is given all of the host's nodes. The host's own disks are not the guest's to write to.
@@ -68,10 +73,17 @@ export function withBlockDevices(spec: Spec, given: readonly BlockDevice[]): Spe
 }
 
 /** A node that is bound over `destination`, as a device there. */
-export function boundBlockDevice(path: string, destination: string, readOnly: boolean): BlockDevice {
+export function boundBlockDevice(
+  path: string,
+  destination: string,
+  readOnly: boolean,
+  store?: VhostUserStore,
+): BlockDevice {
   const { mode, uid, gid, deviceMajor, deviceMinor } = stat(path);
+  const socket = servedDisk(store, deviceMajor, deviceMinor);
   return {
-    path,
+    path: socket ?? path,
+    isServed: socket !== undefined,
     readOnly,
     device: {
       type: "b",
@@ -87,7 +99,6 @@ export function boundBlockDevice(path: string, destination: string, readOnly: bo
 
 /** Plugs it in. @throws KataError `failed-precondition` for a device that the host itself uses. */
 export async function plugIn(disks: SandboxDisks, wanted: BlockDevice): Promise<PluggedBlockDevice> {
-  const readOnly = wanted.readOnly || isReadOnly(wanted.path);
   if (!disks.canAttach) {
     throw new KataError("unsupported", {
       operation: "give block device to container",
@@ -95,13 +106,19 @@ export async function plugIn(disks: SandboxDisks, wanted: BlockDevice): Promise<
       hint: "this machine takes no disks while it runs; use the board q35, or set pcie_root_port",
     });
   }
-  // Two kernels that write to one file system destroy it.
-  if (!readOnly) requireUnused(wanted.path);
-  const disk = await disks.attach({ path: wanted.path, readOnly });
+  const disk = await disks.attach(requestFor(wanted));
   return {
     disk,
     message: { ...diskOfDevice(disk.address), containerPath: wanted.device.path },
   };
+}
+
+function requestFor(wanted: BlockDevice): DiskRequest {
+  if (wanted.isServed === true) return { socket: wanted.path };
+  const readOnly = wanted.readOnly || isReadOnly(wanted.path);
+  // Two kernels that write to one file system destroy it.
+  if (!readOnly) requireUnused(wanted.path);
+  return { path: wanted.path, readOnly };
 }
 
 /** The host's node of a device. */

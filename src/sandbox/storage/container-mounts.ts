@@ -26,6 +26,7 @@ import { type LayeredRootfs, layeredRootfs, type RootfsLayer } from "./layered-r
 import { planMount } from "./plan-mounts.ts";
 import { rootfsName } from "./rootfs.ts";
 import type { HeldDisk, SandboxDisks } from "./sandbox-disks.ts";
+import type { VhostUserStore } from "./vhost-user-store.ts";
 import { virtualVolume } from "./virtual-volume.ts";
 import { provideVolume, storageName, type VolumeContext } from "./volumes.ts";
 
@@ -36,6 +37,8 @@ export interface PodStorage extends VolumeContext {
   readonly blockRootfs: boolean;
   /** Whether the guest pulls the images of all containers by itself. */
   readonly guestPull: boolean;
+  /** Where nodes stand for disks that other programs serve; undefined for nowhere. */
+  readonly vhostUserStore?: VhostUserStore | undefined;
   readonly logger: Logger;
 }
 
@@ -64,7 +67,7 @@ export class ContainerMounts {
     const undo = new Rollback();
     const parts: Collected = { storages: [], devices: [], blocks: [] };
     try {
-      for (const block of blockDevicesOf(request.spec, pod.logger))
+      for (const block of blockDevicesOf(request.spec, pod.logger, pod.vhostUserStore))
         await giveBlockDevice(pod, block, parts, undo);
       const path = await provideRootfs(pod, request, parts, undo);
       const mounts: Mount[] = [];
@@ -74,7 +77,12 @@ export class ContainerMounts {
           const name = storageName(request.id, index, plan.mount.destination);
           mounts.push(await provideShared(pod, plan, name, parts, undo));
         } else {
-          const block = boundBlockDevice(plan.source, plan.mount.destination, plan.readOnly);
+          const block = boundBlockDevice(
+            plan.source,
+            plan.mount.destination,
+            plan.readOnly,
+            pod.vhostUserStore,
+          );
           await giveBlockDevice(pod, block, parts, undo);
         }
       }

@@ -19,17 +19,23 @@ describe("parseDirectVolume()", () => {
     const metadata = { fsGroup: "1000", fsGroupChangePolicy: "OnRootMismatch", createFilesystem: "true" };
     expect(parse({ ...DISK, metadata, options: ["rw", "discard"] })).toEqual({
       device: "/dev/sdb",
+      isServed: false,
       filesystem: "ext4",
       options: ["rw", "discard"],
       group: { gid: 1000, onRootMismatch: true },
       createFilesystem: true,
     });
     expect(parse(DISK)).toMatchObject({ options: [], group: undefined, createFilesystem: false });
+    expect(parse({ ...DISK, "volume-type": "spdkvol", device: "/run/s" })).toMatchObject({
+      device: "/run/s",
+      isServed: true,
+    });
   });
 
   test.each<[value: unknown, code: string]>([
     [[], "invalid-data"],
-    [{ ...DISK, "volume-type": "spdkvol" }, "unsupported"],
+    [{ ...DISK, "volume-type": "vfiovol" }, "unsupported"],
+    [{ ...DISK, "volume-type": "spdkvol", metadata: { createFilesystem: "true" } }, "unsupported"],
     [{ ...DISK, "volume-type": 1 }, "unsupported"],
     [{ ...DISK, device: "sdb" }, "invalid-data"],
     [{ ...DISK, fstype: "../x" }, "invalid-data"],

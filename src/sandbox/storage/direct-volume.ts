@@ -27,8 +27,9 @@ const FILE = "mountInfo.json";
 const MAX_NAME_BYTES = 255;
 
 export interface DirectVolume {
-  /** File or block device on the host. */
+  /** File or block device on the host, or the socket of the program that serves the disk. */
   readonly device: string;
+  readonly isServed: boolean;
   readonly filesystem: string;
   readonly options: readonly string[];
   readonly group: { readonly gid: number; readonly onRootMismatch: boolean } | undefined;
@@ -106,8 +107,9 @@ function notFound(object: string, hint: string, cause?: unknown): KataError {
   return new KataError("not-found", { operation: "find direct volume", object, hint, cause });
 }
 
-/** Kinds of volumes that are disks. The others are a device that is passed through, or a storage server's socket. */
-const DISKS = ["block", "directvol"];
+/** Kinds of volumes that are disks, the last one by another program (vhost-user). The other kind is a device that is passed through. */
+const DISKS = ["block", "directvol", "spdkvol"];
+const SERVED = "spdkvol";
 
 /** @param where for messages. @throws KataError `invalid-data`; `unsupported` for a kind of volume that is no disk. */
 export function parseDirectVolume(text: string, where: string): DirectVolume {
@@ -118,7 +120,7 @@ export function parseDirectVolume(text: string, where: string): DirectVolume {
   const kind = value["volume-type"];
   if (typeof kind !== "string" || !DISKS.includes(kind)) {
     throw refuse(
-      `its volume-type is ${JSON.stringify(kind)}; this version has ${DISKS.join(" and ")}`,
+      `its volume-type is ${JSON.stringify(kind)}; this version has ${DISKS.join(", ")}`,
       "unsupported",
     );
   }
@@ -133,16 +135,20 @@ export function parseDirectVolume(text: string, where: string): DirectVolume {
     throw refuse("it asks for encryption, which this version has not", "unsupported");
   }
   const { fsGroup, fsGroupChangePolicy, createFilesystem } = metadata;
+  const createsFilesystem = createFilesystem === true || createFilesystem === "true";
+  if (kind === SERVED && createsFilesystem)
+    throw refuse("the host cannot make a file system on a disk that another program serves", "unsupported");
   if (fsGroup !== undefined && !/^\d{1,10}$/.test(String(fsGroup))) throw refuse("its fsGroup is no number");
   return {
     device,
+    isServed: kind === SERVED,
     filesystem: fstype,
     options: options.map(String),
     group:
       fsGroup === undefined
         ? undefined
         : { gid: Number(fsGroup), onRootMismatch: fsGroupChangePolicy === "OnRootMismatch" },
-    createFilesystem: createFilesystem === true || createFilesystem === "true",
+    createFilesystem: createsFilesystem,
   };
 }
 

@@ -15,6 +15,7 @@ import {
   type GuestStorage,
   rootModeOption,
 } from "./guest-messages.ts";
+import { requireSocket } from "./vhost-user-store.ts";
 import type { VolumeContext } from "./volumes.ts";
 
 export interface DiskVolume extends DirectVolume {
@@ -38,23 +39,18 @@ export async function diskVolume(
   undo: Rollback,
 ): Promise<GuestStorage> {
   const { path, device, filesystem, options, group } = volume;
-  const kind = (statIfExists(device)?.mode ?? 0) & S_IFMT;
-  if (kind !== S_IFBLK && kind !== S_IFREG) {
-    throw new KataError("not-found", {
-      operation: "provide volume",
-      object: `${device} of ${path}`,
-      hint: "its device is a block device or a file on the host",
-    });
-  }
-  if (kind === S_IFBLK) requireUnused(device);
-  const isNew = volume.createFilesystem && !hasFilesystem(device);
-  if (isNew) await makeFilesystem(device, filesystem);
+  const isNew = !volume.isServed && (await prepareDisk(volume));
   const readOnly = options.includes("ro");
-  const disk = await disks.attach({ path: device, readOnly });
+  const disk = await disks.attach(
+    volume.isServed ? { socket: requireSocket(device) } : { path: device, readOnly },
+  );
   // Whoever starts again finds in it what was there, for which nothing but the guest has the key.
   if (volume.isEncrypted !== true) undo.add(`disk of volume ${path}`, () => disk.release());
   const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(addressText(disk.address)), true, true)}`;
-  undo.add(`volume ${path}`, volumes.add({ path, device, guestPath, diskId: disk.id }, volume.isDirect));
+  undo.add(
+    `volume ${path}`,
+    volumes.add({ path, device, isServed: volume.isServed, guestPath, diskId: disk.id }, volume.isDirect),
+  );
   const { driver, source, driverOptions } = diskOfStorage(disk.address);
   return {
     driver,
@@ -67,6 +63,22 @@ export async function diskVolume(
       ? {}
       : { fsGroup: { groupId: group.gid, groupChangePolicy: group.onRootMismatch ? 1 : 0 } }),
   };
+}
+
+/** @returns whether the disk has just been given a file system. */
+async function prepareDisk({ path, device, filesystem, createFilesystem }: DiskVolume): Promise<boolean> {
+  const kind = (statIfExists(device)?.mode ?? 0) & S_IFMT;
+  if (kind !== S_IFBLK && kind !== S_IFREG) {
+    throw new KataError("not-found", {
+      operation: "provide volume",
+      object: `${device} of ${path}`,
+      hint: "its device is a block device or a file on the host",
+    });
+  }
+  if (kind === S_IFBLK) requireUnused(device);
+  const isNew = createFilesystem && !hasFilesystem(device);
+  if (isNew) await makeFilesystem(device, filesystem);
+  return isNew;
 }
 
 function wishesFor({ isEncrypted, rootMode }: DiskVolume, isNew: boolean): readonly string[] {

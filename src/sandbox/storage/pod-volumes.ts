@@ -6,6 +6,8 @@ export interface PodVolume {
   /** Path of the volume, and of its device, on the host. */
   readonly path: string;
   readonly device: string;
+  /** Whether another program serves the disk: it tells the guest of the disk's size. */
+  readonly isServed: boolean;
   /** Where the guest has it mounted. */
   readonly guestPath: string;
   /** The machine's name for its disk. */

@@ -5,15 +5,24 @@
  */
 import { describeError } from "../../kata-error.ts";
 import { S_IFBLK, S_IFMT, stat } from "../../sys/files.ts";
-import type { AttachedDevice, DiskTuning, VirtualMachine } from "../hypervisor/types.ts";
+import type {
+  AttachedDevice,
+  DiskDevice,
+  DiskTuning,
+  ServedDiskDevice,
+  VirtualMachine,
+} from "../hypervisor/types.ts";
 import type { Logger } from "../types.ts";
 import { addressText } from "./guest-messages.ts";
 
-export interface DiskRequest {
-  /** A file or block device of the host. */
-  readonly path: string;
-  readonly readOnly: boolean;
-}
+export type DiskRequest =
+  | {
+      /** A file or block device of the host. */
+      readonly path: string;
+      readonly readOnly: boolean;
+    }
+  /** A disk that another program serves, and where. */
+  | { readonly socket: string };
 
 /** A disk in the guest, for one of its users. */
 export interface HeldDisk {
@@ -41,11 +50,14 @@ export class SandboxDisks {
   readonly #machine: DiskMachine;
   readonly #tuning: DiskTuning;
   readonly #logger: Logger;
+  readonly #reconnectSeconds: number;
   readonly #plugged = new Map<string, Plugged>();
   #count = 0;
 
-  constructor(machine: DiskMachine, tuning: DiskTuning, logger: Logger) {
+  /** @param reconnectSeconds between tries to reach a program that serves a disk and went away; 0 for none. */
+  constructor(machine: DiskMachine, tuning: DiskTuning, logger: Logger, reconnectSeconds = 0) {
     this.#machine = machine;
+    this.#reconnectSeconds = reconnectSeconds;
     this.#tuning = tuning;
     this.#logger = logger;
   }
@@ -82,16 +94,22 @@ export class SandboxDisks {
     await this.#machine.resizeDisk(id, bytes);
   }
 
-  #plugIn(key: string, { path, readOnly }: DiskRequest): Plugged {
+  #plugIn(key: string, request: DiskRequest): Plugged {
     const id = `disk${this.#count++}`;
-    const device = { kind: "disk", id, path, readOnly, tuning: this.#tuning } as const;
-    const ready = this.#machine.attach(device).then((address) => {
-      this.#logger.debug("disk is plugged in", { id, path, at: addressText(address), readOnly });
+    const path = "socket" in request ? request.socket : request.path;
+    const ready = this.#machine.attach(this.#device(id, request)).then((address) => {
+      this.#logger.debug("disk is plugged in", { id, path, at: addressText(address) });
       return address;
     });
     const plugged = { id, path, users: 0, ready };
     this.#plugged.set(key, plugged);
     return plugged;
+  }
+
+  #device(id: string, request: DiskRequest): DiskDevice | ServedDiskDevice {
+    const tuning = this.#tuning;
+    if (!("socket" in request)) return { kind: "disk", id, ...request, tuning };
+    return { kind: "served-disk", id, ...request, reconnectSeconds: this.#reconnectSeconds, tuning };
   }
 
   async #release(key: string, plugged: Plugged): Promise<void> {
@@ -112,7 +130,9 @@ export class SandboxDisks {
 }
 
 /** What is the same disk, by whatever path it is reached. */
-function identityOf({ path, readOnly }: DiskRequest): string {
+function identityOf(request: DiskRequest): string {
+  if ("socket" in request) return `socket ${request.socket}`;
+  const { path, readOnly } = request;
   const { mode, deviceMajor, deviceMinor, onMajor, onMinor, inode } = stat(path);
   const access = readOnly ? "ro" : "rw";
   if ((mode & S_IFMT) === S_IFBLK) return `block ${deviceMajor}:${deviceMinor} ${access}`;

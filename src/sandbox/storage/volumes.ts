@@ -114,6 +114,7 @@ async function provideWhole(
       const volume = {
         path,
         device: image,
+        isServed: false,
         filesystem: "ext4",
         options: isEncrypted ? [] : ["discard"],
         group: groupOf(path),

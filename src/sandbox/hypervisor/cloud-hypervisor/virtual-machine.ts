@@ -98,6 +98,12 @@ export class CloudHypervisorMachine implements VirtualMachine {
         return this.#client.addDisk(diskConfig(device, this.#spec));
       case "network":
         return this.#client.addNetwork(networkRequest(device, this.#spec));
+      case "served-disk":
+        throw new KataError("unsupported", {
+          operation: "plug in device",
+          object: device.id,
+          hint: "disks that another program serves are QEMU's alone",
+        });
       case "shared-directory":
         throw new KataError("unsupported", {
           operation: "plug in device",

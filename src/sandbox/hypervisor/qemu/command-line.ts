@@ -10,7 +10,7 @@ import { guestArchitecture } from "../guest-architecture.ts";
 import { initialArchive } from "../guest-root.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
-import type { Device, MachineSpec, NumaNode, SharedDirectoryDevice } from "../types.ts";
+import type { MachineSpec, NumaNode, SharedDirectoryDevice, StartDevice } from "../types.ts";
 import { confidentialArguments } from "./confidential.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
 import { flashChips } from "./flash-chips.ts";
@@ -264,7 +264,7 @@ function rootDisk(spec: MachineSpec): string[] {
 
 function deviceArguments(
   spec: MachineSpec,
-  device: Device,
+  device: StartDevice,
   descriptors: DeviceDescriptors | undefined,
 ): string[] {
   switch (device.kind) {
@@ -331,7 +331,7 @@ function cardPlace(spec: MachineSpec, device: NetworkDevice): string[] {
   return onRootBus(spec, "romfile=");
 }
 
-function isMovable(device: Device): device is NetworkDevice {
+function isMovable(device: StartDevice): device is NetworkDevice {
   return device.kind === "network" && device.backend.kind !== "vfio";
 }
 
@@ -344,7 +344,7 @@ export function connectedSocket({ id, socket }: SharedDirectoryDevice): number {
   });
 }
 
-function required(device: Device, descriptors: DeviceDescriptors | undefined): DeviceDescriptors {
+function required(device: StartDevice, descriptors: DeviceDescriptors | undefined): DeviceDescriptors {
   if (descriptors !== undefined) return descriptors;
   throw new KataError("internal", {
     operation: "make QEMU's command line",

@@ -17,6 +17,7 @@ import { type NetworkMonitor, plugNetworkCard, startedNetworkCard } from "./netw
 import type { QmpClient } from "./qmp-client.ts";
 import { asRecords, isRecord, type SocketBackend } from "./qmp-messages.ts";
 import { ScsiUnits, scsiAddress, scsiDiskProperties } from "./scsi-controller.ts";
+import { addServedDisk } from "./served-disk.ts";
 
 /** The guest has to let go of the device; under emulation and load that takes seconds. */
 const UNPLUG_DEADLINE_MS = 10_000;
@@ -156,6 +157,8 @@ export class HotPlug {
         return this.#addDisk(device);
       case "network":
         return plugNetworkCard(device, this.#network);
+      case "served-disk":
+        return addServedDisk(device, this.#monitor, this.#network);
       case "shared-directory":
         return this.#addSharedDirectory(device);
     }

@@ -103,8 +103,13 @@ interface BlockCache {
 export interface SocketBackend {
   readonly type: "socket";
   readonly data: {
-    readonly addr: { readonly type: "fd"; readonly data: { readonly str: string } };
+    readonly addr:
+      | { readonly type: "fd"; readonly data: { readonly str: string } }
+      | { readonly type: "unix"; readonly data: { readonly path: string } };
     readonly server: false;
+    /** Seconds; the name of versions before 9.2. */
+    readonly reconnect?: number;
+    readonly "reconnect-ms"?: number;
   };
 }
 
