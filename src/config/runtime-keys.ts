@@ -3,7 +3,7 @@ import { choice, flag, integer, number, path, tables, text, texts } from "./key.
 
 // biome-ignore format: a table
 export const FACTORY_KEYS = {
-  enable_template: flag(true, "Clone machines from a saved one, made on first use, instead of booting each.", { shown: true, driverDefaults: { firecracker: false, remote: false, stratovirt: false } }),
+  enable_template: flag(true, "Clone machines from a saved one, made on first use, instead of booting each.", { shown: true, driverDefaults: { clh: false, firecracker: false, remote: false, stratovirt: false } }),
   template_path: path("/run/vc/vm/template", "Directory of the saved machines."),
   vm_cache_number: integer(0, "Machines that are kept ready.", { max: 1024 }),
   vm_cache_endpoint: path("/var/run/kata-containers/cache.sock", "Socket of the process that keeps them.", { dialect: "go" }),

@@ -76,6 +76,13 @@ export interface BackingCard {
   readonly tap: FileDescriptor;
 }
 
+export interface BackingShare {
+  readonly id: string;
+  readonly tag: string;
+  readonly socket: string;
+  readonly queueSize: number;
+}
+
 export class BackingMachine {
   readonly #child: ChildProcess;
   readonly #monitor: QmpClient;
@@ -155,6 +162,17 @@ export class BackingMachine {
     await this.#monitor.execute("getfd", { fdname: `${id}-tap` }, { descriptors: [tap.fd] });
     await this.#monitor.execute("netdev_add", { type: "tap", id: `${id}-netdev`, fd: `${id}-tap` });
     return await this.#plug(id, "virtio-net-pci", { netdev: `${id}-netdev`, mac, romfile: "" });
+  }
+
+  /** @returns its slot on the root bus. */
+  async addShare({ id, tag, socket, queueSize }: BackingShare): Promise<number> {
+    const data = { addr: { type: "unix", data: { path: socket } }, server: false } as const;
+    await this.#monitor.execute("chardev-add", { id: `${id}-socket`, backend: { type: "socket", data } });
+    return await this.#plug(id, "vhost-user-fs-pci", {
+      chardev: `${id}-socket`,
+      tag,
+      "queue-size": `${queueSize}`,
+    });
   }
 
   /**

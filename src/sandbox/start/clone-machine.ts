@@ -136,7 +136,7 @@ export async function bareClone(
 
 /** Plugs the share in; the guest looks for it by itself. */
 export async function plugShare(
-  { machine, fileServer }: BareClone,
+  { machine, fileServer }: Pick<BareClone, "machine" | "fileServer">,
   settings: SandboxSettings,
 ): Promise<void> {
   await machine.attach(shareDevice(fileServer, settings));

@@ -19,7 +19,7 @@ import { type SavedTemplate, TemplateStore } from "../template/template-store.ts
 import { adoptMachine } from "./adopt-machine.ts";
 import { bootMachine } from "./boot-machine.ts";
 import { cloneMachine } from "./clone-machine.ts";
-import { cloneUnshared } from "./clone-unshared.ts";
+import { cloneWithSavedMemory } from "./clone-with-saved-memory.ts";
 import { provideTemplate, savable } from "./provide-template.ts";
 import {
   connectNetwork,
@@ -106,7 +106,7 @@ async function tryToClone(
     store = new TemplateStore(settings.template.path);
     const cloneSpec = savable(spec);
     template = await provideTemplate(start, cloneSpec, cards, store);
-    const clone = settings.sharesFiles ? cloneMachine : cloneUnshared;
+    const clone = copiesSavedMemory ? cloneWithSavedMemory : cloneMachine;
     const started = await clone(start, cloneSpec, template, own);
     undo.adopt(own);
     return started;

@@ -2,6 +2,20 @@
  * What Cloud Hypervisor makes of requests: each is checked against the schema, and against what may come after what. Behind it a real
  * machine boots.
  */
+import type { FileDescriptor } from "../../../src/sys/descriptor.ts";
+import {
+  ftruncate,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  open,
+  readTextFile,
+  writeAll,
+} from "../../../src/sys/files.ts";
+import { memfdCreate } from "../../../src/sys/memory.ts";
+import { copySparse } from "../../../src/sys/sparse-copy.ts";
+import { utf8Encode } from "../../../src/sys/utf8.ts";
 import { type BackingCard, BackingMachine } from "../backing-machine.ts";
 import type { HttpAnswer, HttpRequest } from "../http-request.ts";
 import { faults } from "./schema.ts";
@@ -11,12 +25,22 @@ const VERSION = "v51.1";
 /** What the API calls the network queues of one descriptor. */
 const QUEUES_OF_A_PAIR = 2;
 
+interface Share {
+  readonly id?: string;
+  readonly tag: string;
+  readonly socket: string;
+  readonly queue_size: number;
+}
+
+/** On which the driver has its shares. */
+const SHARE_SEGMENT = "0001";
+
 interface Config {
   readonly payload: { readonly kernel?: string; readonly cmdline?: string; readonly initramfs?: string };
   readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
   readonly memory: { readonly size: number; readonly shared?: boolean; readonly hotplug_size?: number };
   readonly disks?: readonly { readonly id?: string; readonly path: string; readonly readonly?: boolean }[];
-  readonly fs?: readonly { readonly tag: string; readonly socket: string; readonly queue_size: number }[];
+  readonly fs?: readonly Share[];
   readonly vsock?: { readonly cid: number; readonly socket: string };
 }
 
@@ -27,6 +51,7 @@ type State =
       readonly is: "Running" | "Paused";
       readonly config: Config;
       readonly machine: BackingMachine;
+      readonly memory: FileDescriptor;
       readonly plugged: Set<string>;
     };
 
@@ -58,6 +83,17 @@ const ENDPOINTS: Readonly<
   "vm.pause": ["PUT", undefined, (monitor) => monitor.pause()],
   "vm.resume": ["PUT", undefined, (monitor) => monitor.resume()],
   "vm.add-net": ["PUT", "NetConfig", (monitor, body, { descriptors }) => monitor.addNet(body, descriptors)],
+  "vm.snapshot": [
+    "PUT",
+    "VmSnapshotConfig",
+    (monitor, body) => monitor.snapshot((body as { destination_url?: string }).destination_url),
+  ],
+  "vm.restore": [
+    "PUT",
+    "RestoreConfig",
+    (monitor, body) => monitor.restore((body as { source_url: string }).source_url),
+  ],
+  "vm.add-fs": ["PUT", "FsConfig", (monitor, body) => monitor.addFs(body as Share)],
   "vm.add-disk": ["PUT", "DiskConfig", (monitor, body) => monitor.addDisk(body)],
   "vm.resize": ["PUT", "VmResize", (monitor, body) => monitor.resize(body)],
   "vm.remove-device": ["PUT", "VmRemoveDevice", (monitor, body) => monitor.removeDevice(body)],
@@ -117,8 +153,22 @@ export class Monitor {
   async boot(): Promise<undefined> {
     const state = this.#state;
     if (state.is !== "Created") throw new Refused(state.is === "Nothing" ? 404 : 500, "VmNotCreated");
-    const { config, cards } = state;
+    await this.#start(state.config, state.cards);
+    return undefined;
+  }
+
+  /** @param saved descriptors of a machine that goes on. */
+  async #start(
+    config: Config,
+    cards: BackingCard[],
+    saved?: { readonly state: number; readonly memory: number },
+  ): Promise<void> {
+    const memory = memfdCreate("guest");
+    ftruncate(memory.fd, config.memory.size);
+    if (saved !== undefined) await copySparse(saved.memory, memory.fd);
     const machine = await BackingMachine.start({
+      memory: memory.fd,
+      ...(saved === undefined ? {} : { state: saved.state }),
       memoryBytes: config.memory.size,
       hotPlugBytes: config.memory.hotplug_size ?? 0,
       vcpus: config.cpus.boot_vcpus,
@@ -142,7 +192,40 @@ export class Monitor {
     // The guest that ends takes its monitor along.
     void machine.exited.then(() => this.#quit());
     const ids = [...cards, ...(config.disks ?? [])].flatMap(({ id }) => id ?? []);
-    this.#state = { is: "Running", config, machine, plugged: new Set(ids) };
+    this.#state = { is: "Running", config, machine, memory, plugged: new Set(ids) };
+  }
+
+  /** Writes the files that the monitor has: the memory with all of its pages, and none of them anew. */
+  async snapshot(url: string | undefined): Promise<undefined> {
+    const state = this.#booted();
+    if (state.is !== "Paused") throw new Refused(405, "VmNotPaused");
+    const directory = directoryOf(url);
+    const create = (name: string) => open(`${directory}/${name}`, O_RDWR | O_CREAT | O_EXCL, 0o600);
+    using config = create("config.json");
+    using devices = create("state.json");
+    using memory = create("memory-ranges");
+    writeAll(config.fd, utf8Encode(JSON.stringify(state.config)));
+    // QEMU stops it by itself, and remembers that it ran.
+    await state.machine.resume();
+    await state.machine.save(devices.fd);
+    ftruncate(memory.fd, state.config.memory.size);
+    await copySparse(state.memory.fd, memory.fd);
+    return undefined;
+  }
+
+  /** Leaves the machine paused. */
+  async restore(url: string): Promise<undefined> {
+    if (this.#state.is !== "Nothing") throw new Refused(500, "VmAlreadyCreated");
+    const directory = directoryOf(url);
+    const config: unknown = JSON.parse(readTextFile(`${directory}/config.json`));
+    const wrong = faults(config, "VmConfig");
+    if (wrong.length > 0) throw new Refused(500, `VmRestore: ${wrong.join("; ")}`);
+    using state = open(`${directory}/state.json`, O_RDONLY);
+    using memory = open(`${directory}/memory-ranges`, O_RDONLY);
+    await this.#start(config as Config, [], { state: state.fd, memory: memory.fd });
+    const started = this.#booted();
+    await started.machine.pause();
+    this.#state = { ...started, is: "Paused" };
     return undefined;
   }
 
@@ -195,6 +278,14 @@ export class Monitor {
     return { id, bdf: addressOf(await state.machine.addDisk({ id, path, readOnly: readonly })) };
   }
 
+  async addFs({ id = "_fs9", tag, socket, queue_size }: Share): Promise<unknown> {
+    const state = this.#booted();
+    if (state.config.memory.shared !== true) throw new Refused(500, "VhostUserRequiresSharedMemory");
+    this.#claimId(state, id);
+    const slot = await state.machine.addShare({ id, tag, socket, queueSize: queue_size });
+    return { id, bdf: addressOf(slot, SHARE_SEGMENT) };
+  }
+
   async resize(body: unknown): Promise<undefined> {
     const state = this.#booted();
     const { cpus, memory } = state.config;
@@ -239,6 +330,13 @@ function parseBody(text: string, type: string | undefined): unknown {
   return value;
 }
 
-function addressOf(slot: number): string {
-  return `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
+/** @throws Refused with the monitor's word for another kind of address. */
+function directoryOf(url = ""): string {
+  const [, path] = /^file:\/\/(\/.*)$/.exec(url) ?? [];
+  if (path === undefined) throw new Refused(500, `VmSnapshot: Missing or unsupported URL scheme: ${url}`);
+  return path;
+}
+
+function addressOf(slot: number, segment = "0000"): string {
+  return `${segment}:00:${slot.toString(16).padStart(2, "0")}.0`;
 }

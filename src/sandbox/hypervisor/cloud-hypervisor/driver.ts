@@ -14,8 +14,9 @@ import { checkGuestFiles } from "../guest-files.ts";
 import { enterHelperNamespaces } from "../helper-confinement.ts";
 import { RestClient } from "../rest-client.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
-import type { Hypervisor, MachineContext, MachineSpec, VirtualMachine } from "../types.ts";
+import type { Hypervisor, MachineContext, MachineOrigin, MachineSpec, VirtualMachine } from "../types.ts";
 import { CloudHypervisorApi } from "./api-client.ts";
+import { fingerprint, restoreMachine } from "./saved-machine.ts";
 import { CLOUD_HYPERVISOR } from "./traits.ts";
 import { CloudHypervisorMachine } from "./virtual-machine.ts";
 import { networkRequest, programArguments, vmConfig } from "./vm-config.ts";
@@ -31,10 +32,14 @@ const VSOCK_SOCKET = "clh.sock";
 export const cloudHypervisor: Hypervisor = {
   ...CLOUD_HYPERVISOR,
   boot,
-  fingerprint: async () => ({ kind: "unsupported", reason: `machines of ${NAME} are not saved` }),
+  fingerprint: async (spec) => fingerprint(spec),
 };
 
-async function boot(spec: MachineSpec, context: MachineContext): Promise<VirtualMachine> {
+async function boot(
+  spec: MachineSpec,
+  context: MachineContext,
+  origin: MachineOrigin = { kind: "boot" },
+): Promise<VirtualMachine> {
   checkGuestFiles(spec, SECTION);
   throwIfCancelled(context.signal);
   const { clock, logger } = context;
@@ -56,7 +61,7 @@ async function boot(spec: MachineSpec, context: MachineContext): Promise<Virtual
       configurationKey: `path of ${SECTION}`,
       path: spec.program,
       args: programArguments(spec, API_DESCRIPTOR),
-      inherited: [listener.fd],
+      inherited: [listener.fd, ...(origin.kind === "saved" ? [origin.memory] : [])],
       environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
       prepare: () => enterHelperNamespaces(spec),
       onOutput: (line) => logger.debug("guest console", { line }),
@@ -77,11 +82,12 @@ async function boot(spec: MachineSpec, context: MachineContext): Promise<Virtual
       ),
       clock,
     );
-    const starting = start(client, spec, vsock);
+    const starting = start(client, spec, vsock, origin);
     const version = await orCancelled(program.whileRunning(`start ${NAME}`, starting), context.signal);
     logger.debug(`${NAME} is running`, { pid: program.pid, version });
     undo.keep();
-    return new CloudHypervisorMachine({ spec, program, client, vsock });
+    const memory = origin.kind === "template" ? origin.memory : undefined;
+    return new CloudHypervisorMachine({ spec, program, client, vsock, memory });
   } catch (error) {
     await undo.run();
     throw spec.accelerator === "tcg" ? withoutVirtualization(error) : error;
@@ -100,12 +106,40 @@ function withoutVirtualization(error: unknown): unknown {
 }
 
 /** @returns the monitor's version. */
-async function start(client: CloudHypervisorApi, spec: MachineSpec, vsock: string): Promise<string> {
+async function start(
+  client: CloudHypervisorApi,
+  spec: MachineSpec,
+  vsock: string,
+  origin: MachineOrigin,
+): Promise<string> {
   const version = await client.ping();
-  await client.create(vmConfig(spec, vsock));
+  switch (origin.kind) {
+    case "boot":
+      await client.create(vmConfig(spec, vsock));
+      await addCards(client, spec);
+      await client.boot();
+      break;
+    case "template":
+      await client.create(vmConfig(spec, vsock, true));
+      await client.boot();
+      break;
+    case "saved":
+      await origin.memoryReady;
+      await restoreMachine(
+        client,
+        spec.runDirectory,
+        { state: origin.state, memory: API_DESCRIPTOR + 1 },
+        vsock,
+      );
+      await client.resume();
+      await addCards(client, spec);
+      break;
+  }
+  return version;
+}
+
+async function addCards(client: CloudHypervisorApi, spec: MachineSpec): Promise<void> {
   for (const device of spec.devices) {
     if (device.kind === "network") await client.addNetwork(networkRequest(device, spec));
   }
-  await client.boot();
-  return version;
 }

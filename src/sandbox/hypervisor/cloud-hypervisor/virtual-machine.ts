@@ -15,8 +15,8 @@ import type {
   VirtualMachine,
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
-
-import { diskConfig, networkRequest } from "./vm-config.ts";
+import { saveMachine } from "./saved-machine.ts";
+import { diskConfig, networkRequest, shareConfig } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
@@ -32,6 +32,8 @@ export interface CloudHypervisorParts {
   readonly client: CloudHypervisorApi;
   /** Path of the socket that leads to the guest's ports. */
   readonly vsock: string;
+  /** Descriptor of the file that the memory of a machine that is to be saved goes to. */
+  readonly memory?: number | undefined;
 }
 
 export class CloudHypervisorMachine implements VirtualMachine {
@@ -42,17 +44,19 @@ export class CloudHypervisorMachine implements VirtualMachine {
   readonly #spec: MachineSpec;
   readonly #program: SupervisedProgram;
   readonly #client: CloudHypervisorApi;
+  readonly #memory: number | undefined;
   readonly #plugged = new Set<string>();
   #size: MachineSize;
   #ended = false;
 
-  constructor({ spec, program, client, vsock }: CloudHypervisorParts) {
+  constructor({ spec, program, client, vsock, memory }: CloudHypervisorParts) {
+    this.#memory = memory;
     this.pid = program.pid;
     this.agentChannel = { kind: "hybrid-vsock", path: vsock, port: AGENT_VSOCK_PORT };
     this.capabilities = {
       hotPlug: { disk: true, network: true },
       sharedDirectory: true,
-      template: false,
+      template: memory !== undefined,
       resize: {
         vcpus: spec.maxVcpus > spec.vcpus ? "grows and shrinks" : "fixed",
         memory: memoryResizing(spec),
@@ -89,7 +93,8 @@ export class CloudHypervisorMachine implements VirtualMachine {
       });
     }
     this.#plugged.add(device.id);
-    return { pciPath: pciPath(added.address) };
+    // A share is on a segment of its own, where the guest looks for it by its name.
+    return { pciPath: device.kind === "shared-directory" ? added.address : pciPath(added.address) };
   }
 
   #add(device: Device): Promise<PciDevice | undefined> {
@@ -105,11 +110,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
           hint: "disks that another program serves are QEMU's alone",
         });
       case "shared-directory":
-        throw new KataError("unsupported", {
-          operation: "plug in device",
-          object: device.id,
-          hint: "a shared directory has to be there from the start",
-        });
+        return this.#client.addFileServer(shareConfig(device));
     }
   }
 
@@ -172,8 +173,18 @@ export class CloudHypervisorMachine implements VirtualMachine {
     await this.#client.resume();
   }
 
-  save(): Promise<void> {
-    throw new KataError("unsupported", { operation: "save machine", object: "Cloud Hypervisor" });
+  async save(state: number): Promise<void> {
+    this.#mustRun("save machine");
+    if (this.#memory === undefined) {
+      throw new KataError("unsupported", {
+        operation: "save machine",
+        object: "Cloud Hypervisor",
+        hint: "only a machine that was started as a template is saved",
+      });
+    }
+    await this.#client.pause();
+    await saveMachine(this.#client, this.#spec.runDirectory, { state, memory: this.#memory });
+    await this.stop();
   }
 
   async stop(): Promise<void> {

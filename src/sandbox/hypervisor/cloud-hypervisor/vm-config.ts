@@ -10,7 +10,13 @@ import { diskLimiter } from "../firecracker/rate-limiter.ts";
 import { initialArchive } from "../guest-root.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type { DiskDevice, DiskRates, FileServerSocket, MachineSpec } from "../types.ts";
+import type {
+  DiskDevice,
+  DiskRates,
+  FileServerSocket,
+  MachineSpec,
+  SharedDirectoryDevice,
+} from "../types.ts";
 
 export interface VmConfig {
   readonly payload: {
@@ -97,9 +103,10 @@ const MIB = 1 << 20;
 
 /**
  * @param vsock path of the socket that the monitor makes.
+ * @param isTemplate whether others will go on from it, which a file server may be plugged into.
  * @throws KataError `unsupported` for what Cloud Hypervisor does not have.
  */
-export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
+export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): VmConfig {
   const shares = spec.devices.filter((device) => device.kind === "shared-directory");
   const disks = spec.devices.filter((device) => device.kind === "disk");
   const root = spec.root.kind === "image" ? [rootDisk(spec.root.path)] : [];
@@ -137,23 +144,13 @@ export function vmConfig(spec: MachineSpec, vsock: string): VmConfig {
     memory: {
       size: spec.memoryMib * MIB,
       // A file server maps the guest's memory.
-      shared: shares.length > 0 || spec.hugePages,
+      shared: shares.length > 0 || spec.hugePages || isTemplate,
       hugepages: spec.hugePages,
       prefault: spec.preallocateMemory,
       ...growingMemory(spec),
     },
     ...listed("disks", [...root, ...disks.map((disk) => diskConfig(disk, spec))]),
-    ...listed(
-      "fs",
-      shares.map(({ id, tag, queueSize, socket }) => ({
-        id,
-        tag,
-        socket: pathOf(socket),
-        num_queues: 1,
-        queue_size: queueSize,
-        pci_segment: FILE_SERVER_SEGMENT,
-      })),
-    ),
+    ...listed("fs", shares.map(shareConfig)),
     ...(spec.entropySource === "" ? {} : { rng: { src: spec.entropySource } }),
     ...(spec.reclaimMemory
       ? { balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true } as const }
@@ -176,6 +173,17 @@ function growingMemory({
   return {
     hotplug_method: memoryGrowth.kind === "virtio-mem" ? "VirtioMem" : "Acpi",
     hotplug_size: (memoryGrowth.maxMemoryMib - memoryMib) * MIB,
+  };
+}
+
+export function shareConfig({ id, tag, queueSize, socket }: SharedDirectoryDevice): FsConfig {
+  return {
+    id,
+    tag,
+    socket: pathOf(socket),
+    num_queues: 1,
+    queue_size: queueSize,
+    pci_segment: FILE_SERVER_SEGMENT,
   };
 }
 
