@@ -104,6 +104,8 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "extra_monitor_socket",
     "guest_memory_dump_path",
     "guest_memory_dump_paging",
+    "enable_landlock",
+    "landlock_paths",
     "enable_vhost_user_store",
     "vhost_user_store_path",
     "valid_vhost_user_store_paths",

@@ -149,6 +149,8 @@ export const HYPERVISOR_KEYS = {
   disable_guest_selinux: flag(true, "No SELinux in the guest.", { withoutEffect: "the guest's kernel runs without SELinux (`selinux=0`)" }),
   selinux_label: text("", "Label of the guest's containers.", { dialect: "rs", withoutEffect: "the guest's kernel runs without SELinux (`selinux=0`)" }),
   disable_seccomp: flag(false, "No filter of system calls for the monitor.", { drivers: "CDFO" }),
+  enable_landlock: flag(false, "The monitor confines itself, by Landlock, to files of its machine, those in /dev and `landlock_paths`.", { drivers: "C", dialect: "ours" }),
+  landlock_paths: texts([], "Directories and files that disks of containers may be besides: of direct volumes, or of a snapshotter.", { drivers: "C", dialect: "ours" }),
   disable_nesting_checks: flag(false, "Do not look whether the host is a virtual machine itself.", { drivers: "QFSD", withoutEffect: "nothing depends on whether the host is a virtual machine: a vCPU is tried instead" }),
   // Finding faults
   enable_debug: flag(false, "Log what the monitor and the guest's console say."),

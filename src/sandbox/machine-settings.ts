@@ -23,6 +23,7 @@ export function machineOptions({ driver, hypervisor }: Configuration): MachineOp
     nested: !hypervisor.disable_nested_virtualization,
     // Upstream's: it says more than errors only for debugging.
     verbosity: hypervisor.enable_debug ? hypervisor.hypervisor_loglevel : 0,
+    landlock: hypervisor.enable_landlock ? hypervisor.landlock_paths : undefined,
     cardRates: {
       bandwidth: hypervisor.net_rate_limiter_bw_max_rate,
       bandwidthBurst: hypervisor.net_rate_limiter_bw_one_time_burst,

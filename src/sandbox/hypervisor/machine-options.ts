@@ -24,6 +24,8 @@ export interface MachineOptions {
   readonly nested: boolean;
   /** How much the monitor says, from 0; where it is asked by a number. */
   readonly verbosity: number;
+  /** Files and directories of the host that a monitor which confines itself by Landlock may use besides the machine's; undefined: it does not. */
+  readonly landlock: readonly string[] | undefined;
   /** What each network card may do, both ways together. */
   readonly cardRates: DiskRates | undefined;
 }
@@ -50,5 +52,6 @@ export const NO_OPTIONS: MachineOptions = {
   memoryDump: undefined,
   nested: true,
   verbosity: 0,
+  landlock: undefined,
   cardRates: undefined,
 };

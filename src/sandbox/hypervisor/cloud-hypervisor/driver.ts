@@ -16,6 +16,7 @@ import { RestClient } from "../rest-client.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
 import type { Hypervisor, MachineContext, MachineOrigin, MachineSpec, VirtualMachine } from "../types.ts";
 import { CloudHypervisorApi } from "./api-client.ts";
+import { prepareLandlock } from "./landlock.ts";
 import { fingerprint, restoreMachine } from "./saved-machine.ts";
 import { CLOUD_HYPERVISOR } from "./traits.ts";
 import { CloudHypervisorMachine } from "./virtual-machine.ts";
@@ -115,6 +116,7 @@ async function start(
   const version = await client.ping();
   switch (origin.kind) {
     case "boot":
+      prepareLandlock(spec);
       await client.create(vmConfig(spec, vsock));
       await addCards(client, spec);
       await client.boot();

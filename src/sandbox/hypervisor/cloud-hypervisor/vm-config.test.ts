@@ -47,6 +47,24 @@ const SPEC: MachineSpec = {
 };
 
 describe("vmConfig()", () => {
+  test("confines the monitor to what disks may be, if that is asked for", () => {
+    const options = { ...NO_OPTIONS, landlock: ["/var/lib/volumes"] };
+    const rules = [
+      { path: "/dev", access: "rw" },
+      { path: "/run/kata/s", access: "rw" },
+      { path: `/var/lib/kata-containers/disks/${SPEC.id}`, access: "rw" },
+      { path: "/var/lib/volumes", access: "rw" },
+    ];
+    expect(vmConfig({ ...SPEC, options }, "/s")).toMatchObject({
+      landlock_enable: true,
+      landlock_rules: rules,
+    });
+    for (const config of [vmConfig(SPEC, "/s"), vmConfig({ ...SPEC, options }, "/s", true)]) {
+      expect(config).not.toHaveProperty("landlock_enable");
+      expect(config).not.toHaveProperty("landlock_rules");
+    }
+  });
+
   test("tells all of a machine, in the API's words", () => {
     const { payload, ...config } = vmConfig(SPEC, "/run/clh.sock");
     expect(config).toEqual({

@@ -17,6 +17,7 @@ import type {
   MachineSpec,
   SharedDirectoryDevice,
 } from "../types.ts";
+import { type LandlockRule, landlockConfig } from "./landlock.ts";
 
 export interface VmConfig {
   readonly payload: {
@@ -56,6 +57,8 @@ export interface VmConfig {
   readonly serial: ConsoleConfig;
   readonly console: ConsoleConfig;
   readonly vsock: { readonly cid: number; readonly socket: string };
+  readonly landlock_enable?: true;
+  readonly landlock_rules?: readonly LandlockRule[];
   readonly platform: { readonly num_pci_segments: number; readonly iommu_segments?: readonly number[] };
 }
 
@@ -155,6 +158,7 @@ export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): 
     ...(spec.reclaimMemory
       ? { balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true } as const }
       : {}),
+    ...landlockConfig(spec, isTemplate),
     serial: { mode: "Tty" },
     console: { mode: "Off" },
     vsock: { cid: GUEST_CID, socket: vsock },
