@@ -104,6 +104,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "extra_monitor_socket",
     "guest_memory_dump_path",
     "guest_memory_dump_paging",
+    "igvm",
     "enable_landlock",
     "landlock_paths",
     "enable_vhost_user_store",

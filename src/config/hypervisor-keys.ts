@@ -139,6 +139,7 @@ export const HYPERVISOR_KEYS = {
   // Confidential guests
   confidential_guest: flag(false, "Protect the guest's memory from the host, by what the host has for it.", { drivers: "QC" }),
   sev_snp_guest: flag(false, "Use SEV-SNP.", { drivers: "Q" }),
+  igvm: path("", "File with firmware, kernel and parameters of a confidential guest, as Azure's nodes have it.", { drivers: "C", dialect: "ours" }),
   snp_id_block: text("", "ID block of the launch, base64.", { drivers: "Q" }),
   snp_id_auth: text("", "Authentication of the ID block, base64.", { drivers: "Q" }),
   snp_guest_policy: integer(196_608, "Policy bits of the launch.", { drivers: "Q", max: MAX_I64 }),

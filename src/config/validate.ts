@@ -34,7 +34,7 @@ function* assetRules({ driver, hypervisor }: Configuration): Generator<Contradic
     yield hypervisorRule("image", `it has to be an absolute path without .., got ${JSON.stringify(image)}`);
   if (image === "" && initrd === "" && !confidential_guest)
     yield hypervisorRule("image", "neither image nor initrd is set");
-  if (kernel === "" && hypervisor.firmware === "")
+  if (kernel === "" && hypervisor.firmware === "" && hypervisor.igvm === "")
     yield hypervisorRule("kernel", "there is neither a kernel nor a firmware to boot");
   if (hypervisor.path === "" && driver !== "dragonball")
     yield hypervisorRule("path", "it has to be set for this driver");

@@ -34,9 +34,15 @@ describe("confidentialWish()", () => {
     ["a shared directory", FILE.replace("none", "virtio-fs"), "invalid-configuration", /shared_fs/],
     [
       "another monitor",
-      '[hypervisor.clh]\nconfidential_guest = true\nfirmware = "/f"\nkernel = ""\nshared_fs = "none"\n',
+      FILE.replace(".qemu", ".firecracker").replace(/^firm.*$/m, ""),
       "unsupported",
       /only QEMU/,
+    ],
+    [
+      "Cloud Hypervisor without what it boots",
+      FILE.replace(".qemu", ".clh"),
+      "invalid-configuration",
+      /igvm is empty/,
     ],
   ])("refuses %s", (_what, text, code, message) => {
     expect(() => wishOf("", text)).toThrow(
@@ -46,6 +52,25 @@ describe("confidentialWish()", () => {
 });
 
 describe("confidentialGuest()", () => {
+  test("is SEV-SNP's of an IGVM file with Cloud Hypervisor, also where Microsoft's hypervisor tells nothing", () => {
+    const wish = wishOf(
+      'igvm = "/guest.igvm"\n',
+      '[hypervisor.clh]\nconfidential_guest = true\nshared_fs = "none"\n',
+    );
+    for (const host of [
+      { ...BARE, accelerator: "mshv" as const },
+      { ...BARE, snp: "Y", tdx: "Y" },
+    ]) {
+      expect(confidentialGuest(wish, host, INITDATA)).toMatchObject({ kind: "sev-snp", igvm: "/guest.igvm" });
+    }
+    expect(() => confidentialGuest(wish, { ...BARE, accelerator: "tcg" }, "")).toThrow(
+      expect.objectContaining({ code: "unsupported" }),
+    );
+    expect(() => confidentialGuest(wishOf(), { ...BARE, accelerator: "mshv" }, "")).toThrow(
+      expect.objectContaining({ code: "unsupported" }),
+    );
+  });
+
   test("is TDX's where the host has it, with the quote service that is there", () => {
     expect(confidentialGuest(wishOf(), { ...BARE, tdx: "Y", quoteSocket: "/qgs" }, "")).toEqual({
       kind: "tdx",
@@ -62,6 +87,7 @@ describe("confidentialGuest()", () => {
     const wish = wishOf('snp_id_block = "aWQ="\nsnp_id_auth = "YXV0aA=="\nsnp_guest_policy = 196609\n');
     expect(confidentialGuest(wish, { ...BARE, snp: "Y", encryptionBit: 47 }, INITDATA)).toEqual({
       kind: "sev-snp",
+      igvm: "",
       encryptionBit: 47,
       policy: 196_609,
       idBlock: "aWQ=",

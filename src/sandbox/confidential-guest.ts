@@ -29,6 +29,8 @@ export interface ConfidentialWish {
   readonly policy: number;
   /** 0 for the service's unix socket, where there is one. */
   readonly quotePort: number;
+  /** File with all that the guest boots, for a monitor that takes one; empty for one that is given the parts. */
+  readonly igvm: string;
 }
 
 /** What of it this host has. */
@@ -52,9 +54,20 @@ const USUAL_ENCRYPTION_BIT = 51;
 /** @throws KataError `unsupported` or `invalid-configuration` for what cannot be kept together with it. */
 export function confidentialWish({ driver, hypervisor }: Configuration): ConfidentialWish | undefined {
   if (!hypervisor.confidential_guest) return undefined;
-  if (driver !== "qemu")
-    throw refused("unsupported", `hypervisor ${driver}`, "only QEMU starts confidential guests");
-  if (hypervisor.firmware === "") {
+  if (driver !== "qemu" && driver !== "clh")
+    throw refused(
+      "unsupported",
+      `hypervisor ${driver}`,
+      "only QEMU and Cloud Hypervisor start confidential guests",
+    );
+  if (driver === "clh" && hypervisor.igvm === "") {
+    throw refused(
+      "invalid-configuration",
+      "igvm is empty",
+      "set it to the file with the guest's firmware, kernel and parameters",
+    );
+  }
+  if (driver === "qemu" && hypervisor.firmware === "") {
     throw refused(
       "invalid-configuration",
       "firmware is empty",
@@ -69,7 +82,9 @@ export function confidentialWish({ driver, hypervisor }: Configuration): Confide
     );
   }
   return {
-    snpOnly: hypervisor.sev_snp_guest,
+    // An IGVM file is made for one way.
+    snpOnly: driver === "clh" || hypervisor.sev_snp_guest,
+    igvm: driver === "clh" ? hypervisor.igvm : "",
     idBlock: hypervisor.snp_id_block,
     idAuthentication: hypervisor.snp_id_auth,
     policy: hypervisor.snp_guest_policy,
@@ -111,7 +126,8 @@ export function confidentialGuest(
           : { kind: "vsock", port: wish.quotePort },
     };
   }
-  if (hasKvm && isOn(host.snp)) {
+  // Microsoft's hypervisor has no parameter to read: the monitor finds out.
+  if ((hasKvm && isOn(host.snp)) || (host.accelerator === "mshv" && wish.igvm !== "")) {
     return {
       kind: "sev-snp",
       encryptionBit: host.encryptionBit,
@@ -119,6 +135,7 @@ export function confidentialGuest(
       idBlock: wish.idBlock,
       idAuthentication: wish.idAuthentication,
       hostData: digestOf(initdata, "snp"),
+      igvm: wish.igvm,
     };
   }
   const missing = [

@@ -13,6 +13,11 @@ import type { MachineSpec } from "./types.ts";
  */
 export function checkGuestFiles(spec: MachineSpec, section: string): void {
   const asset = spec.root.kind;
+  if (spec.confidential?.kind === "sev-snp" && spec.confidential.igvm !== "") {
+    requireFile("igvm", spec.confidential.igvm, section);
+    if (asset === "image") requireFile(asset, spec.root.path, section);
+    return;
+  }
   requireFile("kernel", spec.kernel, section);
   requireFile(asset, spec.root.path, section);
   requireKernel(spec.kernel, section);

@@ -143,6 +143,8 @@ export type ConfidentialGuest =
       readonly idAuthentication: string;
       /** What stands for the initdata: see `hostData` of src/policy/initdata. */
       readonly hostData: string;
+      /** File with all that the guest boots, measured as a whole; empty where the monitor is given firmware and kernel. */
+      readonly igvm: string;
     }
   | {
       readonly kind: "tdx";

@@ -47,6 +47,35 @@ const SPEC: MachineSpec = {
 };
 
 describe("vmConfig()", () => {
+  test("gives a confidential guest its file, what stands for its initdata, and a console", () => {
+    const confidential = {
+      kind: "sev-snp",
+      encryptionBit: 51,
+      policy: 0,
+      idBlock: "",
+      idAuthentication: "",
+      hostData: Buffer.alloc(32, 0xab).toString("base64"),
+      igvm: "/guest.igvm",
+    } as const;
+    expect(vmConfig({ ...SPEC, confidential }, "/s")).toMatchObject({
+      payload: { igvm: "/guest.igvm", host_data: "ab".repeat(32) },
+      platform: { num_pci_segments: 2, sev_snp: true },
+      serial: { mode: "Off" },
+      console: { mode: "Tty" },
+    });
+    expect(vmConfig({ ...SPEC, confidential: { ...confidential, hostData: "" } }, "/s").payload).toEqual({
+      igvm: "/guest.igvm",
+    });
+    for (const other of [
+      { ...confidential, igvm: "" },
+      { kind: "tdx", configurationId: "", quoteService: { kind: "vsock", port: 1 } } as const,
+    ]) {
+      expect(() => vmConfig({ ...SPEC, confidential: other }, "/s")).toThrow(
+        expect.objectContaining({ code: "unsupported" }),
+      );
+    }
+  });
+
   test("confines the monitor to what disks may be, if that is asked for", () => {
     const options = { ...NO_OPTIONS, landlock: ["/var/lib/volumes"] };
     const rules = [

@@ -4,6 +4,7 @@
  * Names, types and defaults are those of its API description, `VmConfig` (version 51; those fields that are sent here are the same in
  * version 38, which AKS has, and in the current one).
  */
+import { decodeBase64 } from "../../../crypto/base64.ts";
 import { KataError } from "../../../kata-error.ts";
 import type { RateLimiter } from "../firecracker/api-client.ts";
 import { diskLimiter } from "../firecracker/rate-limiter.ts";
@@ -23,8 +24,11 @@ export interface VmConfig {
   readonly payload: {
     readonly kernel?: string;
     readonly firmware?: string;
-    readonly cmdline: string;
+    readonly cmdline?: string;
     readonly initramfs?: string;
+    readonly igvm?: string;
+    /** 32 bytes, hexadecimal. */
+    readonly host_data?: string;
   };
   readonly cpus: {
     readonly boot_vcpus: number;
@@ -59,7 +63,11 @@ export interface VmConfig {
   readonly vsock: { readonly cid: number; readonly socket: string };
   readonly landlock_enable?: true;
   readonly landlock_rules?: readonly LandlockRule[];
-  readonly platform: { readonly num_pci_segments: number; readonly iommu_segments?: readonly number[] };
+  readonly platform: {
+    readonly num_pci_segments: number;
+    readonly iommu_segments?: readonly number[];
+    readonly sev_snp?: true;
+  };
 }
 
 export interface DiskConfig {
@@ -113,7 +121,6 @@ export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): 
   const shares = spec.devices.filter((device) => device.kind === "shared-directory");
   const disks = spec.devices.filter((device) => device.kind === "disk");
   const root = spec.root.kind === "image" ? [rootDisk(spec.root.path)] : [];
-  const archive = initialArchive(spec.root);
   if (spec.firmware !== "" && spec.kernel !== "") {
     throw new KataError("unsupported", {
       operation: "configure Cloud Hypervisor",
@@ -122,21 +129,7 @@ export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): 
     });
   }
   return {
-    payload: {
-      ...(spec.firmware === "" ? { kernel: spec.kernel } : { firmware: spec.firmware }),
-      cmdline: kernelCommandLine({
-        accelerator: spec.accelerator,
-        machineType: "cloud-hypervisor",
-        root: spec.root,
-        console: "ttyS0",
-        debug: spec.debug,
-        maxVcpus: spec.maxVcpus,
-        memoryGrows: spec.memoryGrowth !== undefined,
-        // The containers want the IOMMU, not the kernel for its own devices.
-        additional: [...(spec.options?.iommu === true ? ["iommu=pt"] : []), spec.kernelParameters].join(" "),
-      }),
-      ...(archive === undefined ? {} : { initramfs: archive }),
-    },
+    payload: payload(spec),
     cpus: {
       boot_vcpus: spec.vcpus,
       max_vcpus: spec.maxVcpus,
@@ -159,14 +152,59 @@ export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): 
       ? { balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true } as const }
       : {}),
     ...landlockConfig(spec, isTemplate),
-    serial: { mode: "Tty" },
-    console: { mode: "Off" },
+    // A confidential guest has no serial line: each byte of one would be a call to the host.
+    serial: { mode: spec.confidential === undefined ? "Tty" : "Off" },
+    console: { mode: spec.confidential === undefined ? "Off" : "Tty" },
     vsock: { cid: GUEST_CID, socket: vsock },
     platform: {
       num_pci_segments: PCI_SEGMENTS,
+      ...(spec.confidential === undefined ? {} : { sev_snp: true }),
       ...(spec.options?.iommu === true ? { iommu_segments: [FILE_SERVER_SEGMENT] } : {}),
     },
   };
+}
+
+/** What the guest boots. A confidential one boots a file that has everything, its kernel's parameters too. */
+function payload(spec: MachineSpec): VmConfig["payload"] {
+  const { confidential } = spec;
+  if (confidential !== undefined) {
+    if (confidential.kind !== "sev-snp" || confidential.igvm === "") {
+      throw new KataError("unsupported", {
+        operation: "configure Cloud Hypervisor",
+        object: `a confidential guest (${confidential.kind})`,
+        hint: "it starts those of SEV-SNP that are in an IGVM file",
+      });
+    }
+    const { igvm, hostData } = confidential;
+    return { igvm, ...(hostData === "" ? {} : { host_data: hexadecimal(hostData) }) };
+  }
+  const archive = initialArchive(spec.root);
+  return {
+    ...(spec.firmware === "" ? { kernel: spec.kernel } : { firmware: spec.firmware }),
+    cmdline: kernelCommandLine({
+      accelerator: spec.accelerator,
+      machineType: "cloud-hypervisor",
+      root: spec.root,
+      console: "ttyS0",
+      debug: spec.debug,
+      maxVcpus: spec.maxVcpus,
+      memoryGrows: spec.memoryGrowth !== undefined,
+      // The containers want the IOMMU, not the kernel for its own devices.
+      additional: [...(spec.options?.iommu === true ? ["iommu=pt"] : []), spec.kernelParameters].join(" "),
+    }),
+    ...(archive === undefined ? {} : { initramfs: archive }),
+  };
+}
+
+function hexadecimal(base64: string): string {
+  const bytes = decodeBase64(base64, false, "optional");
+  if (bytes === undefined) {
+    throw new KataError("internal", {
+      operation: "configure Cloud Hypervisor",
+      object: "host data is no base64",
+    });
+  }
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function growingMemory({

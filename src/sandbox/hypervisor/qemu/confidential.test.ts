@@ -53,6 +53,7 @@ test("an SEV-SNP machine measures its kernel, and carries the initdata's digest"
     idBlock: "aWQ=",
     idAuthentication: "YXV0aA==",
     hostData: "aG9zdA==",
+    igvm: "",
   } as const;
   expect(argumentsOf(guest)).toEqual({
     machine: ["q35,accel=kvm,memory-backend=memory0,confidential-guest-support=snp"],
