@@ -85,6 +85,7 @@ describe("sizeFacts()", () => {
     "Standard_Z4s_v9",
     "Standard_D4s_v99",
     "Standard_D4s_v3_extra",
+    "Standard_D4s_v3x",
     " Standard_D4s_v3",
     "D4s_v3",
     "",
@@ -92,7 +93,8 @@ describe("sizeFacts()", () => {
     "constructor",
     `Standard_D${"4".repeat(10_000)}s_v3`,
   ])("says unknown of %j and guesses nothing", (name) => {
-    const { family, generation2, nestedVirtualization, aksAccepts, verdict } = sizeFacts(name);
+    const { size, family, generation2, nestedVirtualization, aksAccepts, verdict } = sizeFacts(name);
+    expect(size).toBe(name);
     const answers = [generation2, nestedVirtualization, aksAccepts].map(({ answer }) => answer);
     expect([family, verdict, ...answers]).toEqual([undefined, "unknown", "unknown", "unknown", "unknown"]);
   });

@@ -16,7 +16,7 @@ export interface SizeFamily {
 }
 
 export interface SizeFacts {
-  /** As Azure Resource Manager spells it. */
+  /** As Azure Resource Manager spells it; as it was given, if nothing is known of it. */
   readonly size: string;
   /** Row of the table; undefined for a size that it does not know. */
   readonly family: string | undefined;
@@ -110,7 +110,8 @@ export function sizeFacts(name: string): SizeFacts {
   const family = findFamily(size);
   if (family === undefined) {
     return {
-      size,
+      // As it was given: a spelling would be a guess.
+      size: name,
       family: undefined,
       generation2: NOT_KNOWN,
       nestedVirtualization: NOT_KNOWN,

@@ -68,7 +68,14 @@ function flagLines(flags: readonly Flag[]): string[] {
   return spelled.map(({ left, doc }) => `  ${left.padEnd(width)}${doc}`);
 }
 
+/** A command line that is longer than this moves no others' explanations. */
+const MAX_ALIGNED = 60;
+
 function exampleLines(program: string, examples: Command["examples"]): string[] {
-  const width = Math.max(...examples.map(([line]) => line.length)) + 3;
-  return examples.map(([line, what]) => `  ${program} ${line.padEnd(width)}${what}`);
+  const lengths = examples.map(([line]) => line.length).filter((length) => length <= MAX_ALIGNED);
+  const width = Math.max(0, ...lengths) + 3;
+  return examples.map(([line, what]) => {
+    const shown = line.length <= MAX_ALIGNED ? line.padEnd(width) : `${line}   `;
+    return `  ${program} ${shown}${what}`;
+  });
 }

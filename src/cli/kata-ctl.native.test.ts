@@ -75,6 +75,24 @@ test("exec takes what is behind -- as the command, and says 125 for a sandbox th
   assert(/^kata-ctl: find sandbox: "no-such-sandbox"/.test(stderr), stderr);
 });
 
+test("completion is for the name that it was called by", async () => {
+  const { stdout } = await kataCtl(["completion", "bash"]);
+  assert(stdout.endsWith("complete -o filenames -F _kata_ctl kata-ctl\n"), stdout.slice(-120));
+  assert(stdout.includes('"check") words="all '), "the commands of kata-ctl");
+});
+
+test("metrics-args and iptables metrics are about all sandboxes", async () => {
+  for (const args of [["metrics", "metrics-args"], ["metrics"], ["iptables", "metrics", "--v6"]]) {
+    const { stdout } = await kataCtl(args);
+    assert(stdout === "" || /^# HELP |^kata/.test(stdout), `${args.join(" ")}: ${stdout.slice(0, 200)}`);
+  }
+  assertEqual(
+    await kataCtl(["iptables", "metrics", "--sandbox-id", "no-such-sandbox"]).then(({ status }) => status),
+    1,
+  );
+  assertEqual(await kataCtl(["metrics", "no-such-sandbox"]).then(({ status }) => status), 1);
+});
+
 test("it has the commands of upstream's kata-ctl", async () => {
   const { stdout } = await kataCtl(["--help"]);
   for (const name of [

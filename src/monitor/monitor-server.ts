@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { describeError, hasCode } from "../kata-error.ts";
+import { MetricFamilies } from "../sys/metrics/metric-families.ts";
 import { Durations, family } from "../sys/metrics/prometheus-text.ts";
-import { MetricFamilies } from "./metric-families.ts";
 import type { PodNames } from "./pod-names.ts";
 import type { Shims } from "./shims.ts";
 

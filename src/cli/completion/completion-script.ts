@@ -24,8 +24,14 @@ function stepsOf(commands: readonly Command[], path: readonly string[], flags: r
   return [own, ...inner];
 }
 
-export function completionScript(shell: Shell, program: string, commands: readonly Command[]): string {
-  const steps = stepsOf(commands, [], GLOBAL_FLAGS);
+/** @param moreFlags that the program takes before a command, besides those of all names. */
+export function completionScript(
+  shell: Shell,
+  program: string,
+  commands: readonly Command[],
+  moreFlags: readonly Flag[] = [],
+): string {
+  const steps = stepsOf(commands, [], [...moreFlags, ...GLOBAL_FLAGS]);
   switch (shell) {
     case "bash":
       return bashScript(program, steps);

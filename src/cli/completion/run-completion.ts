@@ -6,7 +6,7 @@ import { type CommandContext, EXIT_OK } from "../types.ts";
 import { completionScript, SHELLS } from "./completion-script.ts";
 
 /** @throws KataError `invalid-argument` for a shell that is not known. */
-export async function runCompletion({ operands, output }: CommandContext): Promise<number> {
+export async function runCompletion({ program, operands, output }: CommandContext): Promise<number> {
   const [name = ""] = operands;
   const shell = SHELLS.find((each) => each === name);
   if (shell === undefined) {
@@ -16,6 +16,12 @@ export async function runCompletion({ operands, output }: CommandContext): Promi
       hint: `one of ${SHELLS.join(", ")}${suggestion(name, SHELLS)}`,
     });
   }
-  output.data(completionScript(shell, "kata-runtime", COMMANDS));
+  // Loaded here: the names of all commands know this one.
+  const { KATA_CTL, KATA_CTL_COMMANDS, KATA_CTL_FLAGS } = await import("../kata-ctl/commands.ts");
+  output.data(
+    program === KATA_CTL
+      ? completionScript(shell, program, KATA_CTL_COMMANDS, KATA_CTL_FLAGS)
+      : completionScript(shell, program, COMMANDS),
+  );
   return EXIT_OK;
 }

@@ -6,7 +6,8 @@ import { CHECK_COMMAND } from "../check-command.ts";
 import { COMMANDS } from "../commands.ts";
 import { CONTAINER_COMMANDS } from "../container-commands.ts";
 import { ENV_COMMAND } from "../env-command.ts";
-import { COPY_COMMAND, DEBUG_PORT, SANDBOX_LIST_FLAGS } from "../sandbox-commands.ts";
+import { IPTABLES_COMMAND } from "../iptables-command.ts";
+import { COPY_COMMAND, DEBUG_PORT, METRICS_COMMAND, SANDBOX_LIST_FLAGS } from "../sandbox-commands.ts";
 import type { Command, Flag, FlagValues } from "../types.ts";
 
 export const KATA_CTL = "kata-ctl";
@@ -98,7 +99,44 @@ const MONITOR: Command = {
   run: async (context) => (await import("./run-monitor.ts")).runMonitor(context),
 };
 
-const SPELLED_OTHERWISE: readonly Command[] = [CHECK, ENV, COPY];
+/** The word that upstream's takes in the place of a sandbox. */
+const ALL_SANDBOXES = "metrics-args";
+
+const METRICS: Command = {
+  ...METRICS_COMMAND,
+  summary: "show the figures of sandboxes as Prometheus reads them",
+  description: `Shows the figures of the shim, the hypervisor, virtiofsd, the agent and the guest; those of all sandboxes without the name of one.
+"${ALL_SANDBOXES}", which upstream's kata-ctl wants there, means all, too.`,
+  operands: { shown: "[SANDBOX]", min: 0, max: 1 },
+  examples: [...METRICS_COMMAND.examples, ["metrics", "of all"]],
+  run: async (context) => {
+    const [word = ALL_SANDBOXES] = context.operands;
+    if (word !== ALL_SANDBOXES) return METRICS_COMMAND.run(context);
+    return (await import("./run-metrics-of-all.ts")).runMetricsOfAll(context);
+  },
+};
+
+const PACKET_FILTER_METRICS: Command = {
+  name: "metrics",
+  within: "iptables",
+  aliases: [],
+  summary: "show what the packet filters of guests have counted",
+  description: `Shows packets and bytes that the chains of a guest's packet filter let through or dropped by their policies, and how many rules each has,
+as Prometheus reads figures. The guest's image must have iptables-save.`,
+  flags: [
+    { names: ["--sandbox-id"], value: "ID", doc: "of this pod alone" },
+    { names: ["--v6"], doc: "the rules of IPv6" },
+  ],
+  examples: [["iptables metrics", "of all sandboxes"]],
+  run: async (context) => (await import("./run-metrics-of-all.ts")).runPacketFilterMetrics(context),
+};
+
+const IPTABLES: Command = {
+  ...IPTABLES_COMMAND,
+  subcommands: [...(IPTABLES_COMMAND.subcommands ?? []), PACKET_FILTER_METRICS],
+};
+
+const SPELLED_OTHERWISE: readonly Command[] = [CHECK, ENV, COPY, METRICS, IPTABLES];
 
 export const KATA_CTL_COMMANDS: readonly Command[] = [
   ...COMMANDS.filter(
