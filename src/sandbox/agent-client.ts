@@ -101,6 +101,8 @@ export interface AgentClient {
     { readonly data: Uint8Array }
   >;
   readonly resizeVolume: Call<{ readonly volumeGuestPath: string; readonly size: bigint }>;
+  readonly addSwap: Call<{ readonly PCIPath: readonly number[] }>;
+  readonly addSwapPath: Call<{ readonly path: string }>;
   readonly getMetrics: Call<Record<string, never>, { readonly metrics: string }>;
   readonly getOOMEvent: Call<Record<string, never>, { readonly containerId: string }>;
 }

@@ -38,6 +38,7 @@ import { CopiedFiles, type HostFiles, SharedFiles } from "./storage/host-files.t
 import { PodVolumes } from "./storage/pod-volumes.ts";
 import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import type { SharedDirectory } from "./storage/shared-directory.ts";
+import { giveSwapLater } from "./storage/swap-later.ts";
 import type { Logger, Sandbox, SandboxRequest } from "./types.ts";
 
 /**
@@ -115,6 +116,14 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
     logger.info("sandbox is running", { machine: kind, ms: Math.round(loop.now() - began) });
     const volumes = new PodVolumes(id);
     undo.add("notes of volumes", () => volumes.releaseAll());
+    const disks = new SandboxDisks(
+      allowingDisks(machine, devices),
+      settings.disks,
+      logger,
+      settings.vhostUser.reconnectSeconds,
+    );
+    if (settings.swap !== undefined)
+      giveSwapLater(settings.swap, { id, machine, disks, calls: agent.calls, logger }, undo);
     return new PodSandbox({
       id,
       machine,
@@ -138,12 +147,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       }),
       storage: {
         files,
-        disks: new SandboxDisks(
-          allowingDisks(machine, devices),
-          settings.disks,
-          logger,
-          settings.vhostUser.reconnectSeconds,
-        ),
+        disks,
         volumes,
         emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,

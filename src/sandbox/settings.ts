@@ -17,6 +17,7 @@ import type { RateLimits } from "./network/rate-limit.ts";
 import { decodePolicy } from "./owner-data.ts";
 import type { GrowthSettings } from "./resources/machine-growth.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
+import type { SwapSettings } from "./storage/guest-swap.ts";
 import { parseSandboxBindMounts, type SandboxBindMount } from "./storage/sandbox-bind-mounts.ts";
 import type { VhostUserStore } from "./storage/vhost-user-store.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
@@ -67,6 +68,8 @@ export interface SandboxSettings {
   };
   /** Whether a root filesystem that is a disk goes into the guest as one. */
   readonly blockRootfs: boolean;
+  /** Undefined for a guest without swap space. */
+  readonly swap: SwapSettings | undefined;
   /** Whether the guest pulls the images of all containers by itself. */
   readonly guestPull: boolean;
   readonly template: {
@@ -197,6 +200,13 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       reconnectSeconds: hypervisor.vhost_user_reconnect_timeout_sec,
     },
     blockRootfs: !hypervisor.disable_block_device_use,
+    swap: hypervisor.enable_guest_swap
+      ? {
+          directory: hypervisor.guest_swap_path,
+          percent: hypervisor.guest_swap_size_percent,
+          afterMs: hypervisor.guest_swap_create_threshold_secs * 1000,
+        }
+      : undefined,
     // Nothing of this host's comes to a machine that is elsewhere.
     guestPull:
       isElsewhere(driver) ||

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { CACHE, unpackOnce } from "../harness/foreign-guest.ts";
@@ -47,6 +47,26 @@ describe.skipIf(!isPc)("a machine of which an operator asks for more", () => {
     ]);
     expect(result).toMatchObject({ status: 0, stdout: "by EFI\n" });
     expect(readFileSync(variables).equals(before)).toBe(true);
+  });
+
+  test("gives its guest swap space after a while, in a file that has no name", async ({ bench }) => {
+    const swap = join(bench.scratch, "swap");
+    const configuration = writeKataConfiguration(bench.scratch, "swap", {
+      "hypervisor.qemu": {
+        enable_guest_swap: true,
+        guest_swap_path: swap,
+        guest_swap_size_percent: 50,
+        guest_swap_create_threshold_secs: 1,
+      },
+    });
+    const script =
+      "until grep -q vd /proc/swaps; do sleep 0.2; done; tail -1 /proc/swaps; grep SwapTotal /proc/meminfo";
+    const result = await bench.run(script, ["--runtime-config-path", configuration]);
+    expect(result).toMatchObject({ status: 0 });
+    // Half of 256 MiB, but for the page that says what it is.
+    expect(result.stdout).toMatch(/^\/dev\/vd[a-z] +partition\s+131068\s/);
+    expect(result.stdout).toMatch(/^SwapTotal: +131068 kB$/m);
+    expect(existsSync(swap)).toBe(false);
   });
 
   test("keeps the memory of a guest whose kernel panics, and ends", async ({ bench }) => {
