@@ -154,6 +154,8 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "experimental_force_guest_pull",
     "hypervisor_name",
     "internetworking_model",
+    "layer_changes",
+    "layer_changes_disk_size",
     "sandbox_bind_mounts",
     "sandbox_cgroup_only",
     "sandbox_workload_mem_min",

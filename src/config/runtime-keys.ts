@@ -73,6 +73,8 @@ export const RUNTIME_KEYS = {
   vfio_mode: choice(["guest-kernel", "vfio"], "Who drives VFIO devices: the guest's kernel or the container.", { annotation: true }),
   disable_guest_empty_dir: flag(true, "Empty volumes are on the host instead of the guest's memory."),
   emptydir_mode: choice(["shared-fs", "block-plain", "block-encrypted"], "What an empty volume on disk is."),
+  layer_changes: choice(["memory", "block-plain", "block-encrypted"], "Where containers write over verified layers: the guest's memory, or a disk for the pod.", { dialect: "ours" }),
+  layer_changes_disk_size: integer(10_240, "MiB of that disk at most; it is full of holes.", { dialect: "ours", min: 16, max: 16 << 20 }),
   experimental: texts([], "Features that are not finished.", { annotation: true, separator: " ", oneOf: ["force_guest_pull"] }),
   enable_pprof: flag(false, "Profiles over the runtime's management socket.", { annotation: true, withoutEffect: "the runtime is no Go program; `enable_tracing` shows where its time goes" }),
   create_container_timeout: integer(60, "Seconds until a container must be there.", { annotation: true, min: 1, shown: true }),

@@ -35,6 +35,7 @@ import { startPod } from "./start/start-machine.ts";
 import { giveBack } from "./start/start-parts.ts";
 import { GuestCopies } from "./storage/guest-copies.ts";
 import { CopiedFiles, type HostFiles, SharedFiles } from "./storage/host-files.ts";
+import { ChangesDisk } from "./storage/layer-changes.ts";
 import { PodVolumes } from "./storage/pod-volumes.ts";
 import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import type { SharedDirectory } from "./storage/shared-directory.ts";
@@ -153,6 +154,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         blockRootfs: settings.blockRootfs,
         guestPull: settings.guestPull,
         vhostUserStore: settings.vhostUser.store,
+        changes: new ChangesDisk(disks, settings.layerChanges, paths.disks),
         logger,
       },
       fileServerEnded,

@@ -18,6 +18,7 @@ import { decodePolicy } from "./owner-data.ts";
 import type { GrowthSettings } from "./resources/machine-growth.ts";
 import type { SizeDefaults } from "./resources/sizing.ts";
 import type { SwapSettings } from "./storage/guest-swap.ts";
+import type { LayerChanges, LayerChangesMode } from "./storage/layer-changes.ts";
 import { parseSandboxBindMounts, type SandboxBindMount } from "./storage/sandbox-bind-mounts.ts";
 import type { VhostUserStore } from "./storage/vhost-user-store.ts";
 import type { EmptyDirMode } from "./storage/volumes.ts";
@@ -81,6 +82,8 @@ export interface SandboxSettings {
   /** Whether host and guest share a directory; otherwise files are copied. */
   readonly sharesFiles: boolean;
   readonly emptyDirs: EmptyDirMode;
+  /** Where containers write over verified layers. */
+  readonly layerChanges: LayerChanges;
   /** What every pod sees of the host. */
   readonly bindMounts: readonly SandboxBindMount[];
   readonly pool: {
@@ -215,6 +218,10 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
     template: { enabled: factory.enable_template, path: factory.template_path },
     sharesFiles,
     emptyDirs: emptyDirMode(runtime, sharesFiles),
+    layerChanges: {
+      mode: changesMode(runtime.layer_changes),
+      bytes: runtime.layer_changes_disk_size * 2 ** 20,
+    },
     bindMounts: parseSandboxBindMounts(runtime.sandbox_bind_mounts),
     pool: { machines: factory.vm_cache_number, endpoint: factory.vm_cache_endpoint },
     vhostNet: !hypervisor.disable_vhost_net,
@@ -298,6 +305,10 @@ function emptyDirMode(runtime: Configuration["runtime"], sharesFiles: boolean): 
   const mode = runtime.emptydir_mode;
   if (mode === "block-plain" || mode === "block-encrypted") return mode;
   return runtime.disable_guest_empty_dir && sharesFiles ? "shared-fs" : "guest";
+}
+
+function changesMode(name: string): LayerChangesMode {
+  return name === "block-plain" || name === "block-encrypted" ? name : "memory";
 }
 
 function ioOf(name: string): DiskTuning["io"] {

@@ -4,7 +4,7 @@ import { chmod, mkdirAll, readTextFile, stat, statIfExists } from "../../sys/fil
 import { mountTar } from "../../tarfs/mount-tar.ts";
 import { awaitDevice } from "../device/await-device.ts";
 import { capacityOf, namedBlockNode, SCSI_MODULES, scsiBlockNode } from "../device/block-device.ts";
-import { EPHEMERAL_KEY, mountEncrypted } from "./encrypted-disk.ts";
+import { EPHEMERAL_KEY, MADE_FOR_POD, mountEncrypted } from "./encrypted-disk.ts";
 import { findDisk } from "./find-disk.ts";
 import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
 import { reserveHugePages } from "./huge-pages.ts";
@@ -50,6 +50,7 @@ function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promi
     const own = { ...storage, options: storage.options.filter((option) => !option.startsWith(FOR_AGENT)) };
     if (verity !== undefined) return mountVerified(own, found, parseVerityInfo(verity), context);
     if (rootHash !== undefined) return mountVerified(own, found, layerVerity(found, rootHash), context);
+    if (storage.driverOptions.includes(MADE_FOR_POD)) return mountMadeForPod(own, found);
     const undo = mountStorage(own, found);
     const mode = optionValue(storage.driverOptions, "root-mode");
     if (mode !== undefined) setMode(storage.mountPoint, mode, undo);
@@ -59,6 +60,14 @@ function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promi
 
 /** Options that are not the kernel's. */
 const FOR_AGENT = "io.katacontainers.";
+
+/** The host has made the file system. What is removed from it takes no more room there. */
+function mountMadeForPod(storage: Storage, node: string): () => void {
+  const undo = mountStorage({ ...storage, options: [...storage.options, "discard"] }, node);
+  // As an empty volume is, for whatever user the pod's containers have.
+  setMode(storage.mountPoint, "777", undo);
+  return undo;
+}
 
 let verified = 0;
 

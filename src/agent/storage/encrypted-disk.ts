@@ -14,6 +14,9 @@ import { removeMappedDevice } from "./verity-device.ts";
 /** The driver's option that asks for it. */
 export const EPHEMERAL_KEY = "encryption_key=ephemeral";
 
+/** The driver's option of a disk that is made for the pod and empty at first, encrypted or not. */
+export const MADE_FOR_POD = "create_filesystem";
+
 const VOLUME_TYPE = "block-device";
 const MAPPED = "/dev/mapper/";
 

@@ -5,7 +5,7 @@ import { kernel } from "../../sys/kernel.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import { STORAGE_DRIVERS } from "./drivers.ts";
-import { EPHEMERAL_KEY } from "./encrypted-disk.ts";
+import { EPHEMERAL_KEY, MADE_FOR_POD } from "./encrypted-disk.ts";
 import { layerRootHash } from "./layer-verity.ts";
 import type { Storage, StorageContext, StorageDriver } from "./storage.ts";
 import { applyVolumeGroup } from "./volume-group.ts";
@@ -15,7 +15,8 @@ const OF_POD = `${SANDBOX_DIRECTORY}/ephemeral/`;
 
 function isOfPod({ mountPoint, driverOptions }: Storage): boolean {
   // A disk whose key is nowhere else is empty when it is mounted again.
-  return mountPoint.startsWith(OF_POD) || driverOptions.includes(EPHEMERAL_KEY);
+  const isDisk = driverOptions.some((option) => option === EPHEMERAL_KEY || option === MADE_FOR_POD);
+  return isDisk || mountPoint.startsWith(OF_POD);
 }
 
 interface Provided {

@@ -20,6 +20,8 @@ export interface Settings {
   readonly pauseImage: string;
   readonly guestPull: boolean;
   readonly emptyDir: EmptyDirKind;
+  /** Where containers write over verified layers; of this project. */
+  readonly layerChanges: LayerChangesKind;
   /** Whether the pause container has its group among its additional ones; newer pause images run as root without. */
   readonly pauseGroups: "own-group" | "none";
   readonly vfio: VfioSettings;
@@ -40,6 +42,7 @@ const LAYER_FORMATS = {
   "host-erofs-dm-verity": "erofs",
 } as const satisfies Readonly<Record<string, LayerFormat | undefined>>;
 const LAYER_VERIFICATIONS = ["none", "host-tarfs-dm-verity", "host-erofs-dm-verity"] as const;
+export type LayerChangesKind = "memory" | "block-plain" | "block-encrypted";
 export type EmptyDirKind = "block-encrypted" | "block-plain" | "shared-fs";
 
 /** What the runtime gives to a container beside what the pod and the image say. */
@@ -180,6 +183,7 @@ function settingsOf(root: Node): Settings {
       ["block-encrypted", "block-plain", "shared-fs"],
       "shared-fs",
     ),
+    layerChanges: oneOf(cluster.at("layer_changes"), ["memory", "block-plain", "block-encrypted"], "memory"),
     pauseGroups:
       oneOf(cluster.at("pause_container_id_policy"), ["v1", "v2"], "v1") === "v1" ? "own-group" : "none",
     vfio: {

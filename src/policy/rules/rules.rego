@@ -641,7 +641,7 @@ mount_source_allowed(pattern, source) if {
 	contains(pattern, "$(b64_device_id)")
 	some storage in storages
 	storage.mount_point == source
-	block_address(storage)
+	source == replace(expand(pattern), "$(b64_device_id)", base64url.encode(block_address(storage)))
 }
 
 # --- storages
@@ -721,6 +721,14 @@ storage_allowed(declared, storage, bundle, _) if {
 	storage_fields_equal(declared, storage)
 }
 
+# The disk for what containers write over their layers, which no volume is.
+storage_allowed(declared, storage, bundle, _) if {
+	declared.mount_point == "/run/kata-containers/sandbox/changes"
+	storage.mount_point == declared.mount_point
+	block_address(storage)
+	storage_fields_equal(declared, storage)
+}
+
 # A layer of the image, checked by the kernel against the root hash in the policy.
 storage_allowed(declared, storage, bundle, expected) if {
 	declared.driver == "blk"
@@ -745,7 +753,7 @@ storage_allowed(declared, storage, bundle, expected) if {
 	ids := split(declared.options[0], ":")
 	hashes := split(declared.options[1], ":")
 	layers := [option | some i, id in ids; option := layer_option(id, hashes[i], layer_format(expected))]
-	count(storage.options) == count(layers) + 3
+	array.slice(storage.options, count(layers) + 3, count(storage.options)) == array.slice(declared.options, 2, 3)
 	startswith(storage.options[0], "io.katacontainers.fs-opt.layer-src-prefix=")
 	array.slice(storage.options, 1, count(layers) + 1) == layers
 	storage.options[count(layers) + 1] == "io.katacontainers.fs-opt.overlay-rw"

@@ -22,6 +22,7 @@ import { diskOfStorage, type GuestDevice, type GuestStorage, rootModeOption } fr
 import { pulledRootfs } from "./guest-pull.ts";
 import type { HostFiles, SharedMount } from "./host-files.ts";
 import { hostView } from "./host-view.ts";
+import { CHANGES_ON_DISK, type ChangesDisk } from "./layer-changes.ts";
 import { type LayeredRootfs, layeredRootfs, type RootfsLayer } from "./layered-rootfs.ts";
 import { planMount } from "./plan-mounts.ts";
 import { rootfsName } from "./rootfs.ts";
@@ -39,6 +40,8 @@ export interface PodStorage extends VolumeContext {
   readonly guestPull: boolean;
   /** Where nodes stand for disks that other programs serve; undefined for nowhere. */
   readonly vhostUserStore?: VhostUserStore | undefined;
+  /** Where containers write over verified layers. */
+  readonly changes: ChangesDisk;
   readonly logger: Logger;
 }
 
@@ -136,7 +139,7 @@ async function provideRootfs(
   if (layered !== undefined) {
     const mountPoint = pod.files.emptyPlace(name);
     undo.add("place of root filesystem", () => pod.files.remove(name));
-    parts.storages.push(...(await plugInLayers(pod, layered, mountPoint, undo)));
+    parts.storages.push(...(await plugInLayers(pod, layered, request, mountPoint, undo)));
     return mountPoint;
   }
   // Nobody but the guest can mount what is only described.
@@ -192,8 +195,9 @@ async function plugInRootfs(
 
 /** Plugs each layer in, or shares what another container has. */
 async function plugInLayers(
-  { disks }: PodStorage,
+  { disks, changes }: PodStorage,
   { layers, overlay }: LayeredRootfs,
+  { spec }: ContainerRequest,
   mountPoint: string,
   undo: Rollback,
 ): Promise<GuestStorage[]> {
@@ -210,7 +214,11 @@ async function plugInLayers(
     undo.add(`layer ${layer.path}`, () => disk.release());
     storages.push({ ...layer.storage, ...diskOfStorage(disk.address) });
   }
-  return [...storages, { ...overlay, mountPoint }];
+  // Nothing is written to a root that is read-only.
+  const disk = spec.root?.readonly === true ? undefined : await changes.storage();
+  if (disk === undefined) return [...storages, { ...overlay, mountPoint }];
+  const options = [...overlay.options, CHANGES_ON_DISK];
+  return [...storages, disk, { ...overlay, options, mountPoint }];
 }
 
 async function attachLayer(disks: SandboxDisks, { path }: RootfsLayer): Promise<HeldDisk> {

@@ -13,7 +13,7 @@ import {
   diskOfStorage,
   GUEST_DISKS,
   type GuestStorage,
-  rootModeOption,
+  podDiskOptions,
 } from "./guest-messages.ts";
 import { requireSocket } from "./vhost-user-store.ts";
 import type { VolumeContext } from "./volumes.ts";
@@ -23,14 +23,9 @@ export interface DiskVolume extends DirectVolume {
   readonly path: string;
   /** Whether it is written down as a direct volume. */
   readonly isDirect: boolean;
-  /** Permissions of its root directory, if it is given a file system. */
-  readonly rootMode?: number;
-  /** Whether the guest encrypts it with a key that ends with it: then it is the pod's until the end. */
-  readonly isEncrypted?: boolean;
+  /** That it is made for the pod and its until the end, and whether the guest encrypts it with a key that ends with it. */
+  readonly ofPod?: { readonly isEncrypted: boolean };
 }
-
-/** What the guest is told of a disk that it encrypts itself. Source: upstream's agent, and the policies that are made for it. */
-const ENCRYPTED = ["encryption_key=ephemeral", "create_filesystem"];
 
 /** Plugs the disk in, or shares it with the pod's other containers. */
 export async function diskVolume(
@@ -39,13 +34,13 @@ export async function diskVolume(
   undo: Rollback,
 ): Promise<GuestStorage> {
   const { path, device, filesystem, options, group } = volume;
-  const isNew = !volume.isServed && (await prepareDisk(volume));
+  if (!volume.isServed) await prepareDisk(volume);
   const readOnly = options.includes("ro");
   const disk = await disks.attach(
     volume.isServed ? { socket: requireSocket(device) } : { path: device, readOnly },
   );
-  // Whoever starts again finds in it what was there, for which nothing but the guest has the key.
-  if (volume.isEncrypted !== true) undo.add(`disk of volume ${path}`, () => disk.release());
+  // Whoever starts again finds in it what was there, mounted still: nothing but the guest may have the key.
+  if (volume.ofPod === undefined) undo.add(`disk of volume ${path}`, () => disk.release());
   const guestPath = `${GUEST_DISKS}/${encodeBase64(utf8Encode(addressText(disk.address)), true, true)}`;
   undo.add(
     `volume ${path}`,
@@ -54,7 +49,10 @@ export async function diskVolume(
   const { driver, source, driverOptions } = diskOfStorage(disk.address);
   return {
     driver,
-    driverOptions: [...driverOptions, ...wishesFor(volume, isNew)],
+    driverOptions: [
+      ...driverOptions,
+      ...(volume.ofPod === undefined ? [] : podDiskOptions(volume.ofPod.isEncrypted)),
+    ],
     source,
     fstype: filesystem,
     options,
@@ -62,11 +60,12 @@ export async function diskVolume(
     ...(group === undefined
       ? {}
       : { fsGroup: { groupId: group.gid, groupChangePolicy: group.onRootMismatch ? 1 : 0 } }),
+    ...(volume.ofPod === undefined ? {} : { shared: true }),
   };
 }
 
-/** @returns whether the disk has just been given a file system. */
-async function prepareDisk({ path, device, filesystem, createFilesystem }: DiskVolume): Promise<boolean> {
+/** Makes sure that the disk is one that the guest can have, with a file system. */
+async function prepareDisk({ path, device, filesystem, createFilesystem }: DiskVolume): Promise<void> {
   const kind = (statIfExists(device)?.mode ?? 0) & S_IFMT;
   if (kind !== S_IFBLK && kind !== S_IFREG) {
     throw new KataError("not-found", {
@@ -76,14 +75,7 @@ async function prepareDisk({ path, device, filesystem, createFilesystem }: DiskV
     });
   }
   if (kind === S_IFBLK) requireUnused(device);
-  const isNew = createFilesystem && !hasFilesystem(device);
-  if (isNew) await makeFilesystem(device, filesystem);
-  return isNew;
-}
-
-function wishesFor({ isEncrypted, rootMode }: DiskVolume, isNew: boolean): readonly string[] {
-  if (isEncrypted === true) return ENCRYPTED;
-  return isNew && rootMode !== undefined ? [rootModeOption(rootMode)] : [];
+  if (createFilesystem && !hasFilesystem(device)) await makeFilesystem(device, filesystem);
 }
 
 /** Bytes of a disk that has grown to `wanted`. @throws KataError `out-of-range` if it has not. */

@@ -12,6 +12,8 @@ export interface GuestStorage {
   readonly mountPoint: string;
   /** The group that everything in it is to belong to. Policy 0 is always, 1 only if its root does not. */
   readonly fsGroup?: { readonly groupId: number; readonly groupChangePolicy: 0 | 1 };
+  /** Whether it is the pod's, until that ends. */
+  readonly shared?: boolean;
 }
 
 /** Message `Device`: a device that has been plugged in for one container, at a path of its specification's devices. */
@@ -58,4 +60,12 @@ export function addressText(address: AttachedDevice): string {
 /** Option of a disk: permissions for the root of a new file system, which mkfs does not set. */
 export function rootModeOption(mode: number): string {
   return `root-mode=${mode.toString(8)}`;
+}
+
+/**
+ * Options of a disk that is made for the pod and empty at first. The guest encrypts it, or mounts the file system that the host has made.
+ * Source: upstream's agent, and the policies that are made for it.
+ */
+export function podDiskOptions(isEncrypted: boolean): readonly string[] {
+  return isEncrypted ? ["encryption_key=ephemeral", "create_filesystem"] : ["create_filesystem"];
 }

@@ -1,6 +1,6 @@
 /** The disks of a pod and what is made of them, with a machine that only notes what is plugged in. */
 import { hasCode } from "../../kata-error.ts";
-import { exists, mkdirAll, readDirectory, removeTree } from "../../sys/files.ts";
+import { exists, mkdirAll, readDirectory, removeTree, stat } from "../../sys/files.ts";
 import { MS_PRIVATE, MS_REC, mount, umount2 } from "../../sys/mount.ts";
 import { unshare } from "../../sys/namespaces.ts";
 import { CLONE_NEWNS, getpid } from "../../sys/process.ts";
@@ -10,6 +10,8 @@ import { makeSparseFile } from "../testing/host-tools.ts";
 import { FakeDiskMachine, TUNING } from "../testing/pod-storage.ts";
 import { TestLogger } from "../testing/test-pod.ts";
 import { addDirectVolume, sandboxOfVolume } from "./direct-volume.ts";
+import { hasFilesystem } from "./filesystem-image.ts";
+import { ChangesDisk } from "./layer-changes.ts";
 import { PodVolumes } from "./pod-volumes.ts";
 import { SandboxDisks } from "./sandbox-disks.ts";
 import { provideVolume, type VolumeContext } from "./volumes.ts";
@@ -141,7 +143,17 @@ test("empty volumes are memory with their limit, the guest's own, or a disk that
     );
     assertEqual(shared, undefined);
     const plain = await provideVolume(context, bind(volume("disk")), "c1", undo);
-    assertEqual(plain?.storages[0]?.fstype, "ext4");
+    assertEqual(plain?.storages, [
+      {
+        driver: "blk",
+        driverOptions: ["create_filesystem"],
+        source: "1e/00",
+        fstype: "ext4",
+        options: [],
+        mountPoint: "/run/kata-containers/sandbox/storage/MWUvMDA=",
+        shared: true,
+      },
+    ]);
     assertEqual(machine.disks.get("disk0")?.path, `${volume("disk")}/disk.img`);
     const encrypted = await provideVolume(
       { ...context, emptyDirs: "block-encrypted" },
@@ -151,17 +163,66 @@ test("empty volumes are memory with their limit, the guest's own, or a disk that
     );
     assertEqual(encrypted?.storages[0]?.driverOptions, ["encryption_key=ephemeral", "create_filesystem"]);
     assertEqual(encrypted?.storages[0]?.options, []);
+    assertEqual(encrypted?.storages[0]?.shared, true);
     // A directory that is no volume is left to be shared.
     assertEqual(await provideVolume(context, bind(path), "c1", undo), undefined);
     await undo.run();
-    // The one that only the guest has the key of is kept for containers that come later.
+    // They are kept for containers that come later: nobody but the guest may have the key.
     const left = [...machine.disks.values()].map((disk) => disk.path);
-    assertEqual(left, [`${volume("secret")}/disk.img`]);
+    assertEqual(left, [`${volume("disk")}/disk.img`, `${volume("secret")}/disk.img`]);
     assert(exists(`${volume("disk")}/disk.img`), "the file is the volume's");
   } finally {
     umount2(memory, 0);
   }
   assertEqual(readDirectory(`${path}/pods/uid/volumes`).length, 1);
+});
+
+for (const [mode, driverOptions] of [
+  ["block-plain", ["create_filesystem"]],
+  ["block-encrypted", ["encryption_key=ephemeral", "create_filesystem"]],
+] as const) {
+  test(`changes of layers have one disk for the pod, ${mode}, whose file has no name`, async () => {
+    using here = place();
+    const { path, disks, machine } = here;
+    let bytes = 0;
+    const attach = machine.attach.bind(machine);
+    machine.attach = async (device) => {
+      assert(device.kind === "disk", device.kind);
+      bytes = stat(device.path).size;
+      assertEqual(hasFilesystem(device.path), mode === "block-plain");
+      return await attach(device);
+    };
+    const changes = new ChangesDisk(disks, { mode, bytes: 64 << 20 }, `${path}/made`);
+    const [first, second] = await Promise.all([changes.storage(), changes.storage()]);
+    assertEqual(first, {
+      driver: "blk",
+      driverOptions,
+      source: "1e/00",
+      fstype: "ext4",
+      options: [],
+      mountPoint: "/run/kata-containers/sandbox/changes",
+      shared: true,
+    });
+    assertEqual(second, first);
+    assertEqual(machine.log, ["attach disk0"]);
+    assertEqual(bytes, 64 << 20);
+    assertEqual(readDirectory(`${path}/made`), []);
+  });
+}
+
+test("a disk for changes that cannot be plugged in leaves nothing, and is tried again", async () => {
+  using here = place("made/changes.img");
+  const { path, disks, machine } = here;
+  const changes = new ChangesDisk(disks, { mode: "block-plain", bytes: 64 << 20 }, `${path}/made`);
+  for (let tries = 0; tries < 2; tries++) {
+    await assertThrows(
+      () => changes.storage(),
+      (error) => hasCode(error, "hypervisor-error"),
+      "hypervisor-error",
+    );
+  }
+  assertEqual(readDirectory(`${path}/made`), []);
+  assertEqual(machine.log.length, 2);
 });
 
 runTests();

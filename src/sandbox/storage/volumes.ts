@@ -116,12 +116,11 @@ async function provideWhole(
         device: image,
         isServed: false,
         filesystem: "ext4",
-        options: isEncrypted ? [] : ["discard"],
+        options: [],
         group: groupOf(path),
         createFilesystem: !isEncrypted,
-        rootMode: stat(path).mode & 0o1777,
         isDirect: false,
-        isEncrypted,
+        ofPod: { isEncrypted },
       };
       return await diskVolume(context, volume, undo);
     }

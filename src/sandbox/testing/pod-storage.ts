@@ -3,6 +3,7 @@ import { KataError } from "../../kata-error.ts";
 import type { DiskDevice } from "../hypervisor/types.ts";
 import type { PodStorage } from "../storage/container-mounts.ts";
 import { SharedFiles } from "../storage/host-files.ts";
+import { ChangesDisk } from "../storage/layer-changes.ts";
 import { PodVolumes } from "../storage/pod-volumes.ts";
 import { type DiskMachine, SandboxDisks } from "../storage/sandbox-disks.ts";
 import type { SharedDirectory } from "../storage/shared-directory.ts";
@@ -64,13 +65,15 @@ export function podStorage(
   logger: Logger,
   machine: DiskMachine = new FakeDiskMachine("", false),
 ): PodStorage {
+  const disks = new SandboxDisks(machine, TUNING, logger);
   return {
     files: new SharedFiles(share),
-    disks: new SandboxDisks(machine, TUNING, logger),
+    disks,
     volumes: new PodVolumes("pod1", `${share.paths.run}/direct-volumes`),
     emptyDirs: "shared-fs",
     blockRootfs: true,
     guestPull: false,
+    changes: new ChangesDisk(disks, { mode: "memory", bytes: 0 }, share.paths.disks),
     logger,
   };
 }

@@ -53,7 +53,7 @@ export function pausePolicy(pod: Pod, image: Image, settings: Settings): Contain
   };
   return {
     OCI: spec,
-    storages: layerStorages(image, own.rootPath, settings.layerFormat),
+    storages: layerStorages(image, spec.Root, settings),
     devices: [],
     sandbox_pidns: false,
     exec_commands: [],
@@ -88,10 +88,7 @@ export function containerPolicy(
   };
   return {
     OCI: spec,
-    storages: [
-      ...layerStorages(image, own.rootPath, settings.layerFormat),
-      ...volumeStorages(pod, container, settings),
-    ],
+    storages: [...layerStorages(image, spec.Root, settings), ...volumeStorages(pod, container, settings)],
     devices: [...blockDevices(container, settings), ...acceleratorDevices(accelerators, settings)],
     sandbox_pidns: pod.sharesProcesses,
     exec_commands: container.execCommands.map((command) =>

@@ -347,3 +347,35 @@ test("layers are bound by their root hashes, the top one first", async () => {
     [true, true],
   ]);
 });
+
+test.each([
+  ["block-plain", ["create_filesystem"]],
+  ["block-encrypted", ["encryption_key=ephemeral", "create_filesystem"]],
+])("changes of layers go to a disk, %s, unless the root is read-only", async (kind, driverOptions) => {
+  const settingsPatch = [
+    replace("/cluster_config/guest_pull", false),
+    replace("/common/image_layer_verification", "host-erofs-dm-verity"),
+    { op: "add", path: "/cluster_config/layer_changes", value: kind },
+  ];
+  const { storages } = await container({}, {}, settingsPatch);
+  expect(storages.slice(2)).toEqual([
+    {
+      driver: "",
+      driver_options: driverOptions,
+      source: "",
+      fstype: "ext4",
+      options: [],
+      mount_point: "/run/kata-containers/sandbox/changes",
+      fs_group: null,
+      shared: true,
+    },
+    expect.objectContaining({ driver: "overlayfs", mount_point: "$(root_path)" }),
+  ]);
+  expect(storages[3]?.options[2]).toBe("io.katacontainers.fs-opt.changes-on-disk");
+  const readOnly = await container({ securityContext: { readOnlyRootFilesystem: true } }, {}, settingsPatch);
+  expect(readOnly.storages.map(({ driver, options }) => [driver, options.length])).toEqual([
+    ["blk", 1],
+    ["blk", 1],
+    ["overlayfs", 2],
+  ]);
+});

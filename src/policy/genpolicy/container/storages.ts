@@ -1,11 +1,10 @@
 /** What the agent mounts in the guest before it makes a container: volumes and layers. */
 import { basename } from "node:path";
 import { chainIds, layerId } from "../../layers/chain-id.ts";
-import type { LayerFormat } from "../../layers/layer-disk.ts";
 import type { Image } from "../image/image.ts";
 import type { Node } from "../json.ts";
 import { asExpression, type Pod, type PodContainer } from "../kubernetes/pod.ts";
-import type { StoragePolicy } from "../policy-data.ts";
+import type { SpecPolicy, StoragePolicy } from "../policy-data.ts";
 import type { Settings, VolumeKind } from "../settings.ts";
 
 /** How the cluster makes an empty directory. */
@@ -73,15 +72,22 @@ function configMapStorage(mountPath: string, settings: Settings): StoragePolicy 
   };
 }
 
+/** Where the runtime has the guest mount the disk for changes, and the overlay's option that says that it is used. */
+const CHANGES_DISK = "/run/kata-containers/sandbox/changes";
+const CHANGES_ON_DISK = "io.katacontainers.fs-opt.changes-on-disk";
+
+type RootPolicy = SpecPolicy["Root"];
+
 /**
  * The layers of the image as read-only disks, and the overlay of them that is the container's root; none if the policy binds none.
+ * What the container may write goes into the guest's memory, or to a disk, and the overlay then has a third option that says so.
  *
  * Source: Microsoft's fork of genpolicy 3.2.0.azl5.
  */
 export function layerStorages(
   image: Image,
-  rootPath: string,
-  format: LayerFormat | undefined,
+  { Path: rootPath, Readonly: isReadonly }: RootPolicy,
+  { layerFormat: format, layerChanges, volumes }: Settings,
 ): StoragePolicy[] {
   if (format === undefined) return [];
   const none = { driver_options: [], fs_group: null, shared: false };
@@ -103,5 +109,17 @@ export function layerStorages(
     options: [ids.join(":"), hashes.join(":")],
     mount_point: rootPath,
   };
-  return [...layers, overlay];
+  if (layerChanges === "memory" || isReadonly) return [...layers, overlay];
+  const kind = layerChanges === "block-plain" ? volumes.emptyDirPlain : volumes.emptyDirEncrypted;
+  const disk = {
+    driver: kind.driver,
+    driver_options: kind.driverOptions,
+    source: kind.source,
+    fstype: kind.fstype,
+    options: kind.options,
+    mount_point: CHANGES_DISK,
+    fs_group: null,
+    shared: kind.shared,
+  };
+  return [...layers, disk, { ...overlay, options: [...overlay.options, CHANGES_ON_DISK] }];
 }

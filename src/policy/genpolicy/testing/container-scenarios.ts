@@ -43,6 +43,8 @@ export async function containerScenarios(): Promise<Scenario[]> {
     await loosePod(),
     await verifiedPod("tarfs"),
     await verifiedPod("erofs"),
+    await changesPod("block-plain"),
+    await changesPod("block-encrypted"),
     await sharedPod(),
     await noNetworkPod(),
   ];
@@ -217,6 +219,59 @@ async function verifiedPod(format: "tarfs" | "erofs"): Promise<Scenario> {
       refused("overlay of another type", [`storages/${overlay}/fstype`, "overlay"]),
       refused("overlay with a driver option", [`storages/${overlay}/driver_options`, ["evil"]]),
       refused("overlay for a group", [`storages/${overlay}/fs_group`, { group_id: 0 }]),
+    ],
+  };
+}
+
+/** Verified layers whose changes are on a disk. */
+async function changesPod(kind: "block-plain" | "block-encrypted"): Promise<Scenario> {
+  const data = await scenarioData(PLAIN_POD, [
+    replace("/common/image_layer_verification", "host-erofs-dm-verity"),
+    replace("/cluster_config/guest_pull", false),
+    replace("/cluster_config/emptydir_type", "block-plain"),
+    { op: "add", path: "/cluster_config/layer_changes", value: kind },
+    replace("/common/root_path", "/run/kata-containers/shared/containers/$(bundle-id)/rootfs"),
+  ]);
+  const running: RunningPod = { name: "plain", namespace: "default" };
+  const app = createRequest(data, 1, running);
+  const refused = (title: string, ...changes: Change[]): Step => ({
+    title,
+    kind: KIND,
+    request: changed(app, ...changes),
+    breaks: ["storages_allowed"],
+  });
+  const disk = app.storages.findIndex(({ mount_point }) => `${mount_point}`.endsWith("/changes"));
+  const overlay = app.storages.findIndex(({ driver }) => driver === "overlayfs");
+  const mount = app.OCI.Mounts.findIndex((one) => one.destination === "/data");
+  return {
+    name: `changes of layers, ${kind}`,
+    data,
+    steps: [
+      { title: "container", kind: KIND, request: changed(app) },
+      {
+        title: "container, by SCSI",
+        kind: KIND,
+        request: changed(app, [`storages/${disk}/driver`, "scsi"], [`storages/${disk}/source`, "0:1"]),
+      },
+      refused("changes on a disk that is none", [`storages/${disk}/source`, "/etc"]),
+      refused("changes on another kind of disk", [
+        `storages/${disk}/driver_options`,
+        kind === "block-plain" ? ["encryption_key=ephemeral", "create_filesystem"] : ["create_filesystem"],
+      ]),
+      refused("changes on a disk that is mounted otherwise", [`storages/${disk}/options`, ["suid"]]),
+      refused("changes on a disk elsewhere", [`storages/${disk}/mount_point`, "/etc"]),
+      refused("changes in memory", [
+        `storages/${overlay}/options`,
+        (options: readonly string[]) => options.slice(0, -1),
+      ]),
+      refused("changes on two disks", [`storages/${overlay}/options`, plus("upperdir=/x")]),
+      refused("changes without a disk", ["storages", (all: readonly unknown[]) => all.toSpliced(disk, 1)]),
+      {
+        title: "volume that is the disk for changes",
+        kind: KIND,
+        request: changed(app, [`OCI/Mounts/${mount}/source`, "/run/kata-containers/sandbox/changes"]),
+        breaks: ["mounts_allowed"],
+      },
     ],
   };
 }

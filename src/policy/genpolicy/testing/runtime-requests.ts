@@ -183,6 +183,9 @@ function storagesOf(
       const { source, mountPoint } = volumes[volume++] ?? { source: "", mountPoint: "" };
       return { ...common, driver: "blk", source, mount_point: mountPoint };
     }
+    if (declared.mount_point.endsWith("/changes")) {
+      return { ...common, driver: "blk", source: "0a/00", mount_point: declared.mount_point };
+    }
     if (declared.mount_point.startsWith("$(layer")) {
       const i = layer++;
       return {
@@ -203,6 +206,7 @@ function storagesOf(
         ...layers.map((text) => `io.katacontainers.fs-opt.layer=${text}`),
         "io.katacontainers.fs-opt.overlay-rw",
         `lowerdir=${ids.join(":")}`,
+        ...declared.options.slice(2),
       ];
       return { ...common, source: "none", options, mount_point: root };
     }
