@@ -22,6 +22,14 @@ export interface LayerRequest {
   readonly digest: string | undefined;
 }
 
+export interface ConvertedLayer {
+  readonly chainId: string;
+  readonly rootHash: string;
+  /** Digest and bytes of the archive. */
+  readonly diffId: string;
+  readonly length: number;
+}
+
 const hash = (first: Uint8Array, second: Uint8Array) =>
   createHash("sha256").update(first).update(second).digest();
 
@@ -48,20 +56,38 @@ export class LayerConverter {
   async convert(request: LayerRequest): Promise<string> {
     const { namespace, chainId, parent } = request;
     const digest = request.digest ?? (await this.#find(request));
+    const layer = await this.convertBlob(namespace, digest, (diffId) => {
+      const found = chainIdOf(parent, diffId);
+      return found === chainId ? found : undefined;
+    });
+    if (layer !== undefined) return layer.rootHash;
+    throw new KataError("data-loss", {
+      operation: "read layer of containerd",
+      object: digest,
+      hint: `it is not the layer that makes ${chainId}`,
+    });
+  }
+
+  /**
+   * Writes the disk of the layer whose blob is `digest`.
+   *
+   * @param chainIdFor what the layer is called, by the digest of its archive; undefined to leave it.
+   * @returns undefined if the blob is no archive, or was left.
+   */
+  async convertBlob(
+    namespace: string,
+    digest: string,
+    chainIdFor: (diffId: string) => string | undefined,
+  ): Promise<ConvertedLayer | undefined> {
     using file = this.#store.scratchFile();
     const archive = await readArchive(this.#blobs.read(namespace, digest), digest, (piece, at) =>
       writeAt(file.descriptor, piece, at),
     );
-    if (archive === undefined || chainIdOf(parent, archive.diffId) !== chainId) {
-      throw new KataError("data-loss", {
-        operation: "read layer of containerd",
-        object: digest,
-        hint: `it is not the layer that makes ${chainId}`,
-      });
-    }
+    const chainId = archive === undefined ? undefined : chainIdFor(archive.diffId);
+    if (archive === undefined || chainId === undefined) return undefined;
     const { diffId, length } = archive;
     const pieces = layerDiskPieces(fileSource(file.descriptor, length), this.#format, diffId, hash);
-    return await this.#store.writeLayer(chainId, async (write) => {
+    const rootHash = await this.#store.writeLayer(chainId, async (write) => {
       for (;;) {
         const next = pieces.next();
         if (next.done === true) return next.value.rootHash;
@@ -70,6 +96,7 @@ export class LayerConverter {
         await setImmediate();
       }
     });
+    return { chainId, rootHash, diffId, length };
   }
 
   /** Not every client of containerd's tells which layer it unpacks: then what is there is looked through, the newest first. */

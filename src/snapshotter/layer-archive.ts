@@ -3,12 +3,10 @@ import { createHash } from "node:crypto";
 import { readSync, writeSync } from "node:fs";
 import { Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import * as zlib from "node:zlib";
+import { createGunzip } from "node:zlib";
 import { describeError, KataError } from "../kata-error.ts";
 import type { ByteSource } from "../policy/layers/byte-source.ts";
-
-/** Node 22.15 and newer have it. */
-const { createZstdDecompress } = zlib as { readonly createZstdDecompress?: () => Transform };
+import { isZstd, zstdStream } from "../policy/layers/zstd.ts";
 
 export type Compression = "gzip" | "zstd" | "none";
 
@@ -19,9 +17,8 @@ const WINDOW_BYTES = 64 << 10;
 
 /** What the beginning of a blob says; undefined for what is no archive, such as a manifest. */
 export function compressionOf(head: Uint8Array): Compression | undefined {
-  const starts = (...magic: number[]) => magic.every((byte, at) => head[at] === byte);
-  if (starts(0x1f, 0x8b)) return "gzip";
-  if (starts(0x28, 0xb5, 0x2f, 0xfd)) return "zstd";
+  if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
+  if (isZstd(head)) return "zstd";
   return Buffer.from(head.subarray(257, 262)).toString("latin1") === "ustar" ? "none" : undefined;
 }
 
@@ -67,7 +64,7 @@ export async function readArchive(
     yield* blob;
   };
   try {
-    await pipeline(Readable.from(whole(), { objectMode: false }), decompressor(compression, name), sink);
+    await pipeline(Readable.from(whole(), { objectMode: false }), decompressor(compression), sink);
   } catch (error) {
     if (error instanceof KataError) throw error;
     throw invalid(name, describeError(error));
@@ -75,16 +72,12 @@ export async function readArchive(
   return { diffId: `sha256:${digest.digest("hex")}`, length };
 }
 
-function decompressor(compression: Compression, name: string): Transform {
+function decompressor(compression: Compression): Transform {
   switch (compression) {
     case "gzip":
-      return zlib.createGunzip();
+      return createGunzip();
     case "zstd":
-      if (createZstdDecompress !== undefined) return createZstdDecompress();
-      throw invalid(
-        name,
-        `it is compressed with zstd, which Node ${process.versions.node} cannot read: run the snapshotter with Node 22.15 or newer, or push the image with gzip`,
-      );
+      return zstdStream();
     case "none":
       return new Transform({ transform: (piece, _encoding, done) => done(null, piece) });
   }

@@ -1,10 +1,12 @@
 /** kata-snapshotter: verified layers for containerd. Runs under Node. */
 import { basename } from "node:path";
+import { diffService } from "../../build/generated/diff.ts";
 import { snapshotsService } from "../../build/generated/snapshots.ts";
 import { describeError } from "../kata-error.ts";
 import { HELP, parseArguments, type SnapshotterOptions } from "./arguments.ts";
 import { ContentStore } from "./content-store.ts";
 import { LayerConverter } from "./convert-layer.ts";
+import { diffHandlers } from "./diff-service.ts";
 import { serveGrpc } from "./grpc-server.ts";
 import { SnapshotStore } from "./snapshot-store.ts";
 import { snapshotsHandlers } from "./snapshots-service.ts";
@@ -19,7 +21,11 @@ async function serve({ root, socket, containerd, format }: SnapshotterOptions): 
   const store = new SnapshotStore(root);
   const converter = new LayerConverter(new ContentStore(containerd), store, format);
   const handlers = snapshotsHandlers({ store, converter, format, now: Date.now });
-  const server = await serveGrpc(socket, [snapshotsService(handlers)], log);
+  const server = await serveGrpc(
+    socket,
+    [snapshotsService(handlers), diffService(diffHandlers({ store, converter }))],
+    log,
+  );
   log("listening", { socket, root, format });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void server.close());
 }

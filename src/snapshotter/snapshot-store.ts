@@ -4,7 +4,7 @@
  * ```
  * snapshots/HASH   a snapshot, JSON; HASH is that of its key
  * layers/ID        the disk of a layer; ID is the digest of its chain id
- * staging/HASH/    where a layer is unpacked to, which nobody looks at
+ * staging/HASH/    where a layer would be unpacked to, which nobody looks at
  * ```
  *
  * A file appears whole or not at all. What no snapshot needs is removed at the start and when containerd asks for it.
@@ -25,7 +25,7 @@ import {
 import { join } from "node:path";
 import { KataError } from "../kata-error.ts";
 import { layerId } from "../policy/layers/chain-id.ts";
-import { nameOf, ROOT_HASH_LABEL, type Snapshot } from "./snapshot.ts";
+import { isUnpacked, nameOf, ROOT_HASH_LABEL, type Snapshot } from "./snapshot.ts";
 
 const UNFINISHED = ".unfinished-";
 const KINDS: readonly string[] = ["view", "active", "committed"];
@@ -91,11 +91,10 @@ export class SnapshotStore {
     }
     rmSync(join(this.#root, "snapshots", hashOf(key)), { force: true });
     this.#snapshots.delete(key);
-    if (snapshot.kind === "committed") {
-      if (!this.#neededLayers().has(idOf(key))) rmSync(this.layerPath(key), { force: true });
-    } else {
-      rmSync(this.#stagingPath(key), { recursive: true, force: true });
-    }
+    const layer = snapshot.kind === "committed" ? key : snapshot.disk?.chainId;
+    if (layer !== undefined && !this.#neededLayers().has(idOf(layer)))
+      rmSync(this.layerPath(layer), { force: true });
+    if (snapshot.kind !== "committed") rmSync(this.#stagingPath(key), { recursive: true, force: true });
   }
 
   /** A directory for a layer to be unpacked to. */
@@ -103,6 +102,11 @@ export class SnapshotStore {
     const path = this.#stagingPath(key);
     mkdirSync(path, { recursive: true, mode: 0o755 });
     return path;
+  }
+
+  /** The snapshot that a layer is unpacked to at `path`. */
+  stagedAt(path: string): Snapshot | undefined {
+    return this.all.find((snapshot) => isUnpacked(snapshot) && this.#stagingPath(snapshot.key) === path);
   }
 
   /** The disk of the layer that is called so, which need not be there. */
@@ -160,7 +164,12 @@ export class SnapshotStore {
   }
 
   #neededLayers(): Set<string> {
-    return new Set(this.all.filter(({ kind }) => kind === "committed").map(({ key }) => idOf(key)));
+    return new Set(
+      this.all.flatMap(({ kind, key, disk }) => {
+        if (kind === "committed") return [idOf(key)];
+        return disk === undefined ? [] : [idOf(disk.chainId)];
+      }),
+    );
   }
 
   #stagingPath(key: string): string {

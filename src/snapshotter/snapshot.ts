@@ -12,6 +12,13 @@ export interface Snapshot {
   /** Milliseconds since 1970. */
   readonly createdAt: number;
   readonly updatedAt: number;
+  /** Of one that a layer has been unpacked to: the layer's disk, which is there already. */
+  readonly disk?: LayerDisk;
+}
+
+export interface LayerDisk {
+  readonly chainId: string;
+  readonly rootHash: string;
 }
 
 /** containerd's namespace of a snapshot; undefined for a key that tells none. Not every version sends it along with its calls. */

@@ -1,8 +1,8 @@
 /**
  * Snapshots as containerd asks for them: layers of images become disks, containers are told which.
  *
- * containerd unpacks each layer into a directory that nobody looks at; when it is done, the layer is read from containerd's content instead,
- * as its root hash has to be that of the archive. Source: containerd, core/snapshots, interface Snapshotter.
+ * Where containerd asks for that (diff-service.ts), a layer is a disk when its snapshot is committed. Else it has unpacked the layer into a
+ * directory that nobody looks at, and the layer is read from containerd's content then: its root hash has to be that of the archive. Source: containerd, core/snapshots, interface Snapshotter.
  */
 import type { SnapshotInfoInput, SnapshotsHandlers } from "../../build/generated/snapshots.ts";
 import { SnapshotKind as Kind } from "../../build/generated/snapshots.ts";
@@ -117,15 +117,20 @@ async function commit(
     });
   }
   const same = store.sameLayer(name);
+  const { disk } = active;
+  const made = disk?.chainId === nameOf(name) && store.layerBytes(name) > 0 ? disk.rootHash : undefined;
   const layer =
     same === undefined
       ? {
-          [ROOT_HASH_LABEL]: await converter.convert({
-            namespace: namespaceOf(active.key) ?? call.metadata.get("containerd-namespace")?.[0] ?? "default",
-            chainId: nameOf(name),
-            parent: active.parent === "" ? undefined : nameOf(active.parent),
-            digest: active.labels[DIGEST_LABEL],
-          }),
+          [ROOT_HASH_LABEL]:
+            made ??
+            (await converter.convert({
+              namespace:
+                namespaceOf(active.key) ?? call.metadata.get("containerd-namespace")?.[0] ?? "default",
+              chainId: nameOf(name),
+              parent: active.parent === "" ? undefined : nameOf(active.parent),
+              digest: active.labels[DIGEST_LABEL],
+            })),
           ...(format === "tar" ? {} : { [FORMAT_LABEL]: format }),
         }
       : pick(same.labels, [ROOT_HASH_LABEL, FORMAT_LABEL]);

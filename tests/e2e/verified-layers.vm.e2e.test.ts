@@ -53,12 +53,17 @@ beforeAll(async () => {
   // Any version asks for snapshots in the same way.
   const wanted = process.env.KATA_TEST_CONTAINERD_SUITE ?? "sid";
   const binaries = await containerdPrograms(CONTAINERD_SUITES.find((suite) => suite === wanted) ?? "sid");
-  local = (await containerdVersion(binaries)).startsWith("1.") ? [] : ["--local"];
+  const version = await containerdVersion(binaries);
+  local = version.startsWith("1.") ? [] : ["--local"];
+  // Nobody else unpacks layers then: they become disks at once.
+  const differs = (directory: string) =>
+    version.startsWith("1.6") ? {} : { "kata-layers": layerSnapshotterSocket(directory) };
   containerd = await PrivateContainerd.start({
     ...(binaries === undefined ? {} : { binaries }),
     searchFirst: [BUILT_PROGRAMS, mountHelper],
     env: (directory) => ({ KATA_CONF_FILE: writeKataConfiguration(directory, "configuration") }),
     proxySnapshotters: (directory) => ({ [LAYER_SNAPSHOTTER]: layerSnapshotterSocket(directory) }),
+    proxyDiffers: differs,
   });
   snapshotter = await LayerSnapshotter.start(containerd.address.directory, containerd.address.socket);
   ctr = new Ctr({ ...containerd.address, snapshotter: LAYER_SNAPSHOTTER });
@@ -76,7 +81,11 @@ async function importLayers(): Promise<void> {
 }
 
 /** Runs a script in a container of the image. ctr itself mounts the snapshot, to look for users. */
-async function run(script: string, runtime = KATA_RUNTIME): Promise<CommandResult> {
+async function run(
+  script: string,
+  runtime = KATA_RUNTIME,
+  flags: readonly string[] = [],
+): Promise<CommandResult> {
   const path = [BUILT_PROGRAMS, mountHelper, process.env.PATH, "/usr/sbin:/sbin"].join(":");
   return await ctr.runContainer(
     {
@@ -84,10 +93,28 @@ async function run(script: string, runtime = KATA_RUNTIME): Promise<CommandResul
       image: image.name,
       runtime,
       command: ["sh", "-c", script],
+      flags,
     },
     { env: { ...process.env, PATH: path } },
   );
 }
+
+/** Sixty-four mebibytes more than the guest's memory. */
+const TOO_MUCH = "dd if=/dev/zero of=/data/much bs=1M count=320 2>/dev/null; echo $?; stat -c %s /data/much";
+
+test("what it writes may be more than the guest has memory, on a disk that leaves nothing behind", async () => {
+  const disks = "/var/lib/kata-containers/disks";
+  const before = existsSync(disks) ? readdirSync(disks) : [];
+  const configuration = writeKataConfiguration(containerd.address.directory, "changes", {
+    runtime: { layer_changes: "block-plain", layer_changes_disk_size: 512 },
+  });
+  const script = `${TOO_MUCH}; rm /data/much; cat /data/kept; echo new > /data/kept; cat /data/kept; grep -c ' ext4 ' /proc/mounts; true`;
+  const result = await run(script, KATA_RUNTIME, ["--runtime-config-path", configuration]);
+  expect(result).toMatchObject({ status: 0, stdout: "0\n335544320\nkept\nnew\n0\n", stderr: "" });
+  expect(existsSync(disks) ? readdirSync(disks) : []).toEqual(before);
+  // In memory it has no room.
+  expect((await run(TOO_MUCH)).stdout).not.toMatch(/^0\n/);
+});
 
 /** The disk of a layer, lowest first. */
 function diskOf(index: number): string {

@@ -56,6 +56,8 @@ export interface PrivateContainerdOptions {
   readonly snapshotters?: (directory: string) => Readonly<Record<string, readonly string[]>>;
   /** Snapshotters that are programs of their own: where each listens. */
   readonly proxySnapshotters?: (directory: string) => Readonly<Record<string, string>>;
+  /** Programs that unpack images, tried in this order and none besides: where each listens. */
+  readonly proxyDiffers?: (directory: string) => Readonly<Record<string, string>>;
   /** Where it listens, if not in its own directory. */
   readonly socket?: string;
 }
@@ -208,6 +210,7 @@ const SNAPSHOTTER = "io.containerd.snapshotter.v1.";
 function daemonConfiguration(directory: string, socket: string, options: PrivateContainerdOptions): string {
   const { logLevel = "info", cri } = options;
   const snapshotters = Object.entries(options.snapshotters?.(directory) ?? {});
+  const differs = Object.entries(options.proxyDiffers?.(directory) ?? {});
   const isWanted = (plugin: string) => snapshotters.some(([name]) => plugin === `${SNAPSHOTTER}${name}`);
   const disabled = [
     ...(cri === undefined ? CRI_PLUGINS : []),
@@ -238,6 +241,17 @@ function daemonConfiguration(directory: string, socket: string, options: Private
       'type = "snapshot"',
       `address = "${address}"`,
     ]),
+    ...differs.flatMap(([name, address]) => [
+      `[proxy_plugins.${name}]`,
+      'type = "diff"',
+      `address = "${address}"`,
+    ]),
+    ...(differs.length === 0
+      ? []
+      : [
+          '[plugins."io.containerd.service.v1.diff-service"]',
+          `default = ${JSON.stringify(differs.map(([name]) => name))}`,
+        ]),
     cri?.(directory) ?? "",
   ].join("\n");
 }

@@ -1,11 +1,12 @@
 /** What a policy needs to know of a layer, and a cache of it. */
 import { createHash } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
-import * as zlib from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { KataError } from "../../../kata-error.ts";
 import { sourceOf } from "../../layers/byte-source.ts";
 import { type LayerFormat, writeLayerDisk } from "../../layers/layer-disk.ts";
 import { type TarEntry, tarEntries } from "../../layers/tar-entries.ts";
+import { isZstd, zstdDecompress } from "../../layers/zstd.ts";
 import { type Json, Node } from "../json.ts";
 import { checkDigest, MAX_LAYER_BYTES } from "./blob-digest.ts";
 
@@ -16,9 +17,6 @@ export interface LayerFacts {
   readonly passwd: string | null | undefined;
   readonly group: string | null | undefined;
 }
-
-/** Node 22.15 and newer have it. */
-const { zstdDecompressSync } = zlib as { readonly zstdDecompressSync?: typeof zlib.gunzipSync };
 
 /** Bytes of a user database that are read. */
 const MAX_DATABASE_BYTES = 16 * 1024 * 1024;
@@ -65,18 +63,12 @@ function fileChange(tar: Uint8Array, entry: TarEntry, name: string): string | nu
 }
 
 function decompress(blob: Uint8Array, name: string): Uint8Array {
-  const limit = { maxOutputLength: Math.min(MAX_LAYER_BYTES, 4 * 1024 ** 3 - 1) };
+  const most = Math.min(MAX_LAYER_BYTES, 4 * 1024 ** 3 - 1);
   try {
-    if (blob[0] === 0x1f && blob[1] === 0x8b) return zlib.gunzipSync(blob, limit);
-    if (blob[0] === 0x28 && blob[1] === 0xb5 && blob[2] === 0x2f && blob[3] === 0xfd) {
-      if (zstdDecompressSync === undefined) {
-        throw invalid(name, "this Node has no zstd: 22.15 and newer have it");
-      }
-      return zstdDecompressSync(blob, limit);
-    }
+    if (blob[0] === 0x1f && blob[1] === 0x8b) return gunzipSync(blob, { maxOutputLength: most });
+    if (isZstd(blob)) return zstdDecompress(blob, most);
     return blob;
   } catch (error) {
-    if (error instanceof KataError) throw error;
     throw invalid(name, error instanceof Error ? error.message : "it cannot be decompressed");
   }
 }
