@@ -39,5 +39,7 @@ int main(int argc, char **argv)
 		return unpack(argv[2], argv[3]);
 	if (argc == 3 && strcmp(argv[1], "tls") == 0)
 		return speak_tls(argv[2]);
-	fail(EXIT_USAGE, "usage: kata-pull unpack none|gzip MOST_BYTES | kata-pull tls HOST");
+	if (argc == 2 && strcmp(argv[1], "verify") == 0)
+		return verify_signature();
+	fail(EXIT_USAGE, "usage: kata-pull unpack none|gzip MOST_BYTES | kata-pull tls HOST | kata-pull verify");
 }

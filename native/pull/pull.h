@@ -25,4 +25,7 @@ int unpack(const char *format, const char *most);
  * descriptor 5 vouches for it. */
 int speak_tls(const char *host);
 
+/* Ends with 0 if descriptor 5 has a signature of SHA-256 over descriptor 4 by the public key, PEM or DER, in descriptor 3. */
+int verify_signature(void);
+
 #endif

@@ -26,7 +26,8 @@ otherwise it serves as an ordinary process, as root:
 
 Environment: KATA_AGENT_SERVER_ADDR, KATA_AGENT_LOG_LEVEL; a flag goes before them. KATA_AGENT_POLICY_FILE is a policy
 to begin with; KATA_AGENT_INSECURE_REGISTRIES has registries that images are pulled from without encryption,
-and KATA_AGENT_IMAGE_PULL_TIMEOUT the seconds that one may take.
+and KATA_AGENT_IMAGE_PULL_TIMEOUT the seconds that one may take. KATA_AGENT_IMAGE_REGISTRY_AUTH and
+KATA_AGENT_IMAGE_POLICY_FILE name files (file:///PATH) with passwords of registries and with the images that are accepted.
 `;
 
 /** Flags with a value, and the setting that each one is. */
@@ -37,6 +38,8 @@ const VARIABLES: readonly (readonly [variable: string, key: string])[] = [
   ["KATA_AGENT_LOG_LEVEL", "log"],
   ["KATA_AGENT_INSECURE_REGISTRIES", "image_insecure_registries"],
   ["KATA_AGENT_IMAGE_PULL_TIMEOUT", "image_pull_timeout"],
+  ["KATA_AGENT_IMAGE_REGISTRY_AUTH", "image_registry_auth"],
+  ["KATA_AGENT_IMAGE_POLICY_FILE", "image_policy_file"],
 ];
 
 /**

@@ -9,6 +9,7 @@ import type { LogLevel } from "../sys/log.ts";
 import type { DataHubTimeouts } from "./confidential/data-hub.ts";
 import type { MemoryAgentSettings } from "./guest/memory-agent.ts";
 import { type CompactionSettings, DEFAULT_COMPACTION } from "./guest/memory-compaction.ts";
+import type { ImageSources } from "./policy/initdata-files.ts";
 
 export interface Settings {
   readonly logLevel: LogLevel;
@@ -28,6 +29,8 @@ export interface Settings {
   readonly dataHub: DataHubTimeouts;
   /** Registries, with their port, that images are pulled from without encryption. */
   readonly insecureRegistries: readonly string[];
+  /** What images are pulled by. */
+  readonly images: ImageSources;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -41,6 +44,7 @@ export const DEFAULT_SETTINGS: Settings = {
   memoryAgent: { enabled: false, compaction: DEFAULT_COMPACTION },
   dataHub: { callMs: 50_000, pullMs: 1_200_000 },
   insecureRegistries: [],
+  images: {},
 };
 
 /** Largest pipe an unprivileged process may have is 1 MiB; more than this buys nothing. */
@@ -61,12 +65,13 @@ function compaction(change: Partial<CompactionSettings>): Change {
   return { memoryAgent: { compaction: change } };
 }
 
-function changed(settings: Settings, { memoryAgent, dataHub, ...change }: Change): Settings {
+function changed(settings: Settings, { memoryAgent, dataHub, images, ...change }: Change): Settings {
   const { enabled, compaction: before } = settings.memoryAgent;
   return {
     ...settings,
     ...change,
     dataHub: { ...settings.dataHub, ...dataHub },
+    images: { ...settings.images, ...images },
     memoryAgent: {
       enabled: memoryAgent?.enabled ?? enabled,
       compaction: { ...before, ...memoryAgent?.compaction },
@@ -121,6 +126,8 @@ const KEYS: Readonly<Record<string, Apply>> = {
   image_insecure_registries: (value) => ({
     insecureRegistries: value.split(",").filter((name) => name !== ""),
   }),
+  image_registry_auth: (credentials) => ({ images: { credentials } }),
+  image_policy_file: (policy) => ({ images: { policy } }),
   unified_cgroup_hierarchy: (value) => ({ unifiedCgroups: parseBoolean(value) }),
 };
 

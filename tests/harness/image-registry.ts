@@ -15,6 +15,8 @@ import { mustRun } from "./command.ts";
 export interface RegistryOptions {
   /** Whether a token has to be asked for. */
   readonly token?: boolean;
+  /** Whether it wants a user's password, for every request or for a token: `USER:PASSWORD`. */
+  readonly password?: { readonly kind: "basic" | "token"; readonly text: string };
   /** Whether blobs are elsewhere. */
   readonly redirects?: boolean;
   /** Whether bodies come in chunks. */
@@ -132,14 +134,27 @@ export class ImageRegistry implements AsyncDisposable {
   answer(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? "";
     this.requests.push(`${request.method} ${path}`);
-    const { token, redirects, forged, tls } = this.#options;
+    const { password, redirects, forged, tls } = this.#options;
+    const token = this.#options.token === true || password?.kind === "token";
+    const basic = `Basic ${Buffer.from(password?.text ?? "").toString("base64")}`;
+    const { authorization } = request.headers;
     const here = `${tls === undefined ? "http" : "https"}://${request.headers.host}`;
+    if (password?.kind === "basic" && authorization !== basic) {
+      response.writeHead(401, { "www-authenticate": 'Basic realm="registry"' }).end();
+      return;
+    }
     if (path.startsWith("/token?")) {
+      // Anybody gets one, which is good for nothing without the password.
+      if (password !== undefined && authorization !== basic) {
+        response.writeHead(authorization === undefined ? 200 : 401);
+        response.end(JSON.stringify({ token: "a-token-for-nothing" }));
+        return;
+      }
       response.end(JSON.stringify({ token: TOKEN }));
       return;
     }
     const [, elsewhere] = /^\/elsewhere\/(.*)$/.exec(path) ?? [];
-    if (token === true && elsewhere === undefined && request.headers.authorization !== `Bearer ${TOKEN}`) {
+    if (token && elsewhere === undefined && authorization !== `Bearer ${TOKEN}`) {
       const challenge = `Bearer realm="${here}/token",service="registry",scope="repository:a:pull"`;
       response.writeHead(401, { "www-authenticate": challenge }).end();
       return;

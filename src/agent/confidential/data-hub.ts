@@ -10,6 +10,7 @@ import { exists } from "../../sys/files.ts";
 import { connect } from "../../sys/socket.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 import {
+  getResourceServiceClient,
   imagePullServiceClient,
   sealedSecretServiceClient,
   secureMountServiceClient,
@@ -62,6 +63,14 @@ export class DataHub {
     await this.#call(`mount ${type} at ${mountPoint}`, async (client) => {
       const request = { volumeType: type, options, flags: [], mountPoint };
       await secureMountServiceClient(client).secureMount(request, { timeoutMs: this.#timeouts.callMs });
+    });
+  }
+
+  /** What the pod's owner keeps for this guest at `uri`, `kbs:///…`. */
+  async resource(uri: string): Promise<Uint8Array> {
+    return await this.#call(`get ${uri}`, async (client) => {
+      const options = { timeoutMs: this.#timeouts.callMs };
+      return (await getResourceServiceClient(client).getResource({ ResourcePath: uri }, options)).Resource;
     });
   }
 

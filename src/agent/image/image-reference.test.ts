@@ -3,7 +3,7 @@ import { parseImageReference } from "./image-reference.ts";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
 
-test.each([
+test.each<[string, string, string, string, string?]>([
   ["busybox", "registry-1.docker.io", "library/busybox", "latest"],
   ["docker.io/busybox:1", "registry-1.docker.io", "library/busybox", "1"],
   ["me/app", "registry-1.docker.io", "me/app", "latest"],
@@ -12,10 +12,11 @@ test.each([
   ["localhost:5000/a/b/c:v1", "localhost:5000", "a/b/c", "v1"],
   ["10.0.2.2:5000/app", "10.0.2.2:5000", "app", "latest"],
   ["[fd00::1]:5000/app:2", "[fd00::1]:5000", "app", "2"],
-  [`quay.io/x/y:3@${DIGEST}`, "quay.io", "x/y", DIGEST],
+  [`quay.io/x/y:3@${DIGEST}`, "quay.io", "x/y", DIGEST, "3"],
   [`quay.io/x/y@${DIGEST}`, "quay.io", "x/y", DIGEST],
-])("parseImageReference() reads %s", (name, registry, repository, version) => {
-  expect(parseImageReference(name)).toEqual({ registry, repository, version });
+])("parseImageReference() reads %s", (name, registry, repository, version, tag) => {
+  const named = tag ?? (version === DIGEST ? undefined : version);
+  expect(parseImageReference(name)).toEqual({ registry, repository, version, tag: named });
 });
 
 test.each([

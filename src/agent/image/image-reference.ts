@@ -10,6 +10,8 @@ export interface ImageReference {
   readonly repository: string;
   /** A digest, which says more, or a tag. */
   readonly version: string;
+  /** The tag, if it says one, or no digest. */
+  readonly tag: string | undefined;
 }
 
 const DOCKER = "docker.io";
@@ -49,5 +51,10 @@ export function parseImageReference(name: string): ImageReference {
       hint: "it is [REGISTRY/]REPOSITORY[:TAG][@sha256:DIGEST]",
     });
   }
-  return { registry: host === DOCKER ? DOCKER_REGISTRY : host, repository, version: digest ?? tag };
+  return {
+    registry: host === DOCKER ? DOCKER_REGISTRY : host,
+    repository,
+    version: digest ?? tag,
+    tag: digest !== undefined && colon < 0 ? undefined : tag,
+  };
 }

@@ -9,7 +9,7 @@
  * Everything that a registry says is checked by the digest that named it, from the image's own digest, if its name has one, down.
  * Files are in the guest's memory, so each is gone before the next one is made.
  */
-import { sha256 } from "../../crypto/sha256.ts";
+import { sha256, toHex } from "../../crypto/sha256.ts";
 import { KataError } from "../../kata-error.ts";
 import { type CancelSignal, throwIfCancelled } from "../../sys/cancellation.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
@@ -27,6 +27,8 @@ import {
   parseManifest,
 } from "./image-manifest.ts";
 import { DIGEST, parseImageReference } from "./image-reference.ts";
+import { requireAccepted } from "./image-signature.ts";
+import type { ImageTrust } from "./image-trust.ts";
 import { decompress } from "./pull-program.ts";
 import { RegistryClient } from "./registry-client.ts";
 import type { TlsContext } from "./tls-stream.ts";
@@ -34,6 +36,8 @@ import { unpackLayer } from "./unpack-layer.ts";
 
 export interface PullContext extends TlsContext {
   readonly insecure: ReadonlySet<string>;
+  /** What the pod's owner says of images. */
+  readonly trust: () => Promise<ImageTrust>;
 }
 
 /** A list of images for several machines leads to one image, and not to another list. */
@@ -55,8 +59,10 @@ export async function pullImage(
   const reference = parseImageReference(name);
   // A guest without the program is told before anything is asked for.
   context.program();
+  const trust = await context.trust();
   const client = new RegistryClient(reference, {
     insecure: context.insecure,
+    password: trust.passwords(reference.registry, reference.repository),
     connect: async (origin) => {
       const stream = await connectToOrigin(origin, context);
       signal.addEventListener("abort", () => stream.close());
@@ -64,7 +70,8 @@ export async function pullImage(
       return stream;
     },
   });
-  const manifest = await fetchManifest(client, reference.version);
+  const { manifest, digests } = await fetchManifest(client, reference.version);
+  await requireAccepted(reference, digests, trust, client, context);
   const configuration = await fetchDocument(client, manifest.config);
   const diffIds = parseDiffIds(configuration);
   if (diffIds.length !== manifest.layers.length) {
@@ -78,13 +85,21 @@ export async function pullImage(
   }
 }
 
-async function fetchManifest(client: RegistryClient, version: string): Promise<ImageManifest> {
+interface FoundManifest {
+  readonly manifest: ImageManifest;
+  /** Its own, after that of a list that it is in. */
+  readonly digests: readonly string[];
+}
+
+async function fetchManifest(client: RegistryClient, version: string): Promise<FoundManifest> {
   let wanted = version;
+  const digests: string[] = [];
   for (let indexes = 0; ; indexes++) {
     const bytes = await client.manifest(wanted);
     if (DIGEST.test(wanted)) checkDigest(bytes, wanted);
     const document = parseManifest(utf8Decode(bytes), goArchitecture());
-    if (document.kind === "manifest") return document.manifest;
+    digests.push(digestOf(bytes));
+    if (document.kind === "manifest") return { manifest: document.manifest, digests };
     if (indexes >= MAX_INDEXES) throw mismatch(wanted, "an index in an index");
     wanted = document.chosen.digest;
   }
@@ -157,8 +172,12 @@ function checkRoom({ layers }: ImageManifest, root: string): void {
 }
 
 function checkDigest(bytes: Uint8Array, wanted: string): void {
-  const digest = sha256(bytes).reduce((text, byte) => text + byte.toString(16).padStart(2, "0"), "sha256:");
+  const digest = digestOf(bytes);
   if (digest !== wanted) throw mismatch(wanted, `${bytes.length} bytes with the digest ${digest}`);
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${toHex(sha256(bytes))}`;
 }
 
 function mismatch(wanted: string, got: string): KataError {

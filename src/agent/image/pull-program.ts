@@ -4,7 +4,9 @@
  */
 import { KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { exists, mkdirAll, O_RDONLY, open, openat, readlink } from "../../sys/files.ts";
+import { exists, mkdirAll, O_RDONLY, open, openat, readlink, writeAll } from "../../sys/files.ts";
+import { check, kernel } from "../../sys/kernel.ts";
+import { memfdCreate } from "../../sys/memory.ts";
 import { moveMountTo, OPEN_TREE_CLONE, openTree } from "../../sys/new-mount-api.ts";
 import { environment } from "../../sys/program.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
@@ -21,6 +23,8 @@ const IN_GUEST = `bin/${NAME}`;
 const SHOWN = `${AGENT_DIRECTORY}/${IN_GUEST}`;
 /** Its exit status for data that is not what it should be. */
 const EXIT_MALFORMED = 3;
+/** Its exit status for what is not from whom it should be. */
+const EXIT_UNTRUSTED = 4;
 const MAX_OUTPUT_BYTES = 4096;
 
 /** Path of the program. @param initialRoot of a guest. @throws KataError `unimplemented` if there is none. */
@@ -78,6 +82,42 @@ export interface Digests {
   /** Of the blob, and of what was in it: `sha256:…`. */
   readonly compressed: string;
   readonly plain: string;
+}
+
+/** Whether `signature` is one over `text` by the public key. @throws KataError `malformed-message` for a key that is none. */
+export async function isSigned(
+  { program, reaper, timeoutMs }: PullProgramContext,
+  publicKey: Uint8Array,
+  text: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  using key = fileOf(publicKey);
+  using signed = fileOf(text);
+  using by = fileOf(signature);
+  const { status, stderr } = await runProgramToEnd(
+    {
+      path: program(),
+      args: [NAME, "verify"],
+      environment: [],
+      stdin: new Uint8Array(0),
+      given: [key.fd, signed.fd, by.fd],
+      deadlineMs: timeoutMs,
+      outputLimit: MAX_OUTPUT_BYTES,
+    },
+    reaper,
+  );
+  if (status === 0 || status === EXIT_UNTRUSTED) return status === 0;
+  throw new KataError(status === EXIT_MALFORMED ? "malformed-message" : "internal", {
+    operation: "check signature",
+    object: stderr === "" ? `${NAME} ended with status ${status}` : stderr,
+  });
+}
+
+function fileOf(bytes: Uint8Array): FileDescriptor {
+  const file = memfdCreate("signed");
+  writeAll(file.fd, bytes);
+  check(kernel().syscall("lseek", file.fd, 0, 0), "rewind", "signed");
+  return file;
 }
 
 export interface PullProgramContext {

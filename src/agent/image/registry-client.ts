@@ -1,5 +1,5 @@
 /**
- * Asking a registry for manifests and blobs, with the token that it wants from everybody.
+ * Asking a registry for manifests and blobs, with the password or token that it wants.
  * Sources: OCI distribution specification ("Pull"); distribution, token authentication (RFC 6750, `WWW-Authenticate: Bearer`).
  */
 import { KataError } from "../../kata-error.ts";
@@ -22,6 +22,8 @@ export interface RegistryOptions {
   readonly connect: (origin: Origin) => Promise<ByteStream>;
   /** Hosts, with their port, that are spoken to without encryption. */
   readonly insecure: ReadonlySet<string>;
+  /** `USER:PASSWORD` in base64; undefined for nobody in particular. */
+  readonly password?: string | undefined;
 }
 
 /** Blobs lie elsewhere more often than not. */
@@ -32,7 +34,8 @@ const PORTS = { http: 80, https: 443 } as const;
 export class RegistryClient {
   readonly #reference: ImageReference;
   readonly #options: RegistryOptions;
-  #token: string | undefined;
+  /** What requests say of who asks. */
+  #authorization: string | undefined;
 
   constructor(reference: ImageReference, options: RegistryOptions) {
     this.#reference = reference;
@@ -61,17 +64,33 @@ export class RegistryClient {
     const scheme = this.#options.insecure.has(registry) ? "http" : "https";
     const url = `${scheme}://${registry}/v2/${repository}/${path}`;
     const authorized = () =>
-      this.#token === undefined ? fields : new Map([...fields, ["Authorization", `Bearer ${this.#token}`]]);
+      this.#authorization === undefined
+        ? fields
+        : new Map([...fields, ["Authorization", this.#authorization]]);
     const first = await this.#follow(url, authorized(), use);
     if (first.kind === "done") return first.value;
-    this.#token = await this.#askForToken(first.challenge, url);
+    this.#authorization = await this.#authorize(first.challenge, url);
     const second = await this.#follow(url, authorized(), use);
     if (second.kind === "done") return second.value;
-    throw new KataError("permission-denied", {
+    throw this.#unauthorized(url);
+  }
+
+  #unauthorized(url: string): KataError {
+    return new KataError("permission-denied", {
       operation: "pull from registry",
       object: url,
-      hint: "it wants a user's password: have the guest's confidential data hub pull this image",
+      hint:
+        this.#options.password === undefined
+          ? "it wants a user's password: authenticated_registry_credentials_uri in cdh.toml of the initdata, or agent.image_registry_auth"
+          : "it does not take the password that the guest has for it",
     });
+  }
+
+  /** Answers a challenge: with the password itself, or with a token that may have been had for it. */
+  async #authorize(challenge: string, url: string): Promise<string> {
+    const { password } = this.#options;
+    if (/^basic\b/i.test(challenge) && password !== undefined) return `Basic ${password}`;
+    return `Bearer ${await this.#askForToken(challenge, url)}`;
   }
 
   async #follow<T>(
@@ -110,13 +129,14 @@ export class RegistryClient {
     });
   }
 
-  /** A token for anybody. @param challenge `Bearer realm="…",service="…",scope="…"`. */
+  /** A token for whose password there is, or for anybody. @param challenge `Bearer realm="…",service="…",scope="…"`. */
   async #askForToken(challenge: string, url: string): Promise<string> {
     const parameters = new Map(
       [...challenge.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value]),
     );
     const realm = parameters.get("realm");
-    if (!/^bearer\s/i.test(challenge) || realm === undefined) throw refused(url, 401);
+    if (!/^bearer\s/i.test(challenge)) throw this.#unauthorized(url);
+    if (realm === undefined) throw refused(url, 401);
     const query = ["service", "scope"].flatMap((name) => {
       const value = parameters.get(name);
       return value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`];
@@ -124,7 +144,9 @@ export class RegistryClient {
     // The password of nobody is no secret, but what comes back is worth as much as the registry.
     if (url.startsWith("https:") && !realm.startsWith("https:")) throw refused(realm, 401);
     const address = `${realm}${realm.includes("?") ? "&" : "?"}${query.join("&")}`;
-    const answered = await this.#follow(address, new Map(), (answer) => wholeBody(answer, MAX_TOKEN_BYTES));
+    const { password } = this.#options;
+    const fields = new Map(password === undefined ? [] : [["Authorization", `Basic ${password}`]]);
+    const answered = await this.#follow(address, fields, (answer) => wholeBody(answer, MAX_TOKEN_BYTES));
     if (answered.kind === "challenged") throw refused(address, 401);
     return tokenOf(utf8Decode(answered.value), address);
   }

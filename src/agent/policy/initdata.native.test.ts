@@ -66,7 +66,31 @@ test("initdata is taken over with its files for the guest, its policy and its di
     assertEqual(toHex(digest()), "321a8ad342d3d65bd9e83b3f544ae12e46a6c71bd80f259a6b38fea88c8165d7");
     assertEqual(readTextFile(`${directory}/aa.toml`), "x = 1\n");
     assert(readTextFile(`${directory}/initdata.toml`).startsWith('version = "0.1.0"'), "the text as it came");
-    assert(!exists(`${directory}/other`) && !exists(`${directory}/policy.rego`), "nothing else");
+    assert(exists(`${directory}/other`), "what others name");
+    assert(!exists(`${directory}/policy.rego`) && !exists(`${directory}/image.json`), "nothing else");
+  } finally {
+    removeTree(ROOT);
+  }
+});
+
+/** gzip of TOML with cdh.toml, whose `[image]` names a resource and a file, that file, and names that are none. */
+const IMAGES =
+  decodeBase64(
+    "H4sIAAAAAAACA02PwU4DMQxE7/mKyneSFgkOSHwJqiKTeHdNswlKnKorxL8Tt1Rw9LNnPHOm2rjk3esO9vZg92AwzaWyLKuytuDj0zOYt4iCRwMhLlbKmkCXAKaVcCLRoWe+vDjnas/uMgS84kxHg10WysIBhaKvNHOTuvlQKSrG1HyvrAan96b6SBP2JE6F7gDm6uMbhXEmm/8sicN210yc6P40lDzxr+nDGAQ5j3KOM4umdzep/Wglg9Hw8J+o3df3gNY6OvOt4SgC1wB/NwP9AMOSYKY0AQAA",
+    false,
+    "required",
+  ) ?? new Uint8Array();
+
+test("initdata says what images are pulled by", () => {
+  const directory = `${ROOT}/run/initdata`;
+  try {
+    adoptInitdata(IMAGES, directory);
+    assertEqual(JSON.parse(readTextFile(`${directory}/image.json`)), {
+      credentials: "kbs:///default/auth/1",
+      policy: "file:///run/confidential-containers/initdata/policy.json",
+    });
+    assertEqual(readTextFile(`${directory}/policy.json`), "{}");
+    assert(!exists(`${ROOT}/run/evil`), "names lead nowhere else");
   } finally {
     removeTree(ROOT);
   }

@@ -6,6 +6,7 @@ export {
   type Storage as StorageMessage,
 } from "../../../build/generated/agent.ts";
 export {
+  getResourceServiceClient,
   imagePullServiceClient,
   sealedSecretServiceClient,
   secureMountServiceClient,

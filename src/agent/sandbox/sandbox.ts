@@ -13,6 +13,7 @@ import { Rollback } from "../../sys/rollback.ts";
 import { traced, tracePhase } from "../../sys/trace.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
+import { DataHub } from "../confidential/data-hub.ts";
 import { withGuestsOwn } from "../confidential/guests-own.ts";
 import { bundleDirectory } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
@@ -34,6 +35,7 @@ import {
 } from "../guest/network.ts";
 import { ParkedCards } from "../guest/parked-cards.ts";
 import { ImageStore } from "../image/image-store.ts";
+import { loadImageTrust } from "../image/image-trust.ts";
 import { openAuthorities, pullProgram } from "../image/pull-program.ts";
 import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
@@ -148,6 +150,7 @@ export class Sandbox {
         reaper: context.reaper,
         program: () => pullProgram(context.initialRoot),
         authorities: () => openAuthorities(context.initialRoot),
+        trust: () => loadImageTrust(context.settings.images, new DataHub(context.settings.dataHub)),
       }),
       loadModule: context.modules === undefined ? undefined : (name) => context.modules?.load(name),
       warn: (message, fields) => context.logger.warn(message, fields),

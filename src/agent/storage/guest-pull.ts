@@ -4,6 +4,7 @@
  * Source: upstream's agent, driver `image_guest_pull`: the source is the image's name, the mount point the container's root.
  */
 
+import { hasCode } from "../../kata-error.ts";
 import { mkdirAll, removeIfEmpty, removeTree } from "../../sys/files.ts";
 import { DataHub } from "../confidential/data-hub.ts";
 import { mountStorage, type Storage, type StorageContext, type StorageDriver } from "./storage.ts";
@@ -15,7 +16,14 @@ let pulled = 0;
 
 export const guestPull: StorageDriver = async (storage, context) => {
   const hub = new DataHub(context.dataHub);
-  return hub.isThere ? await pullByHub(hub, storage) : await pullByAgent(storage, context);
+  if (!hub.isThere) return await pullByAgent(storage, context);
+  try {
+    return await pullByHub(hub, storage);
+  } catch (error) {
+    // A hub that was built without it has the owner's secrets all the same.
+    if (!hasCode(error, "unimplemented")) throw error;
+    return await pullByAgent(storage, context);
+  }
 };
 
 async function pullByHub(hub: DataHub, storage: Storage): Promise<() => void> {

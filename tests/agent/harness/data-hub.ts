@@ -4,6 +4,7 @@ import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import {
+  getResourceService,
   imagePullService,
   sealedSecretService,
   secureMountService,
@@ -24,10 +25,15 @@ export interface StandIn extends AsyncDisposable {
   agent: number;
 }
 
-/** @param secrets in the open by what they are sealed as. @param rootfs of the image that it has. */
+/**
+ * @param secrets in the open by what they are sealed as.
+ * @param image the one that it has, and its root; undefined for a hub that pulls none.
+ * @param resources what its owner keeps for the guest, by their URIs.
+ */
 export async function startDataHub(
   secrets: Readonly<Record<string, string>>,
-  image: { readonly name: string; readonly rootfs: string },
+  image: { readonly name: string; readonly rootfs: string } | undefined,
+  resources: Readonly<Record<string, string>> = {},
 ): Promise<StandIn> {
   const pulled: string[] = [];
   const mounted: StandIn["mounted"][number][] = [];
@@ -51,11 +57,18 @@ export async function startDataHub(
   const images = imagePullService({
     async pullImage({ imageUrl, bundlePath }) {
       pulled.push(imageUrl);
-      if (imageUrl !== image.name) {
+      if (imageUrl !== image?.name) {
         throw new KataError("not-found", { operation: "pull", object: imageUrl });
       }
       cpSync(image.rootfs, join(standIn.root, bundlePath, "rootfs"), { recursive: true });
       return {};
+    },
+  });
+  const kept = getResourceService({
+    async getResource({ ResourcePath }) {
+      const content = resources[ResourcePath];
+      if (content !== undefined) return { Resource: Buffer.from(content) };
+      throw new KataError("not-found", { operation: "get resource", object: ResourcePath });
     },
   });
   const mounts = secureMountService({
@@ -69,7 +82,11 @@ export async function startDataHub(
   mkdirSync(dirname(DATA_HUB_SOCKET), { recursive: true });
   rmSync(DATA_HUB_SOCKET, { force: true });
   const server = createServer((socket) => {
-    void serveConnection(nodeByteStream(socket), [secret, images, mounts], { clock: nodeClock });
+    void serveConnection(
+      nodeByteStream(socket),
+      [secret, ...(image === undefined ? [] : [images]), mounts, kept],
+      { clock: nodeClock },
+    );
   });
   await new Promise<void>((resolve) => server.listen(DATA_HUB_SOCKET, resolve));
   chmodSync(DATA_HUB_SOCKET, 0o600);
