@@ -3,7 +3,7 @@
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/^v[01]\/graphql_/, "the engine has no GraphQL parser"],
   [/^v[01]\/providers-aws-/, "requests to AWS are signed by nobody in a guest"],
-  [/^v[01]\/json_(match|verify)_schema\//, "the engine has no JSON schema validator"],
+
   [/^v[01]\/regoparsemodule\//, "the engine's syntax tree is not OPA's"],
   [/^v[01]\/net\.lookup_ip_addr\//, "policies have no network"],
   [/^v[01]\/time\/time caching$/, "the case calls test.sleep, which is a builtin of OPA's test binary"],

@@ -1,6 +1,8 @@
 /** Time, time zones and environment of a Node process, for policies. */
 import type { HostProviders } from "../rego/evaluation.ts";
 import { RegoObject } from "../rego/values.ts";
+import { schemaIssues } from "./json-schema.ts";
+import { checkSchema } from "./json-schema-check.ts";
 import { nodeCertificates } from "./node-certificates.ts";
 
 export function nodeProviders(): HostProviders {
@@ -9,6 +11,7 @@ export function nodeProviders(): HostProviders {
     random: Math.random,
     zone: zoneAt,
     certificates: nodeCertificates,
+    schemas: { issues: schemaIssues, check: checkSchema },
     environment: () => {
       const runtime = new RegoObject();
       const variables = Object.entries(process.env).flatMap(([key, value]): [string, string][] =>

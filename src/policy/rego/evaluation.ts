@@ -32,6 +32,19 @@ export interface HostProviders {
     seconds: number,
   ) => { readonly offset: number; readonly name: string } | undefined;
   readonly certificates?: CertificateProvider;
+  readonly schemas?: SchemaProvider;
+}
+
+/** JSON schemas. Both call `step` for each part that they look at, which ends them at the limit. */
+export interface SchemaProvider {
+  /** What of `document` is not as the schema wants it. @throws BuiltinFault for a schema that is none. */
+  issues(
+    schema: Value,
+    document: Value,
+    step: () => void,
+  ): readonly { readonly type: string; readonly field: string; readonly desc: string }[];
+  /** @throws BuiltinFault for a schema that is none. */
+  check(schema: Value, step: () => void): void;
 }
 
 /** Public-key work of the host's library; values are in the shape that OPA gives. */

@@ -9,6 +9,7 @@ import { ENCODING } from "./encoding.ts";
 import { GLOBS } from "./glob.ts";
 import { GRAPHS } from "./graph.ts";
 import { JSON_DOCUMENTS } from "./json-documents.ts";
+import { JSON_SCHEMAS } from "./json-schema.ts";
 import { TOKENS } from "./jwt.ts";
 import { NETWORKS } from "./net.ts";
 import { NUMBERS } from "./numbers.ts";
@@ -41,6 +42,7 @@ export const ALL_BUILTINS: BuiltinTable = tableOf([
   ...ENCODING,
   ...GRAPHS,
   ...JSON_DOCUMENTS,
+  ...JSON_SCHEMAS,
   ...NUMBERS,
   ...OBJECTS,
   ...SEMVER,
