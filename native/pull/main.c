@@ -41,5 +41,5 @@ int main(int argc, char **argv)
 		return speak_tls(argv[2]);
 	if (argc == 2 && strcmp(argv[1], "verify") == 0)
 		return verify_signature();
-	fail(EXIT_USAGE, "usage: kata-pull unpack none|gzip MOST_BYTES | kata-pull tls HOST | kata-pull verify");
+	fail(EXIT_USAGE, "usage: kata-pull unpack none|gzip|zstd MOST_BYTES | kata-pull tls HOST | kata-pull verify");
 }

@@ -1,4 +1,4 @@
-/* Decompressing a layer, and the digests by which an image names it. Sources: RFC 1952 (gzip), FIPS 180-4 (SHA-256). */
+/* Decompressing a layer, and the digests by which an image names it. Sources: RFC 1952 (gzip), RFC 8878 (zstd), FIPS 180-4 (SHA-256). */
 #include "pull.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include <mbedtls/sha256.h>
 #include <zlib.h>
+#include <zstd.h>
 
 static unsigned char input[128 << 10];
 static unsigned char output[256 << 10];
@@ -66,6 +67,22 @@ static int inflate_some(z_stream *stream, mbedtls_sha256_context *plain, size_t 
 	return between;
 }
 
+/* The same for zstd, whose frames follow each other, too. */
+static int zstd_some(ZSTD_DCtx *context, mbedtls_sha256_context *plain, size_t length, int between)
+{
+	ZSTD_inBuffer in = { input, length, 0 };
+	ZSTD_outBuffer out;
+	do {
+		out = (ZSTD_outBuffer){ output, sizeof output, 0 };
+		size_t left = ZSTD_decompressStream(context, &out, &in);
+		if (ZSTD_isError(left))
+			fail(EXIT_MALFORMED, "zstd: %s", ZSTD_getErrorName(left));
+		emit(plain, output, out.pos);
+		between = left == 0;
+	} while (in.pos < in.size || (!between && out.pos == out.size));
+	return between;
+}
+
 int unpack(const char *format, const char *most)
 {
 	char *end;
@@ -74,7 +91,8 @@ int unpack(const char *format, const char *most)
 	if (errno != 0 || end == most || *end != '\0')
 		fail(EXIT_USAGE, "not a number of bytes: %s", most);
 	int gzip = strcmp(format, "gzip") == 0;
-	if (!gzip && strcmp(format, "none") != 0)
+	int zstd = strcmp(format, "zstd") == 0;
+	if (!gzip && !zstd && strcmp(format, "none") != 0)
 		fail(EXIT_USAGE, "unknown compression %s", format);
 	mbedtls_sha256_context compressed, plain;
 	mbedtls_sha256_init(&compressed);
@@ -85,16 +103,21 @@ int unpack(const char *format, const char *most)
 	/* 16: only gzip's framing. */
 	if (gzip && inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
 		fail(EXIT_SYSTEM, "no memory to decompress");
+	ZSTD_DCtx *frames = zstd ? ZSTD_createDCtx() : NULL;
+	if (zstd && frames == NULL)
+		fail(EXIT_SYSTEM, "no memory to decompress");
 	int between = 0;
 	for (size_t length; (length = read_some()) > 0;) {
 		mbedtls_sha256_update(&compressed, input, length);
 		if (gzip)
 			between = inflate_some(&stream, &plain, length, between);
+		else if (zstd)
+			between = zstd_some(frames, &plain, length, between);
 		else
 			emit(&plain, input, length);
 	}
-	if (gzip && !between)
-		fail(EXIT_MALFORMED, "gzip: the data ends too early");
+	if ((gzip || zstd) && !between)
+		fail(EXIT_MALFORMED, "%s: the data ends too early", format);
 	print_digest(&compressed);
 	print_digest(&plain);
 	return 0;

@@ -79,6 +79,7 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
       program.extension,
       within,
       `${name}${EXTENSION_SUFFIX}`,
+      true,
     );
     if (only === undefined || more.length > 0)
       throw new Error(`${program.extension}: an extension has one part`);
@@ -106,13 +107,19 @@ interface Part {
 /** Name of the part that a program begins with, as long as it is a file. */
 const FIRST = "bundle.js";
 
-/** Bundles the module `entry` into `directory`. @returns its parts; the first one, called `name`, imports the others. */
+/**
+ * Bundles the module `entry` into `directory`.
+ *
+ * @param isTerse whether names are short ones, which nobody wants to see in stacks.
+ * @returns its parts; the first one, called `name`, imports the others.
+ */
 async function bundle(
   root: string,
   architecture: Architecture,
   entry: string,
   directory: string,
   name: string,
+  isTerse = false,
 ): Promise<readonly Part[]> {
   const result = await build({
     absWorkingDir: root,
@@ -129,6 +136,7 @@ async function bundle(
     target: "es2022",
     // esbuild keeps one statement a line without white space minification, which is what the line table counts on.
     minifySyntax: true,
+    minifyIdentifiers: isTerse,
     treeShaking: true,
     sourcemap: "external",
     legalComments: "none",

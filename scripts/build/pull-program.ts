@@ -1,7 +1,7 @@
 /**
  * `kata-pull`, the program in C that decompresses image layers and speaks TLS in the guest, for musl.
  *
- * Its libraries, zlib and Mbed TLS, come from Debian's source packages and are built once: `build/cache/pull/<architecture>/` has what
+ * Its libraries, zlib, zstd and Mbed TLS, come from Debian's source packages and are built once: `build/cache/pull/<architecture>/` has what
  * is needed of them.
  */
 import { createHash } from "node:crypto";
@@ -14,10 +14,25 @@ import { madeOnce } from "../apt/made-once.ts";
 import { fetchSourcePackage } from "../apt/private-apt.ts";
 import { run } from "./run.ts";
 
+const ZSTD = { suite: "bookworm", name: "libzstd", version: "1.5.4+dfsg2-5" } as const;
 const ZLIB = { suite: "bookworm", name: "zlib", version: "1:1.2.13.dfsg-1" } as const;
 const MBEDTLS = { suite: "trixie", name: "mbedtls", version: "3.6.6-0.1~deb13u1" } as const;
 /** What decompressing needs. */
 const ZLIB_UNITS = ["adler32", "crc32", "inffast", "inflate", "inftrees", "zutil"];
+/** The same of zstd, without its assembler and formats before 0.8. */
+const ZSTD_UNITS = [
+  "common/debug",
+  "common/entropy_common",
+  "common/error_private",
+  "common/fse_decompress",
+  "common/xxhash",
+  "common/zstd_common",
+  "decompress/huf_decompress",
+  "decompress/zstd_ddict",
+  "decompress/zstd_decompress",
+  "decompress/zstd_decompress_block",
+];
+const ZSTD_FLAGS = ["-DZSTD_DISABLE_ASM", "-DZSTD_LEGACY_SUPPORT=0", "-DZSTD_STRIP_ERROR_STRINGS=0"];
 const FLAGS = [
   "-std=gnu11",
   "-Os",
@@ -73,24 +88,26 @@ export async function buildPullProgram(root: string, progress: (text: string) =>
 
 async function libraries(root: string, progress: (text: string) => void): Promise<Libraries> {
   const key = createHash("sha256")
-    .update(JSON.stringify([ZLIB, MBEDTLS, ZLIB_UNITS, FLAGS]))
+    .update(JSON.stringify([ZLIB, ZSTD, MBEDTLS, ZLIB_UNITS, ZSTD_UNITS, ZSTD_FLAGS, FLAGS]))
     .digest("hex")
     .slice(0, 16);
   const directory = join(root, "build/cache/pull", `${process.arch}-${key}`);
   const built: Libraries = {
-    includes: [join(directory, "mbedtls/include"), join(directory, "zlib")],
-    archives: [join(directory, "libmbedtls.a"), join(directory, "libz.a")],
+    includes: [join(directory, "mbedtls/include"), join(directory, "zlib"), join(directory, "libzstd/lib")],
+    archives: ["libmbedtls.a", "libz.a", "libzstd.a"].map((name) => join(directory, name)),
   };
   if (existsSync(join(directory, "complete"))) return built;
-  progress("building zlib and Mbed TLS (once, about a minute)");
+  progress("building zlib, zstd and Mbed TLS (once, about a minute)");
   const unfinished = `${directory}.${process.pid}`;
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { recursive: true });
-  for (const request of [ZLIB, MBEDTLS]) {
+  for (const request of [ZLIB, ZSTD, MBEDTLS]) {
     await rename(await fetchSource(request, unfinished, progress), join(unfinished, request.name));
   }
   const zlib = ZLIB_UNITS.map((unit) => join(unfinished, "zlib", `${unit}.c`));
   await archive(unfinished, "libz.a", zlib, []);
+  const zstd = ZSTD_UNITS.map((unit) => join(unfinished, "libzstd/lib", `${unit}.c`));
+  await archive(unfinished, "libzstd.a", zstd, ZSTD_FLAGS);
   const library = join(unfinished, "mbedtls/library");
   const units = (await readdir(library)).filter((name) => name.endsWith(".c")).sort();
   await archive(
@@ -107,7 +124,7 @@ async function libraries(root: string, progress: (text: string) => void): Promis
 
 /** The version that was tried, or the suite's newest: security updates take the place of older ones in the archive. */
 async function fetchSource(
-  request: typeof ZLIB | typeof MBEDTLS,
+  request: typeof ZLIB | typeof ZSTD | typeof MBEDTLS,
   into: string,
   progress: (text: string) => void,
 ): Promise<string> {

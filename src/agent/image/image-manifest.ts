@@ -12,7 +12,7 @@ export interface Descriptor {
   readonly size: number;
 }
 
-export type Compression = "none" | "gzip";
+export type Compression = "none" | "gzip" | "zstd";
 
 export interface Layer extends Descriptor {
   readonly compression: Compression;
@@ -49,8 +49,10 @@ const MAX_LAYER_BYTES = 2 ** 40;
 const LAYER_TYPES: Readonly<Record<string, Compression>> = {
   "application/vnd.oci.image.layer.v1.tar": "none",
   "application/vnd.oci.image.layer.v1.tar+gzip": "gzip",
+  "application/vnd.oci.image.layer.v1.tar+zstd": "zstd",
   "application/vnd.docker.image.rootfs.diff.tar": "none",
   "application/vnd.docker.image.rootfs.diff.tar.gzip": "gzip",
+  "application/vnd.docker.image.rootfs.diff.tar.zstd": "zstd",
 };
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -97,7 +99,7 @@ function layer(value: unknown): Layer {
   throw new KataError("unsupported", {
     operation: "read manifest",
     object: `a layer of type ${JSON.stringify(found.mediaType.slice(0, 100))}`,
-    hint: "layers are tar archives, as they are or by gzip; build the image without zstd or encryption",
+    hint: "layers are tar archives, as they are or by gzip or zstd; build the image without encryption",
   });
 }
 
