@@ -1,8 +1,11 @@
 /** The parts of `npm test`, in order. */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseBaseline, ratiosOf, regressions } from "./bench/baseline.ts";
+import type { Figure } from "./bench/figure.ts";
 import { exitStatus } from "./harness/command.ts";
 import { RUNC_RUNTIME } from "./harness/subject.ts";
 import type { HypervisorResult } from "./hypervisors/run-hypervisors.ts";
@@ -10,6 +13,8 @@ import { runNativeTests } from "./native-tests.ts";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const RESULTS = join(ROOT, "build/test-results");
+/** Written by `npm run bench -- --only ctr-run,exec,cri-pod --rounds 20 --write-baseline tests/bench/baseline.json`. */
+const BASELINE = "tests/bench/baseline.json";
 const BINARIES = join(ROOT, "node_modules/.bin");
 
 export interface Counts {
@@ -108,6 +113,12 @@ export const STAGES: readonly TestStage[] = [
     run: (surroundings) => withOtherMonitors(surroundings),
   },
   {
+    name: "speed",
+    what: "starts beside runc's: no ratio a quarter worse than tests/bench/baseline.json",
+    needs: ["build", "image"],
+    run: besideBaseline,
+  },
+  {
     name: "demo",
     what: "the demo plays through, and is interrupted",
     needs: ["build", "image"],
@@ -175,6 +186,40 @@ async function withOtherMonitors(surroundings: Surroundings): Promise<Counts> {
     lines: results.map(
       ({ name, what, passed, failed }) => `${name}: ${passed} passed, ${failed} failed (${what})`,
     ),
+  };
+}
+
+/**
+ * The bench's gate. Few rounds show nothing of a quarter; what seems worse is measured once more with rounds enough before it counts.
+ * Both runtimes are measured in turn, so that whatever else the machine does meets both.
+ */
+async function besideBaseline(surroundings: Surroundings): Promise<Counts> {
+  const report = join(RESULTS, "speed.json");
+  await mkdir(RESULTS, { recursive: true });
+  await rm(report, { force: true });
+  const entries = [
+    "--only",
+    "ctr-run,exec,cri-pod",
+    "--without",
+    "kata-cold",
+    "--rounds",
+    "5",
+    "--again",
+    "15",
+  ];
+  const args = ["tests/bench/run-bench.ts", ...entries, "--baseline", BASELINE, "--json", report];
+  const status = await run(join(BINARIES, "tsx"), args, {}, surroundings);
+  if (!existsSync(report)) throw new Error(`the bench has measured nothing: exit status ${status}`);
+  const baseline = parseBaseline(await readFile(join(ROOT, BASELINE), "utf8"));
+  const ratios = ratiosOf(JSON.parse(await readFile(report, "utf8")) as readonly Figure[]);
+  const compared = Object.keys(ratios).filter((what) => baseline[what] !== undefined);
+  if (compared.length === 0) throw new Error(`${BASELINE} has none of the ratios that were measured`);
+  const worse = regressions(baseline, ratios);
+  return {
+    passed: compared.length - worse.length,
+    failed: status !== 0 && worse.length === 0 ? 1 : worse.length,
+    skipped: 0,
+    lines: compared.map((what) => `${what}: ${ratios[what]} × runc, ${baseline[what]} in the baseline`),
   };
 }
 

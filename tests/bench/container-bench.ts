@@ -3,32 +3,43 @@
  * `ctr run --rm … busybox true`, `exec` of `ctr task exec … true`.
  */
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
-import { KATA_RUNTIME } from "../harness/subject.ts";
 import { type Figure, figure } from "./figure.ts";
-import { KataSubjects, REFERENCE, type Subject } from "./subjects.ts";
+import { type KataSubjects, REFERENCE, type Subject } from "./subjects.ts";
 
 /** A machine whose processor is emulated, on a busy host, ms. */
 const CONTAINER_DEADLINE_MS = 60_000;
 
-/** @param runtime ours, or another one to be measured in its place, which then is the only subject beside runc. */
+/** @param without names of ways that are left out. */
 export async function ctrRuns(
+  containerd: PrivateContainerd,
+  image: string,
+  kata: KataSubjects,
+  rounds: number,
+  without: readonly string[] = [],
+): Promise<Figure[]> {
+  const all = [REFERENCE, kata.pool, kata.template, kata.cold];
+  const subjects = all.filter(({ name }) => !without.includes(name));
+  return await ctrRun(containerd, image, subjects, rounds, () => kata.ready());
+}
+
+/** Another runtime than this project's, beside runc. */
+export async function otherRuns(
   containerd: PrivateContainerd,
   image: string,
   runtime: string,
   rounds: number,
 ): Promise<Figure[]> {
-  if (runtime !== KATA_RUNTIME) {
-    const other = { name: runtime, runtime, flags: [] };
-    return await ctrRun(containerd, image, [REFERENCE, other], rounds, async () => undefined);
-  }
-  await using kata = new KataSubjects(containerd, 1);
-  const subjects = [REFERENCE, kata.pool, kata.template, kata.cold];
-  return await ctrRun(containerd, image, subjects, rounds, () => kata.ready());
+  const other = { name: runtime, runtime, flags: [] };
+  return await ctrRun(containerd, image, [REFERENCE, other], rounds, async () => undefined);
 }
 
 /** A process in a container that is there: the pool has no part in it. */
-export async function execs(containerd: PrivateContainerd, image: string, rounds: number): Promise<Figure[]> {
-  await using kata = new KataSubjects(containerd, 1);
+export async function execs(
+  containerd: PrivateContainerd,
+  image: string,
+  kata: KataSubjects,
+  rounds: number,
+): Promise<Figure[]> {
   await kata.ready();
   const subjects = [REFERENCE, kata.pool];
   const { ctr } = containerd;

@@ -6,7 +6,7 @@ import { mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import type { Curve } from "./plot-svg.ts";
-import { KataSubjects, type Subject } from "./subjects.ts";
+import type { KataSubjects, Subject } from "./subjects.ts";
 
 const DEADLINE_MS = 600_000;
 const MIB = 1 << 20;
@@ -41,9 +41,9 @@ export function stepsTo(most: number): number[] {
 export async function costCurves(
   containerd: PrivateContainerd,
   image: string,
+  kata: KataSubjects,
   sizes: CurveSizes,
 ): Promise<Curve[]> {
-  await using kata = new KataSubjects(containerd, 1);
   await kata.ready();
   const bench = { containerd, image, subject: kata.template };
   return [

@@ -10,13 +10,13 @@ import { busyboxImage, PAUSE_IMAGE, pauseImage } from "../harness/images.ts";
 import { startKataContainerd } from "../harness/kata-containerd.ts";
 import { RUNC_RUNTIME } from "../harness/subject.ts";
 import { type Figure, figure } from "./figure.ts";
-import { KataSubjects } from "./subjects.ts";
+import type { KataSubjects } from "./subjects.ts";
 
 const KATA = "kata";
 const RUNC = "runc";
 
 /** Pods of a template and of a pool have the same runtime handler: the configuration file is the instance's. */
-export async function criPods(rounds: number): Promise<Figure[]> {
+export async function criPods(kata: KataSubjects, rounds: number): Promise<Figure[]> {
   const version = await containerdVersion(undefined);
   const ours = criConfiguration({ [KATA]: {} }, { pause: PAUSE_IMAGE, version });
   const runc = [
@@ -24,12 +24,12 @@ export async function criPods(rounds: number): Promise<Figure[]> {
     `runtime_type = "${RUNC_RUNTIME}"`,
     "",
   ].join("\n");
+  const options = withOptions(kata.poolFile);
   await using containerd = await startKataContainerd({
-    cri: (directory) => `${ours(directory)}${withOptions(directory)}${runc}`,
+    cri: (directory) => `${ours(directory)}${options}${runc}`,
   });
   const image = await busyboxImage();
   for (const each of [image, await pauseImage()]) await importForKubernetes(containerd.ctr, each);
-  await using kata = new KataSubjects(containerd, 1);
   using cri = new Cri(containerd.address.socket);
   const samples = new Map<string, number[]>([
     ["runc", []],
@@ -48,11 +48,10 @@ export async function criPods(rounds: number): Promise<Figure[]> {
   return [...samples].map(([name, times]) => figure("cri-pod", name, "ms", times));
 }
 
-/** The pool's configuration file, which {@link KataSubjects} writes into the instance's directory. */
-function withOptions(directory: string): string {
+function withOptions(configuration: string): string {
   return [
     `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${KATA}.options]`,
-    `ConfigPath = "${join(directory, "kata-pool.toml")}"`,
+    `ConfigPath = "${configuration}"`,
     "",
   ].join("\n");
 }

@@ -10,7 +10,7 @@ import { processesOf } from "../harness/instance-processes.ts";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { runOnce } from "./container-bench.ts";
 import { type Figure, figure } from "./figure.ts";
-import { KataSubjects, REFERENCE, type Subject } from "./subjects.ts";
+import { type KataSubjects, REFERENCE, type Subject } from "./subjects.ts";
 
 /** How long pods do nothing before their processors' time is counted, ms. */
 const IDLE_MS = 10_000;
@@ -20,8 +20,12 @@ const COMPARED = 10;
 const TICK_MS = 10;
 
 /** All at once: each one's time, and how many there were a second. */
-export async function burst(containerd: PrivateContainerd, image: string, count: number): Promise<Figure[]> {
-  await using kata = new KataSubjects(containerd, 1);
+export async function burst(
+  containerd: PrivateContainerd,
+  image: string,
+  kata: KataSubjects,
+  count: number,
+): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const subject of [REFERENCE, kata.template]) {
     await kata.ready();
@@ -44,9 +48,9 @@ export async function burst(containerd: PrivateContainerd, image: string, count:
 export async function sequence(
   containerd: PrivateContainerd,
   image: string,
+  kata: KataSubjects,
   count: number,
 ): Promise<Figure[]> {
-  await using kata = new KataSubjects(containerd, 1);
   const subjects = [REFERENCE, kata.template];
   const samples = new Map<string, number[]>(subjects.map(({ name }) => [name, []]));
   for (let index = 0; index <= count; index++) {
@@ -64,8 +68,12 @@ export async function sequence(
 }
 
 /** Pods that sleep: what each part of one weighs, what they cost while nothing happens, and whether the last starts as the first. */
-export async function idle(containerd: PrivateContainerd, image: string, count: number): Promise<Figure[]> {
-  await using kata = new KataSubjects(containerd, 1);
+export async function idle(
+  containerd: PrivateContainerd,
+  image: string,
+  kata: KataSubjects,
+  count: number,
+): Promise<Figure[]> {
   await kata.ready();
   const subject: Subject = kata.template;
   const { ctr, address } = containerd;

@@ -35,6 +35,8 @@ export class KataSubjects implements AsyncDisposable {
   readonly cold: Subject;
   /** The pool's configuration file. */
   readonly poolFile: string;
+  /** Another one of the same templates' directory, with `changes`; its configuration file is `NAME.toml` of the instance's directory. */
+  readonly configured: (name: string, changes: Configuration) => Subject;
   readonly #root: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #service: LiveCommand;
@@ -44,17 +46,23 @@ export class KataSubjects implements AsyncDisposable {
     const { directory, tag } = containerd.address;
     this.#root = `/run/kata-bench-${tag}`;
     const templates = { template_path: `${this.#root}/templates` };
-    const configured = (name: string, factory: Configuration[string]): Subject => {
-      const file = writeKataConfiguration(directory, name, { ...KEEPS_ITS_SIZE, factory });
+    this.configured = (name, changes) => {
+      const file = writeKataConfiguration(directory, name, {
+        ...KEEPS_ITS_SIZE,
+        factory: templates,
+        ...changes,
+      });
       return { name, runtime: KATA_RUNTIME, flags: ["--runtime-config-path", file] };
     };
-    this.pool = configured("kata-pool", {
-      ...templates,
-      vm_cache_number: machines,
-      vm_cache_endpoint: `${this.#root}/cache.sock`,
+    this.pool = this.configured("kata-pool", {
+      factory: {
+        ...templates,
+        vm_cache_number: machines,
+        vm_cache_endpoint: `${this.#root}/cache.sock`,
+      },
     });
-    this.template = configured("kata-template", templates);
-    this.cold = configured("kata-cold", { enable_template: false });
+    this.template = this.configured("kata-template", {});
+    this.cold = this.configured("kata-cold", { factory: { enable_template: false } });
     this.poolFile = this.pool.flags[1] ?? "";
     this.#env = { ...process.env, KATA_CONF_FILE: this.poolFile };
     this.#service = startCommand(KATA_RUNTIME_PROGRAM, ["factory", "serve"], { env: this.#env });
