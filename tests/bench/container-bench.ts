@@ -88,10 +88,11 @@ export async function runOnce(
   image: string,
   { name, runtime, flags }: Subject,
   suffix: string,
+  deadlineMs = CONTAINER_DEADLINE_MS,
 ): Promise<number> {
   const id = `${containerd.address.tag}-${name}-${suffix}`;
   const request = { id, image, runtime, flags, command: ["true"] };
-  const result = await containerd.ctr.runContainer(request, { deadlineMs: CONTAINER_DEADLINE_MS });
+  const result = await containerd.ctr.runContainer(request, { deadlineMs });
   if (result.status === 0) return result.ms;
   throw new Error(`bench: ${name}: exit status ${result.status}\n${result.stderr}\n${containerd.log}`);
 }

@@ -14,13 +14,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildEngine } from "../../scripts/build/engine.ts";
 import { buildProgram } from "../../scripts/build/program.ts";
-import { mustRun } from "../harness/command.ts";
+import { type CommandResult, mustRun } from "../harness/command.ts";
 import { busyboxImage, importImage } from "../harness/images.ts";
 import { BUILT_PROGRAMS, writeKataConfiguration } from "../harness/kata-configuration.ts";
 import { startKataContainerd } from "../harness/kata-containerd.ts";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME, RUNC_RUNTIME } from "../harness/subject.ts";
 import { type Complaints, judge } from "./judge.ts";
+import { withLayers } from "./layers-way.ts";
 import { REFUSED } from "./refused.ts";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -50,6 +51,7 @@ const WAYS: Readonly<Record<string, Way>> = {
   },
   disk: tryDisk,
   root: (bench) => probe(bench, "root", KATA_RUNTIME, "/", []),
+  layers: tryLayers,
   memory: (bench) =>
     probe(bench, "memory", KATA_RUNTIME, "/memory", [
       "--mount",
@@ -105,18 +107,32 @@ async function probe(
   place: string,
   flags: readonly string[],
 ): Promise<Complaints> {
-  const { status, stdout, stderr } = await containerd.ctr.runContainer(
-    {
-      id: `${containerd.address.tag}-fs-${name}`,
-      image,
-      runtime,
-      command: ["/probe/probe", "check", place],
-      flags: [...bind(directory, "/probe"), ...flags],
-    },
-    { deadlineMs: DEADLINE_MS },
-  );
-  if (status !== 0) throw new Error(`test:fs: ${name}: exit status ${status}\n${stderr}\n${containerd.log}`);
+  const id = `${containerd.address.tag}-fs-${name}`;
+  const request = { id, image, runtime, ...checksIn(directory, place, flags) };
+  const result = await containerd.ctr.runContainer(request, { deadlineMs: DEADLINE_MS });
+  return complaintsOf(name, result, containerd.log);
+}
+
+function checksIn(directory: string, place: string, flags: readonly string[]) {
+  return { command: ["/probe/probe", "check", place], flags: [...bind(directory, "/probe"), ...flags] };
+}
+
+function complaintsOf(name: string, { status, stdout, stderr }: CommandResult, log: string): Complaints {
+  if (status !== 0) throw new Error(`test:fs: ${name}: exit status ${status}\n${stderr}\n${log}`);
   return JSON.parse(stdout) as Complaints;
+}
+
+/** The root of an image of verified layers. */
+function tryLayers(bench: Bench): Promise<Complaints> {
+  return withLayers(async ({ ctr, image, tag, env }) => {
+    const request = {
+      id: `${tag}-fs-layers`,
+      image,
+      runtime: KATA_RUNTIME,
+      ...checksIn(bench.probe, "/", []),
+    };
+    return complaintsOf("layers", await ctr.runContainer(request, { env, deadlineMs: DEADLINE_MS }), "");
+  });
 }
 
 /** A disk that the guest mounts itself: a direct volume. */
@@ -173,6 +189,7 @@ async function refusesUnofferedWays({ containerd, image }: Bench): Promise<strin
       { deadlineMs: DEADLINE_MS },
     );
     if (status === 0 || !stderr.includes("shared_fs")) faults.push(`${way} is not refused: ${stderr.trim()}`);
+    else process.stdout.write(`${way}: refused\n`);
   }
   return faults;
 }
