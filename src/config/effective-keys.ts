@@ -116,7 +116,13 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "valid_vhost_user_store_paths",
     "vhost_user_reconnect_timeout_sec",
   ]),
-  factory: new Set(["enable_template", "template_path", "vm_cache_endpoint", "vm_cache_number"]),
+  factory: new Set([
+    "enable_template",
+    "template_path",
+    "vm_cache_endpoint",
+    "vm_cache_memory",
+    "vm_cache_number",
+  ]),
   agent: new Set([
     "debug_console_enabled",
     "cdh_api_timeout",

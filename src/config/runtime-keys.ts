@@ -6,6 +6,7 @@ export const FACTORY_KEYS = {
   enable_template: flag(true, "Clone machines from a saved one, made on first use, instead of booting each.", { shown: true, driverDefaults: { clh: false, firecracker: false, remote: false, stratovirt: false } }),
   template_path: path("/run/vc/vm/template", "Directory of the saved machines."),
   vm_cache_number: integer(0, "Machines that are kept ready.", { max: 1024 }),
+  vm_cache_memory: integer(0, "Most memory of the guests that are kept ready, together, MiB; 0: as long as a tenth of the host's memory stays available.", { dialect: "ours" }),
   vm_cache_endpoint: path("/var/run/kata-containers/cache.sock", "Socket of the process that keeps them.", { dialect: "go" }),
 };
 

@@ -89,6 +89,8 @@ export interface SandboxSettings {
   readonly pool: {
     /** Machines that are kept ready; 0 for no pool. */
     readonly machines: number;
+    /** Most memory of their guests together, MiB; 0 for no limit but the host's. */
+    readonly memoryBudgetMib: number;
     /** Socket of the process that keeps them. */
     readonly endpoint: string;
   };
@@ -223,7 +225,11 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       bytes: runtime.layer_changes_disk_size * 2 ** 20,
     },
     bindMounts: parseSandboxBindMounts(runtime.sandbox_bind_mounts),
-    pool: { machines: factory.vm_cache_number, endpoint: factory.vm_cache_endpoint },
+    pool: {
+      machines: factory.vm_cache_number,
+      memoryBudgetMib: factory.vm_cache_memory,
+      endpoint: factory.vm_cache_endpoint,
+    },
     vhostNet: !hypervisor.disable_vhost_net,
     network: {
       model,

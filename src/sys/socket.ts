@@ -14,6 +14,7 @@ import { utf8Encode } from "./utf8.ts";
 const AF_UNIX = 1;
 const AF_VSOCK = 40;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -65,9 +66,9 @@ function encodeAddress(address: SocketAddress): Uint8Array {
   return bytes;
 }
 
-function newSocket(address: SocketAddress): FileDescriptor {
+function newSocket(address: SocketAddress, type = SOCK_STREAM): FileDescriptor {
   const family = address.kind === "vsock" ? AF_VSOCK : AF_UNIX;
-  const fd = kernel().syscall("socket", family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const fd = kernel().syscall("socket", family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   return new FileDescriptor(check(fd, "make socket for", showAddress(address)));
 }
 
@@ -120,6 +121,33 @@ export async function connect(address: SocketAddress, signal?: CancelSignal): Pr
     return new FdStream(socket);
   } catch (error) {
     loop.forget(socket.fd);
+    socket.close();
+    throw error;
+  }
+}
+
+/** A socket whose every write is a message to `address`. @throws KataError `system-call` with ENOENT or ECONNREFUSED if nobody listens. */
+export function connectDatagrams(address: SocketAddress): FdStream {
+  const encoded = encodeAddress(address);
+  const socket = newSocket(address, SOCK_DGRAM);
+  try {
+    const result = kernel().syscall("connect", socket.fd, encoded, encoded.length);
+    check(result, "connect to", showAddress(address));
+    return new FdStream(socket);
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** A socket that gets the messages sent to `address`, one a read. A UNIX socket's file must not exist; it stays. */
+export function bindDatagrams(address: SocketAddress): FdStream {
+  const encoded = encodeAddress(address);
+  const socket = newSocket(address, SOCK_DGRAM);
+  try {
+    check(kernel().syscall("bind", socket.fd, encoded, encoded.length), "listen at", showAddress(address));
+    return new FdStream(socket);
+  } catch (error) {
     socket.close();
     throw error;
   }

@@ -1,11 +1,12 @@
 /** `kata-runtime factory serve`: what it does. */
 
+import { isKeptName } from "../../sandbox/pool/kept-machines.ts";
 import { poolKey } from "../../sandbox/pool/pool-key.ts";
 import { PoolServer } from "../../sandbox/pool/pool-server.ts";
 import { lowerPriority } from "../../sandbox/pool/priority.ts";
+import { descriptorsOfManager, ServiceManager } from "../../sandbox/pool/service-manager.ts";
 import { hostSize } from "../../sandbox/resources/host-size.ts";
 import { sizeRange } from "../../sandbox/resources/sizing.ts";
-import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { setNonBlocking } from "../../sys/fd-stream.ts";
 import { readlink } from "../../sys/files.ts";
@@ -15,8 +16,6 @@ import { textFlag } from "../flag-values.ts";
 import { type CommandContext, EXIT_FAILED, EXIT_OK } from "../types.ts";
 import { factoryLogger, factorySettings } from "./factory-settings.ts";
 
-/** Where systemd leaves the first socket. Source: sd_listen_fds(3). */
-const SYSTEMD_SOCKET = 3;
 const STDERR = 2;
 
 export async function runServe(context: CommandContext): Promise<number> {
@@ -28,14 +27,20 @@ export async function runServe(context: CommandContext): Promise<number> {
   const { environment, flags } = context;
   const logger = factoryLogger(settings, "pool");
   const config = textFlag(flags, "config");
+  const given = descriptorsOfManager(environment, getpid());
+  const socket = given.find(({ name }) => !isKeptName(name))?.descriptor;
+  if (socket !== undefined) setNonBlocking(socket.fd);
   const server = new PoolServer({
     endpoint: settings.pool.endpoint,
-    socket: socketOfSystemd(environment),
+    socket,
+    manager: ServiceManager.of(environment),
+    kept: given.filter(({ descriptor }) => descriptor !== socket),
     plan: () => {
       const now = factorySettings(context);
       const range = sizeRange(now.size, hostSize(), { ociVersion: "1.1.0" }, true);
       const { vcpus, memoryMib } = range.boot;
-      return { machines: now.pool.machines, key: poolKey(now, range), vcpus, memoryMib };
+      const { machines, memoryBudgetMib } = now.pool;
+      return { machines, memoryBudgetMib, key: () => poolKey(now, range), vcpus, memoryMib };
     },
     startKeeper: async (name, lifeline) => {
       await spawn({
@@ -61,13 +66,4 @@ export async function runServe(context: CommandContext): Promise<number> {
   logger.info("serving", { endpoint: settings.pool.endpoint, machines: settings.pool.machines });
   await server.serve();
   return EXIT_OK;
-}
-
-function socketOfSystemd({
-  LISTEN_PID,
-  LISTEN_FDS,
-}: Readonly<Record<string, string>>): FileDescriptor | undefined {
-  if (LISTEN_PID !== String(getpid()) || LISTEN_FDS !== "1") return undefined;
-  setNonBlocking(SYSTEMD_SOCKET);
-  return new FileDescriptor(SYSTEMD_SOCKET);
 }

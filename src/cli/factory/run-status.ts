@@ -57,9 +57,15 @@ function asText(enabled: boolean, templates: readonly TemplateFacts[], pool: Poo
   for (const { pid, vcpus, memoryMib } of pool.ready) {
     lines.push(`VM pid = ${pid} Cpu = ${vcpus} Memory = ${memoryMib}MiB`);
   }
-  const { wanted, ready, building, given, refused, obstacle } = pool;
+  const { wanted, ready, building, given, refused, obstacle, memoryBudgetMib } = pool;
   lines.push(
     `${ready.length} of ${wanted} ready${building ? ", one more is being made" : ""}; ${given} given, ${refused} refused`,
+  );
+  const memory = ready.reduce((sum, { memoryMib }) => sum + memoryMib, 0);
+  const budget =
+    memoryBudgetMib === 0 ? "while a tenth of the host's is free" : `of at most ${memoryBudgetMib} MiB`;
+  lines.push(
+    `${memory} MiB of memory ${budget}; machines are made at low priority, when no pod has asked for a moment`,
   );
   if (obstacle !== "") lines.push(`in the way: ${obstacle}`);
   return `${lines.join("\n")}\n`;

@@ -52,6 +52,8 @@ export interface PoolStatus {
   readonly pid: number;
   readonly wanted: number;
   readonly ready: readonly { readonly pid: number; readonly memoryMib: number; readonly vcpus: number }[];
+  /** Most memory of all that are ready, MiB; 0 for no limit but the host's. */
+  readonly memoryBudgetMib: number;
   readonly building: boolean;
   /** Machines given away, and claims refused, since the start. */
   readonly given: number;

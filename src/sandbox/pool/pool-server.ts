@@ -5,7 +5,7 @@
  * first. If nothing is ready the answer is no, at once, and the pod's machine is cloned. Whatever happens to the pool, machines that were
  * given away live on, and machines that were not end with it.
  */
-import { describeError, hasErrno, KataError } from "../../kata-error.ts";
+import { describeError, KataError } from "../../kata-error.ts";
 import { type Clock, sleep, withDeadline } from "../../sys/clock.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
@@ -18,9 +18,6 @@ import {
   O_NOFOLLOW,
   O_RDWR,
   open,
-  readDirectory,
-  removeTree,
-  statIfExists,
   unlinkIfExists,
 } from "../../sys/files.ts";
 import { check, kernel } from "../../sys/kernel.ts";
@@ -29,6 +26,7 @@ import { accept, listen, peerCredentials, socketPair } from "../../sys/socket.ts
 import { templateName } from "../template/template-name.ts";
 import type { Logger } from "../types.ts";
 import { availableMemoryMib } from "./available-memory.ts";
+import { forgetMachine, keepMachineFor, keptMachines, type MachineSize } from "./kept-machines.ts";
 import {
   type MachineOffer,
   type PoolRequest,
@@ -38,19 +36,25 @@ import {
   receiveLine,
   sendLine,
 } from "./pool-protocol.ts";
+import { removeRemains } from "./remains.ts";
+import type { NamedDescriptor, ServiceManager } from "./service-manager.ts";
 
 /** What the pool is to have; asked anew before each machine, since files and configuration change. */
-export interface PoolPlan {
+export interface PoolPlan extends MachineSize {
   readonly machines: number;
-  readonly key: string;
-  readonly memoryMib: number;
-  readonly vcpus: number;
+  /** @throws KataError if a file that machines are made of is missing. */
+  readonly key: () => string;
+  /** Most memory that the machines' guests may have together, MiB; 0 for no limit but the host's. */
+  readonly memoryBudgetMib: number;
 }
 
 export interface PoolParts {
   readonly endpoint: string;
   /** A socket that is open already (systemd's); otherwise the endpoint is made. */
   readonly socket: FileDescriptor | undefined;
+  /** Who keeps machines while this service is restarted, and what it had kept. */
+  readonly manager: ServiceManager | undefined;
+  readonly kept: readonly NamedDescriptor[];
   readonly plan: () => PoolPlan;
   /** Starts a keeper with the other end of its lifeline, for a machine of that name. */
   readonly startKeeper: (name: string, lifeline: FileDescriptor) => Promise<void>;
@@ -59,8 +63,9 @@ export interface PoolParts {
 }
 
 interface Entry {
+  readonly name: string;
   readonly offer: MachineOffer;
-  readonly plan: PoolPlan;
+  readonly size: MachineSize;
   readonly lifeline: FdStream;
   readonly descriptors: readonly FileDescriptor[];
 }
@@ -69,6 +74,8 @@ interface Entry {
 const REQUEST_DEADLINE_MS = 2000;
 /** After the last claim, ms. */
 const QUIET_MS = 1500;
+/** Claims that never stop shall not starve the pool: this long after it fell short it makes a machine among them, ms. */
+const LONGEST_WAIT_MS = 15_000;
 /** A machine is not made unless this share of the host's memory stays available beside it. */
 const KEPT_FREE = 0.1;
 const BUILD_DEADLINE_MS = 180_000;
@@ -77,9 +84,6 @@ const FIRST_RETRY_MS = 2000;
 const LAST_RETRY_MS = 300_000;
 /** Without reason to look again sooner, ms: files of the configuration change without telling. */
 const LOOK_AGAIN_MS = 10_000;
-
-const SHARES = "/run/kata-containers/shared/sandboxes";
-const RUNS = "/run/kata";
 
 export class PoolServer {
   readonly #parts: PoolParts;
@@ -93,6 +97,8 @@ export class PoolServer {
   #building = false;
   #obstacle = "";
   #lastClaim = Number.NEGATIVE_INFINITY;
+  /** Since when fewer machines are ready than are wanted. */
+  #shortSince: number | undefined;
   #stopped = false;
   #wake: () => void = () => undefined;
 
@@ -104,7 +110,9 @@ export class PoolServer {
   /** Serves until {@link stop}. @throws KataError `already-exists` if another pool serves at the endpoint. */
   async serve(): Promise<void> {
     this.#listen();
-    this.#removeRemains();
+    await this.#takeBack();
+    removeRemains(this.#prefix);
+    await this.#parts.manager?.ready();
     const refilling = this.#refill();
     const socket = this.#socket;
     try {
@@ -134,9 +142,10 @@ export class PoolServer {
 
   get status(): PoolStatus {
     let wanted = 0;
+    let memoryBudgetMib = 0;
     let obstacle = this.#obstacle;
     try {
-      wanted = this.#parts.plan().machines;
+      ({ machines: wanted, memoryBudgetMib } = this.#parts.plan());
     } catch (error) {
       obstacle = describeError(error);
     }
@@ -144,11 +153,8 @@ export class PoolServer {
       kind: "status",
       pid: getpid(),
       wanted,
-      ready: this.#entries.map(({ offer, plan }) => ({
-        pid: offer.hypervisorPid,
-        memoryMib: plan.memoryMib,
-        vcpus: plan.vcpus,
-      })),
+      ready: this.#entries.map(({ offer, size }) => ({ pid: offer.hypervisorPid, ...size })),
+      memoryBudgetMib,
       building: this.#building,
       given: this.#given,
       refused: this.#refused,
@@ -179,14 +185,19 @@ export class PoolServer {
     chmod(endpoint, 0o600);
   }
 
-  /** What keepers of an earlier pool have left that were killed. */
-  #removeRemains(): void {
-    for (const parent of [SHARES, RUNS]) {
-      if (statIfExists(parent) === undefined) continue;
-      for (const { name } of readDirectory(parent)) {
-        if (name.startsWith(this.#prefix) && !isKept(name)) removeTree(`${parent}/${name}`);
-      }
+  /** Machines of this service before it was restarted. */
+  async #takeBack(): Promise<void> {
+    const { kept, logger, manager } = this.#parts;
+    const { machines, broken } = keptMachines(kept, logger);
+    for (const { name, offer, size, descriptors } of machines) {
+      const [lifeline, ...others] = descriptors;
+      if (lifeline === undefined) continue;
+      const entry: Entry = { name, offer, size, lifeline: new FdStream(lifeline), descriptors: others };
+      this.#entries.push(entry);
+      this.#watch(entry);
     }
+    if (manager !== undefined) for (const name of broken) await forgetMachine(manager, name);
+    if (machines.length > 0) logger.info("machines have outlived a restart", { count: machines.length });
   }
 
   async #attend(stream: FdStream): Promise<void> {
@@ -222,6 +233,8 @@ export class PoolServer {
       return await sendLine(stream, { kind: "refused", reason });
     }
     try {
+      const { manager } = this.#parts;
+      if (manager !== undefined) await forgetMachine(manager, entry.name);
       const descriptors = [entry.lifeline.fd, ...entry.descriptors.map(({ fd }) => fd)];
       await sendLine(stream, entry.offer, descriptors);
       this.#given++;
@@ -253,11 +266,23 @@ export class PoolServer {
   async #step(): Promise<{ readonly ms: number; readonly obstacle: string }> {
     const { clock, plan } = this.#parts;
     const wanted = plan();
-    for (const entry of this.#entries.filter(({ offer }) => offer.key !== wanted.key)) this.#remove(entry);
+    const key = wanted.key();
+    for (const entry of this.#entries.filter(({ offer }) => offer.key !== key)) this.#remove(entry);
     while (this.#entries.length > wanted.machines) this.#remove(this.#entries[0]);
-    if (this.#entries.length === wanted.machines) return { ms: LOOK_AGAIN_MS, obstacle: "" };
-    const quietIn = this.#lastClaim + QUIET_MS - clock.now();
-    if (quietIn > 0) return { ms: quietIn, obstacle: "" };
+    if (this.#entries.length === wanted.machines) {
+      this.#shortSince = undefined;
+      return { ms: LOOK_AGAIN_MS, obstacle: "" };
+    }
+    this.#shortSince ??= clock.now();
+    const waitUntil = Math.min(this.#lastClaim + QUIET_MS, this.#shortSince + LONGEST_WAIT_MS);
+    const quietIn = waitUntil - clock.now();
+    if (quietIn > 0) return { ms: quietIn, obstacle: "pods are being started, which come first" };
+    const used = this.#entries.reduce((sum, { size }) => sum + size.memoryMib, 0);
+    const { memoryBudgetMib } = wanted;
+    if (memoryBudgetMib > 0 && used + wanted.memoryMib > memoryBudgetMib) {
+      const obstacle = `vm_cache_memory: ${used} of ${memoryBudgetMib} MiB are used, and a machine has ${wanted.memoryMib} MiB`;
+      return { ms: LOOK_AGAIN_MS, obstacle };
+    }
     const memory = availableMemoryMib();
     if (memory.available - wanted.memoryMib < memory.total * KEPT_FREE) {
       return { ms: LOOK_AGAIN_MS, obstacle: `${memory.available} MiB of memory are available` };
@@ -267,17 +292,20 @@ export class PoolServer {
       await this.#build(wanted);
     } finally {
       this.#building = false;
+      // The next one waits for its turn again.
+      this.#shortSince = undefined;
     }
     return { ms: 0, obstacle: "" };
   }
 
   async #build(plan: PoolPlan): Promise<void> {
-    const { clock, startKeeper, logger } = this.#parts;
+    const { clock, startKeeper, logger, manager } = this.#parts;
     const began = clock.now();
+    const name = `${this.#prefix}${getpid()}-${this.#made++}`;
     const ends = socketPair();
     const lifeline = new FdStream(ends.ours);
     try {
-      await startKeeper(`${this.#prefix}${getpid()}-${this.#made++}`, ends.theirs);
+      await startKeeper(name, ends.theirs);
       ends.theirs.close();
       const what = { operation: "make machine of the pool", object: "its keeper is silent" };
       const line = await withDeadline(clock, BUILD_DEADLINE_MS, what, receiveLine(lifeline));
@@ -289,8 +317,15 @@ export class PoolServer {
           object: keeperWords(line?.value),
         });
       }
-      const entry: Entry = { offer, plan, lifeline, descriptors: line.descriptors };
+      const { memoryMib, vcpus } = plan;
+      const size = { memoryMib, vcpus };
+      const entry: Entry = { name, offer, size, lifeline, descriptors: line.descriptors };
       if (this.#stopped) return drop(entry);
+      if (manager !== undefined) {
+        const descriptors = [lifeline.fd, ...line.descriptors.map(({ fd }) => fd)];
+        await keepMachineFor(manager, name, offer, size, descriptors);
+        if (this.#stopped) return drop(entry);
+      }
       this.#entries.push(entry);
       this.#watch(entry);
       logger.info("a machine is ready", { pid: offer.hypervisorPid, ms: Math.round(clock.now() - began) });
@@ -316,6 +351,12 @@ export class PoolServer {
     const index = entry === undefined ? -1 : this.#entries.indexOf(entry);
     if (entry === undefined || index < 0) return;
     this.#entries.splice(index, 1);
+    const { manager, logger } = this.#parts;
+    if (manager !== undefined) {
+      forgetMachine(manager, entry.name).catch((error: unknown) =>
+        logger.warn("the service's manager is not told", { reason: describeError(error) }),
+      );
+    }
     drop(entry);
     this.#wake();
   }
@@ -339,28 +380,4 @@ function drop({ lifeline, descriptors }: Entry): void {
 function keeperWords(value: unknown): string {
   if (typeof value === "object" && value !== null && "reason" in value) return String(value.reason);
   return "its keeper has ended";
-}
-
-/** Whether the keeper of that name, or the shim that has its machine, may still be there: its process is. */
-function isKept(name: string): boolean {
-  try {
-    return readDirectory("/proc").some(
-      ({ name: pid }) => /^\d+$/.test(pid) && commandLine(pid).includes(name),
-    );
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return false;
-    throw error;
-  }
-}
-
-function commandLine(pid: string): string {
-  try {
-    using file = open(`/proc/${pid}/cmdline`, 0);
-    const bytes = new Uint8Array(4096);
-    const count = kernel().syscall("read", file.fd, bytes, bytes.length);
-    return String.fromCharCode(...bytes.subarray(0, Math.max(count, 0)));
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ESRCH")) return "";
-    throw error;
-  }
 }

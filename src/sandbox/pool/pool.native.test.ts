@@ -4,6 +4,7 @@ import { hasErrno, KataError } from "../../kata-error.ts";
 import { MS_PRIVATE, MS_REC } from "../../oci/mount-options.ts";
 import type { Spec } from "../../oci/types.ts";
 import { sleep } from "../../sys/clock.ts";
+import type { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import {
   exists,
@@ -17,6 +18,7 @@ import { mount } from "../../sys/mount.ts";
 import { unshare } from "../../sys/namespaces.ts";
 import { listLinks } from "../../sys/netlink/links.ts";
 import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid, kill, SIGKILL, SIGTERM } from "../../sys/process.ts";
+import { bindDatagrams, listen, receiveWithDescriptors } from "../../sys/socket.ts";
 import { type ChildProcess, spawn } from "../../sys/spawn.ts";
 import { assert, assertEqual, runTests, test } from "../../sys/testing/native-test.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
@@ -262,6 +264,111 @@ test(
       await until(`the end of what was made for ${moment} ms`, () => !keepers.some(runs));
       assertEqual(sharesOfPools(), []);
     }
+  },
+  TEST_MS,
+);
+
+/** What systemd does for a service with `FileDescriptorStoreMax=`: keeps what it is sent until the service forgets it. */
+class DescriptorStore implements Disposable {
+  readonly kept = new Map<string, FileDescriptor>();
+  isReady = false;
+  readonly path = `${ROOT}/notify`;
+  readonly #messages = bindDatagrams({ kind: "unix", path: this.path });
+
+  constructor() {
+    this.#receive().catch((error: unknown) => {
+      if (this.#messages.isOpen) throw error;
+    });
+  }
+
+  async #receive(): Promise<void> {
+    const bytes = new Uint8Array(4096);
+    for (;;) {
+      const { count, descriptors } = await receiveWithDescriptors(this.#messages, bytes);
+      const lines = utf8Decode(bytes.subarray(0, count)).split("\n");
+      const name = lines.find((line) => line.startsWith("FDNAME="))?.slice("FDNAME=".length) ?? "";
+      if (lines.includes("READY=1")) this.isReady = true;
+      for (const descriptor of descriptors) this.kept.set(name, descriptor);
+      if (!lines.includes("FDSTOREREMOVE=1")) continue;
+      this.kept.get(name)?.close();
+      this.kept.delete(name);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const descriptor of this.kept.values()) descriptor.close();
+    loop.forget(this.#messages.fd);
+    this.#messages.close();
+  }
+}
+
+/** As systemd starts it: with the socket and what was kept, in no order that means something. */
+async function startManagedPool(store: DescriptorStore, socket: FileDescriptor): Promise<ChildProcess> {
+  store.isReady = false;
+  const given: (readonly [string, FileDescriptor])[] = [
+    ...[...store.kept].reverse(),
+    ["kata-factory.socket", socket],
+  ];
+  const child = await spawn({
+    path: "/bin/sh",
+    args: ["sh", "-c", `LISTEN_PID=$$ exec ${PROGRAM} factory serve`],
+    environment: [
+      `KATA_CONF_FILE=${writeConfiguration()}`,
+      "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+      `NOTIFY_SOCKET=${store.path}`,
+      `LISTEN_FDS=${given.length}`,
+      `LISTEN_FDNAMES=${given.map(([name]) => name).join(":")}`,
+    ],
+    descriptors: ["null", 2, 2, ...given.map(([, { fd }]) => fd)],
+    parentDeathSignal: SIGKILL,
+  });
+  await until("a service that is ready", () => store.isReady);
+  return child;
+}
+
+/** A machine's descriptors and what it is. */
+const KEPT_OF_A_MACHINE = 9;
+
+test(
+  "machines that are ready outlive the pool's end where a manager keeps their descriptors, and end with what is given away",
+  async () => {
+    mkdirAll(ROOT, 0o700);
+    using store = new DescriptorStore();
+    using socket = listen({ kind: "unix", path: ENDPOINT });
+    const first = await startManagedPool(store, socket);
+    const machine = await readyMachine();
+    await until("a machine that is kept", () => store.kept.size === KEPT_OF_A_MACHINE);
+    kill(first.pid, SIGKILL);
+    await first.exited;
+    const second = await startManagedPool(store, socket);
+    try {
+      assertEqual(await readyMachine(), machine);
+      const pod = await runPod("echo from the machine of before");
+      assertEqual(
+        [pod.kind, pod.hypervisorPid, pod.output],
+        ["pooled", machine, "from the machine of before\n"],
+      );
+      assert(
+        [...store.kept.keys()].every((name) => !name.includes(`-${first.pid}-`)),
+        "nobody but the pod has its machine",
+      );
+      await pod.stop();
+      await until("the end of the pod's machine", () => !runs(machine));
+      // A machine that has ended is not kept.
+      const next = await readyMachine();
+      await until("a machine that is kept", () => store.kept.size === KEPT_OF_A_MACHINE);
+      kill(next, SIGKILL);
+      await until("another one", async () => ((await status())?.ready[0]?.pid ?? next) !== next);
+      await until("only that one is kept", () => store.kept.size === KEPT_OF_A_MACHINE);
+    } finally {
+      second.kill(SIGTERM);
+      await second.exited;
+    }
+    // The end of the service, and not of its restart: its manager lets go.
+    const last = [...store.kept.values()];
+    store.kept.clear();
+    for (const descriptor of last) descriptor.close();
+    await until("nothing left of the pool", () => sharesOfPools().length === 0);
     removeTree(ROOT);
   },
   TEST_MS,
