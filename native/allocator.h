@@ -22,7 +22,7 @@
 #define UNIT ((size_t)16)
 /* Larger blocks are rare, and few enough of a chunk's for malloc to do as well. */
 #define LARGEST ((size_t)512)
-#define CHUNK ((size_t)8192)
+#define CHUNK ((size_t)4096)
 /* Addresses are free; memory is taken in steps of this. */
 #define RANGE ((size_t)256 << 20)
 #define STEP ((size_t)65536)

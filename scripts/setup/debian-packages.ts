@@ -20,6 +20,7 @@ export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
   { name: "iptables", why: "gives pods of tests the host's ports" },
   { name: "bsdutils", why: "gives tests a terminal (script)" },
   { name: "dbus-daemon", why: "is the bus of tests that speak to systemd" },
+  { name: "systemd", why: "checks our units in tests, and starts a service by its socket" },
   { name: "busybox-static", why: "is the small test image" },
   { name: "cryptsetup-bin", why: "checks our trees of hashes in tests (veritysetup)" },
   { name: "erofs-utils", why: "checks our EROFS images in tests (fsck.erofs)" },

@@ -82,7 +82,7 @@ function subjects(withContainer: boolean, configuration: string): readonly Subje
     {
       name: "kata-agent",
       versionArguments: ["--version"],
-      limits: { disk: 1.5 * MIB, memory: 3 * MIB },
+      limits: { disk: 1.5 * MIB, memory: 2.5 * MIB },
       memory: { state: "serving", measure: () => agentMemory(agent) },
     },
   ];

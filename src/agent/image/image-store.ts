@@ -3,9 +3,13 @@ import { KataError } from "../../kata-error.ts";
 import { CancelSource } from "../../sys/cancellation.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { mkdirAll, removeTree } from "../../sys/files.ts";
+import { DataHub, type DataHubTimeouts } from "../confidential/data-hub.ts";
 import { AGENT_DIRECTORY } from "../sandbox/paths.ts";
+import type { Settings } from "../settings.ts";
+import { loadImageTrust } from "./image-trust.ts";
 import { makePauseRoot, PAUSE_IMAGE } from "./pause-image.ts";
 import { type PullContext, pullImage } from "./pull-image.ts";
+import { openAuthorities, pullProgram } from "./pull-program.ts";
 
 const IMAGES = `${AGENT_DIRECTORY}/images`;
 
@@ -21,6 +25,29 @@ interface Pulled {
   users: number;
   readonly directory: string;
   readonly ready: Promise<void>;
+}
+
+export interface ImageStoreSettings extends Pick<PullContext, "timeoutMs" | "reaper"> {
+  /** Registries that are spoken to without encryption. */
+  readonly insecure: readonly string[];
+  /** The directory that the machine booted from; undefined natively. */
+  readonly initialRoot: number | undefined;
+  /** What the owner says of images and their registries. */
+  readonly trust: Settings["images"];
+  readonly dataHub: DataHubTimeouts;
+}
+
+/** A store that pulls by the program and the certificates of this guest. */
+export function openImageStore(settings: ImageStoreSettings): ImageStore {
+  const { insecure, timeoutMs, reaper, initialRoot, trust, dataHub } = settings;
+  return new ImageStore({
+    insecure: new Set(insecure),
+    timeoutMs,
+    reaper,
+    trust: () => loadImageTrust(trust, new DataHub(dataHub)),
+    program: () => pullProgram(initialRoot),
+    authorities: () => openAuthorities(initialRoot),
+  });
 }
 
 export class ImageStore {

@@ -1,7 +1,6 @@
 /** The calls about the machine. */
 import { KataError } from "../../kata-error.ts";
 import { setDateTime } from "../guest/date-time.ts";
-import { restoreRules, saveRules } from "../guest/iptables.ts";
 import {
   memoryBlockSize,
   onlineCpus,
@@ -80,12 +79,14 @@ export function guestCalls(sandbox: Sandbox): GuestCalls {
 
     async getIPTables(request) {
       sandbox.requireGuest("get iptables");
+      const { saveRules } = await import("../guest/iptables.ts");
       return { data: await saveRules(request.isIpv6 ? "ipv6" : "ipv4", sandbox.context.reaper) };
     },
 
     async setIPTables(request) {
       sandbox.requireGuest("set iptables");
       const family = request.isIpv6 ? "ipv6" : "ipv4";
+      const { restoreRules } = await import("../guest/iptables.ts");
       return { data: await restoreRules(family, request.data, sandbox.context.reaper) };
     },
 

@@ -1,9 +1,7 @@
 /** The calls about the pod as a whole. */
 import { KataError } from "../../kata-error.ts";
 import { startTrace } from "../../sys/trace.ts";
-import { copyFile } from "../guest/copy-file.ts";
 import { terminationLog } from "../guest/diagnostic-data.ts";
-import { resizeVolume } from "../guest/resize-volume.ts";
 import { TRACE_LOG, traceText } from "../guest/trace-log.ts";
 import { volumeUsage } from "../guest/volume-statistics.ts";
 import { SHARED_DIRECTORY } from "../sandbox/paths.ts";
@@ -64,6 +62,7 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
     },
 
     async copyFile(request) {
+      const { copyFile } = await import("../guest/copy-file.ts");
       copyFile(SHARED_DIRECTORY, {
         path: request.path,
         fileSize: Number(request.fileSize),
@@ -96,6 +95,7 @@ export function sandboxCalls(sandbox: Sandbox, onDestroyed: () => void): Sandbox
           hint: "it is no storage of this pod",
         });
       }
+      const { resizeVolume } = await import("../guest/resize-volume.ts");
       await resizeVolume(path, BigInt(request.size), sandbox.context.settings.hotplugTimeoutMs);
       return {};
     },

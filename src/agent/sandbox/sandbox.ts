@@ -13,7 +13,6 @@ import { Rollback } from "../../sys/rollback.ts";
 import { traced, tracePhase } from "../../sys/trace.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
-import { DataHub } from "../confidential/data-hub.ts";
 import { withGuestsOwn } from "../confidential/guests-own.ts";
 import { bundleDirectory } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
@@ -34,9 +33,7 @@ import {
   updateRoutes,
 } from "../guest/network.ts";
 import { ParkedCards } from "../guest/parked-cards.ts";
-import { ImageStore } from "../image/image-store.ts";
-import { loadImageTrust } from "../image/image-trust.ts";
-import { openAuthorities, pullProgram } from "../image/pull-program.ts";
+import type { ImageStore } from "../image/image-store.ts";
 import type { PolicyGate } from "../policy/policy-gate.ts";
 import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
@@ -128,6 +125,7 @@ export class Sandbox {
   #namespaces: SharedNamespaces | undefined;
   #guestHooks: Hooks = {};
   #pidHolder: PidHolder | undefined;
+  #images: Promise<ImageStore> | undefined;
   readonly #parked = new ParkedCards();
   /** Settles when the modules are loaded that containers need, or one of them has failed. */
   readonly modulesLoaded: Promise<void>;
@@ -144,14 +142,10 @@ export class Sandbox {
     this.storages = new StorageRegistry({
       hotplugTimeoutMs: context.settings.hotplugTimeoutMs,
       dataHub: context.settings.dataHub,
-      images: new ImageStore({
-        insecure: new Set(context.settings.insecureRegistries),
-        timeoutMs: context.settings.dataHub.pullMs,
-        reaper: context.reaper,
-        program: () => pullProgram(context.initialRoot),
-        authorities: () => openAuthorities(context.initialRoot),
-        trust: () => loadImageTrust(context.settings.images, new DataHub(context.settings.dataHub)),
-      }),
+      images: () => {
+        this.#images ??= openImages(context);
+        return this.#images;
+      },
       loadModule: context.modules === undefined ? undefined : (name) => context.modules?.load(name),
       warn: (message, fields) => context.logger.warn(message, fields),
     });
@@ -438,6 +432,19 @@ export class Sandbox {
   nextOom(signal?: CancelSignal): Promise<string> {
     return this.oomEvents.next(signal);
   }
+}
+
+/** Read when a first image is pulled: few guests do. */
+async function openImages({ settings, reaper, initialRoot }: SandboxContext): Promise<ImageStore> {
+  const { openImageStore } = await import("../image/image-store.ts");
+  return openImageStore({
+    insecure: settings.insecureRegistries,
+    timeoutMs: settings.dataHub.pullMs,
+    reaper,
+    initialRoot,
+    trust: settings.images,
+    dataHub: settings.dataHub,
+  });
 }
 
 function destroyed(): KataError {

@@ -1,12 +1,9 @@
 /** The kinds of storage that the agent can provide: one entry a driver. Source: upstream's agent protocol. */
 import { hasErrno, KataError } from "../../kata-error.ts";
 import { chmod, mkdirAll, readTextFile, stat, statIfExists } from "../../sys/files.ts";
-import { mountTar } from "../../tarfs/mount-tar.ts";
 import { awaitDevice } from "../device/await-device.ts";
 import { capacityOf, namedBlockNode, SCSI_MODULES, scsiBlockNode } from "../device/block-device.ts";
-import { EPHEMERAL_KEY, MADE_FOR_POD, mountEncrypted } from "./encrypted-disk.ts";
 import { findDisk } from "./find-disk.ts";
-import { GUEST_PULL_DRIVER, guestPull } from "./guest-pull.ts";
 import { reserveHugePages } from "./huge-pages.ts";
 import { layerRootHash, layerVerity } from "./layer-verity.ts";
 import { isLayeredOverlay, mountLayeredOverlay } from "./layered-overlay.ts";
@@ -14,6 +11,8 @@ import { MULTI_LAYER_DRIVER, multiLayer } from "./multi-layer.ts";
 import {
   checkMountPoint,
   chgrp,
+  EPHEMERAL_KEY,
+  MADE_FOR_POD,
   makeMountPoint,
   mountStorage,
   optionValue,
@@ -24,7 +23,12 @@ import {
 } from "./storage.ts";
 import { bindSubPath } from "./sub-path.ts";
 import { openVerityDevice, parseVerityInfo, type VerityInfo } from "./verity-device.ts";
-import { watchableBind } from "./watchable-bind.ts";
+
+/** What few pods use is read when one does: until then it takes none of a guest's memory. */
+const guestPull: StorageDriver = async (storage, context) =>
+  (await import("./guest-pull.ts")).guestPull(storage, context);
+const watchableBind: StorageDriver = async (storage, context) =>
+  (await import("./watchable-bind.ts")).watchableBind(storage, context);
 
 /** A driver that mounts the disk which `node` finds. */
 function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promise<string>): StorageDriver {
@@ -41,15 +45,18 @@ function disk(node: (source: string, timeoutMs: number, bytes?: bigint) => Promi
       }
     }
     const found = await node(storage.source, context.hotplugTimeoutMs, capacityOf(storage.driverOptions));
-    if (isEncrypted) return await mountEncrypted(storage, found, context);
+    if (isEncrypted) {
+      const { mountEncrypted } = await import("./encrypted-disk.ts");
+      return await mountEncrypted(storage, found, context);
+    }
     const verity = optionValue(storage.driverOptions, "verity_info");
     const rootHash = layerRootHash(storage.options);
     if (rootHash !== undefined && verity !== undefined) {
       throw new KataError("invalid-argument", { operation: "verify disk", object: "two root hashes" });
     }
     const own = { ...storage, options: storage.options.filter((option) => !option.startsWith(FOR_AGENT)) };
-    if (verity !== undefined) return mountVerified(own, found, parseVerityInfo(verity), context);
-    if (rootHash !== undefined) return mountVerified(own, found, layerVerity(found, rootHash), context);
+    if (verity !== undefined) return await mountVerified(own, found, parseVerityInfo(verity), context);
+    if (rootHash !== undefined) return await mountVerified(own, found, layerVerity(found, rootHash), context);
     if (storage.driverOptions.includes(MADE_FOR_POD)) return mountMadeForPod(own, found);
     const undo = mountStorage(own, found);
     const mode = optionValue(storage.driverOptions, "root-mode");
@@ -72,16 +79,16 @@ function mountMadeForPod(storage: Storage, node: string): () => void {
 let verified = 0;
 
 /** Mounts a disk read-only, each block of which the kernel checks when it is read. */
-function mountVerified(
+async function mountVerified(
   storage: Storage,
   node: string,
   info: VerityInfo,
   context: StorageContext,
-): () => void {
+): Promise<() => void> {
   context.loadModule?.("dm_verity");
   const device = openVerityDevice(`kata-verity${++verified}`, node, info);
   try {
-    const release = mountReadOnly(storage, device.node, context);
+    const release = await mountReadOnly(storage, device.node, context);
     return () => {
       release();
       device.remove();
@@ -93,13 +100,14 @@ function mountVerified(
 }
 
 /** A layer that is an archive is mounted by the kernel of AKS's guests, and by a child of the agent's elsewhere. */
-function mountReadOnly(storage: Storage, node: string, context: StorageContext): () => void {
+async function mountReadOnly(storage: Storage, node: string, context: StorageContext): Promise<() => void> {
   if (storage.fstype !== "tar" || hasFilesystem("tar")) {
     return mountStorage({ ...storage, options: [...storage.options, "ro"] }, node);
   }
   context.loadModule?.("fuse");
   checkMountPoint(storage.mountPoint);
   makeMountPoint(storage.mountPoint, true);
+  const { mountTar } = await import("../../tarfs/mount-tar.ts");
   mountTar(node, storage.mountPoint, 0, "data");
   return () => unmount(storage.mountPoint);
 }
@@ -186,7 +194,7 @@ const overlay: StorageDriver = async (storage) => {
 };
 
 export const STORAGE_DRIVERS: Readonly<Record<string, StorageDriver>> = {
-  [GUEST_PULL_DRIVER]: guestPull,
+  image_guest_pull: guestPull,
   "9p": plain,
   bind: async (storage) =>
     bindSubPath(storage) ?? mountStorage({ ...storage, fstype: "bind" }, storage.source),

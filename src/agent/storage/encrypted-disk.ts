@@ -8,14 +8,15 @@ import { KataError } from "../../kata-error.ts";
 import { chmod, readTextFileIfExists, stat } from "../../sys/files.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { DataHub } from "../confidential/data-hub.ts";
-import { checkMountPoint, makeMountPoint, type Storage, type StorageContext, unmount } from "./storage.ts";
+import {
+  checkMountPoint,
+  EPHEMERAL_KEY,
+  makeMountPoint,
+  type Storage,
+  type StorageContext,
+  unmount,
+} from "./storage.ts";
 import { removeMappedDevice } from "./verity-device.ts";
-
-/** The driver's option that asks for it. */
-export const EPHEMERAL_KEY = "encryption_key=ephemeral";
-
-/** The driver's option of a disk that is made for the pod and empty at first, encrypted or not. */
-export const MADE_FOR_POD = "create_filesystem";
 
 const VOLUME_TYPE = "block-device";
 const MAPPED = "/dev/mapper/";

@@ -9,8 +9,6 @@ import { mkdirAll, removeIfEmpty, removeTree } from "../../sys/files.ts";
 import { DataHub } from "../confidential/data-hub.ts";
 import { mountStorage, type Storage, type StorageContext, type StorageDriver } from "./storage.ts";
 
-export const GUEST_PULL_DRIVER = "image_guest_pull";
-
 const IMAGES = "/run/kata-containers/images";
 let pulled = 0;
 
@@ -45,7 +43,8 @@ async function pullByHub(hub: DataHub, storage: Storage): Promise<() => void> {
 }
 
 /** The image's files are shared by all containers that are made of it; each has its changes in a layer of its own. */
-async function pullByAgent(storage: Storage, { images }: StorageContext): Promise<() => void> {
+async function pullByAgent(storage: Storage, context: StorageContext): Promise<() => void> {
+  const images = await context.images();
   const image = await images.use(storage.source);
   try {
     const [upper, work] = [`${image.own}/upper`, `${image.own}/work`];

@@ -6,7 +6,7 @@ const CONTEXT: StorageContext = {
   hotplugTimeoutMs: 1,
   dataHub: { callMs: 1, pullMs: 1 },
   // No driver of these tests pulls images.
-  images: {} as StorageContext["images"],
+  images: () => Promise.reject(new Error("no test pulls images")),
   warn: () => undefined,
 };
 

@@ -5,9 +5,14 @@ import { kernel } from "../../sys/kernel.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "../sandbox/paths.ts";
 import { STORAGE_DRIVERS } from "./drivers.ts";
-import { EPHEMERAL_KEY, MADE_FOR_POD } from "./encrypted-disk.ts";
 import { layerRootHash } from "./layer-verity.ts";
-import type { Storage, StorageContext, StorageDriver } from "./storage.ts";
+import {
+  EPHEMERAL_KEY,
+  MADE_FOR_POD,
+  type Storage,
+  type StorageContext,
+  type StorageDriver,
+} from "./storage.ts";
 import { applyVolumeGroup } from "./volume-group.ts";
 
 /** Memory that is the pod's. */

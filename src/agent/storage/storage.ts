@@ -42,12 +42,18 @@ export interface StorageGroup {
   readonly onRootMismatch: boolean;
 }
 
+/** The option of a disk's driver that asks for one which is encrypted with a key that nobody keeps. */
+export const EPHEMERAL_KEY = "encryption_key=ephemeral";
+
+/** The driver's option of a disk that is made for the pod and empty at first, encrypted or not. */
+export const MADE_FOR_POD = "create_filesystem";
+
 export interface StorageContext {
   /** Longest wait for a plugged-in device, ms. */
   readonly hotplugTimeoutMs: number;
   readonly dataHub: DataHubTimeouts;
   /** Images that the agent pulls itself. */
-  readonly images: ImageStore;
+  readonly images: () => Promise<ImageStore>;
   /** Loads a module of the guest's kernel; undefined natively. */
   readonly loadModule?: ((name: string) => void) | undefined;
   /** Tells of what goes wrong while nobody waits for it. */

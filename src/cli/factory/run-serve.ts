@@ -11,6 +11,7 @@ import { loop } from "../../sys/event-loop.ts";
 import { setNonBlocking } from "../../sys/fd-stream.ts";
 import { readlink } from "../../sys/files.ts";
 import { getpid, listenForSignals, SIGINT, SIGTERM } from "../../sys/process.ts";
+import { exit } from "../../sys/program.ts";
 import { spawn } from "../../sys/spawn.ts";
 import { textFlag } from "../flag-values.ts";
 import { type CommandContext, EXIT_FAILED, EXIT_OK } from "../types.ts";
@@ -65,5 +66,6 @@ export async function runServe(context: CommandContext): Promise<number> {
   using _signals = listenForSignals([SIGTERM, SIGINT], () => server.stop());
   logger.info("serving", { endpoint: settings.pool.endpoint, machines: settings.pool.machines });
   await server.serve();
-  return EXIT_OK;
+  // Keepers whose machines go on are children that nobody waits for.
+  return exit(EXIT_OK);
 }

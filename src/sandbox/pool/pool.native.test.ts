@@ -12,6 +12,7 @@ import {
   readDirectory,
   readTextFileIfExists,
   removeTree,
+  unlinkIfExists,
   writeFile,
 } from "../../sys/files.ts";
 import { mount } from "../../sys/mount.ts";
@@ -334,6 +335,8 @@ test(
   async () => {
     mkdirAll(ROOT, 0o700);
     using store = new DescriptorStore();
+    // A pool that was killed could not remove its own.
+    unlinkIfExists(ENDPOINT);
     using socket = listen({ kind: "unix", path: ENDPOINT });
     const first = await startManagedPool(store, socket);
     const machine = await readyMachine();
