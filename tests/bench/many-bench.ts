@@ -6,16 +6,22 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
+import { parseMemoryInfo } from "../../src/sandbox/pool/available-memory.ts";
 import { processesOf } from "../harness/instance-processes.ts";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { runOnce } from "./container-bench.ts";
 import { type Figure, figure } from "./figure.ts";
-import { type KataSubjects, REFERENCE, type Subject } from "./subjects.ts";
+import { type KataSubjects, REFERENCE } from "./subjects.ts";
 
 /** All share the processors, and an emulated guest needs a second or two of one, ms. */
 const BURST_DEADLINE_MS = 600_000;
 /** How long pods do nothing before their processors' time is counted, ms. */
 const IDLE_MS = 10_000;
+const MIB = 1 << 20;
+/** AKS's smallest machine of a pod. */
+const SMALL_MACHINE = { "hypervisor.qemu": { default_memory: 128 } };
+/** Of the host's memory: no more pods are started than leave this share, since nobody knows whom the kernel would kill. */
+const KEPT_FREE = 0.06;
 /** Pods whose starts are compared, at the beginning and at the end. */
 const COMPARED = 10;
 /** Source: sysconf(_SC_CLK_TCK), 100 on every Linux that this runs on. */
@@ -77,12 +83,19 @@ export async function idle(
   count: number,
 ): Promise<Figure[]> {
   await kata.ready();
-  const subject: Subject = kata.template;
+  const subject = kata.configured("kata-small", SMALL_MACHINE);
   const { ctr, address } = containerd;
   const ids: string[] = [];
   const starts: number[] = [];
+  // Makes the template, whose file is no pod's.
+  await runOnce(containerd, image, subject, "idle-first");
+  const { total, available } = hostMemory();
   try {
     for (let index = 0; index < count; index++) {
+      if (hostMemory().available < total * KEPT_FREE) {
+        console.error(`bench: the host's memory is used up by ${index} pods of the ${count}`);
+        break;
+      }
       const id = `${address.tag}-idle-${index}`;
       const began = performance.now();
       const { runtime, flags } = subject;
@@ -92,19 +105,29 @@ export async function idle(
     }
     await pause(IDLE_MS);
     const memory = partsOf(containerd);
-    const before = processorMs(containerd);
+    const taken = (available - hostMemory().available) / ids.length;
+    const before = processorMs(containerd, ids);
     await pause(IDLE_MS);
-    const share = (processorMs(containerd) - before) / IDLE_MS / count;
-    const few = Math.min(COMPARED, Math.ceil(count / 2));
+    const after = processorMs(containerd, ids);
+    const shares = ids.map((id) => ((after.get(id) ?? 0) - (before.get(id) ?? 0)) / IDLE_MS);
+    const few = Math.min(COMPARED, Math.ceil(ids.length / 2));
     return [
+      figure("idle-pods", subject.name, "pods", [ids.length]),
       ...[...memory].map(([part, sizes]) => figure("idle-pss", part, "bytes", sizes)),
-      figure("idle-processor", subject.name, "cores", [share]),
+      figure("idle-host-memory", "a pod, of what the host has available", "bytes", [taken]),
+      figure("idle-processor", subject.name, "cores", shares),
       figure("idle-start-first", subject.name, "ms", starts.slice(0, few)),
       figure("idle-start-last", subject.name, "ms", starts.slice(-few)),
     ];
   } finally {
     for (const id of ids) await ctr.remove(id);
   }
+}
+
+/** Of the host, bytes. */
+function hostMemory(): { readonly total: number; readonly available: number } {
+  const { available, total } = parseMemoryInfo(readFileSync("/proc/meminfo", "utf8"));
+  return { total: total * MIB, available: available * MIB };
 }
 
 /** Proportional set sizes, bytes, by program. The daemon itself and the pool are no pod's. */
@@ -118,13 +141,18 @@ function partsOf(containerd: PrivateContainerd): Map<string, number[]> {
   return parts;
 }
 
-/** User's and system's time of all pods' processes so far, ms. */
-function processorMs(containerd: PrivateContainerd): number {
-  return podProcesses(containerd).reduce((sum, { pid }) => {
+/** User's and system's time of each pod's processes so far, ms. */
+function processorMs(containerd: PrivateContainerd, ids: readonly string[]): Map<string, number> {
+  const times = new Map<string, number>();
+  for (const { pid, argv } of podProcesses(containerd)) {
+    const words = new Set(argv.join("\0").split(/[^\w-]+/));
+    const id = ids.find((each) => words.has(each) || words.has(`sandbox-${each}`));
+    if (id === undefined) continue;
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return sum + (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-  }, 0);
+    times.set(id, (times.get(id) ?? 0) + (Number(fields[11]) + Number(fields[12])) * TICK_MS);
+  }
+  return times;
 }
 
 function podProcesses({ address, pid: daemon }: PrivateContainerd) {

@@ -274,6 +274,7 @@ function tableOf(figures: readonly Figure[]): string {
     bytes: "MiB",
     "bytes/s": "MB/s",
     "pods/s": "pods/s",
+    pods: "pods",
     cores: "cores",
   } as const;
   return figures
