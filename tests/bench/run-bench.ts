@@ -4,10 +4,11 @@
  *   npm run bench                                  a table on stdout
  *   npm run bench -- --only ctr-run,exec           these entries alone; --list names them all
  *   npm run bench -- --rounds 20                   that many measurements of each way (7)
- *   npm run bench -- --pods 200                    that many pods where many are measured (50)
+ *   npm run bench -- --pods 20                     that many pods where many are measured (burst 50, sequence and idle 200)
  *   npm run bench -- --curves 0.1                  curves up to that part of their whole length (1)
  *   npm run bench -- --json FILE                   and a list of {name, subject, unit, median, p99, n} in FILE
  *   npm run bench -- --plot DIRECTORY              and ratios.svg, curves.svg there
+ *   npm run bench -- --document PAGE               and tables of all that between the marks of a page
  *   npm run bench -- --write-baseline FILE         keeps the ratios to runc
  *   npm run bench -- --baseline FILE               fails if a ratio is a quarter worse than there, or there is no such file
  *   npm run bench -- --baseline FILE --again 15    but measures what is worse once more, with so many rounds, before it fails
@@ -32,6 +33,7 @@ import { type Baseline, parseBaseline, ratiosOf, regressions } from "./baseline.
 import { ctrRuns, execs, otherRuns } from "./container-bench.ts";
 import { type CurveSizes, costCurves, partOfCurves } from "./cost-curves.ts";
 import { criPods } from "./cri-pod-bench.ts";
+import { withFigures } from "./document.ts";
 import type { Figure } from "./figure.ts";
 import { footprint } from "./footprint.ts";
 import { burst, idle, sequence } from "./many-bench.ts";
@@ -64,7 +66,8 @@ interface Bench {
   /** Names of ways that are not measured. */
   readonly without: readonly string[];
   readonly rounds: number;
-  readonly pods: number;
+  /** How many where many are measured; undefined for each entry's own number. */
+  readonly pods: number | undefined;
 }
 
 type Entry = (bench: Bench) => Promise<Figure[]>;
@@ -78,9 +81,9 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   // One takes a fraction of a second, and a median of few is a matter of luck.
   exec: (bench) => execs(bench.containerd, bench.image, ours(bench), bench.rounds * EXECS_A_ROUND),
   "cri-pod": (bench) => criPods(ours(bench), bench.rounds),
-  burst: (bench) => burst(bench.containerd, bench.image, ours(bench), bench.pods),
-  sequence: (bench) => sequence(bench.containerd, bench.image, ours(bench), bench.pods),
-  idle: (bench) => idle(bench.containerd, bench.image, ours(bench), bench.pods),
+  burst: (bench) => burst(bench.containerd, bench.image, ours(bench), bench.pods ?? PODS_AT_ONCE),
+  sequence: (bench) => sequence(bench.containerd, bench.image, ours(bench), bench.pods ?? PODS_OF_A_NODE),
+  idle: (bench) => idle(bench.containerd, bench.image, ours(bench), bench.pods ?? PODS_OF_A_NODE),
   footprint: (bench) => footprint(bench.containerd, bench.image, ours(bench)),
   network: (bench) => {
     const runtimes = [...new Set([bench.runtime, RUNC_RUNTIME])];
@@ -100,11 +103,16 @@ const CURVES = "curves";
 const WITH_SUBJECTS = ["ctr-run", "exec", "cri-pod", "burst", "sequence", "idle", "footprint", CURVES];
 
 const EXECS_A_ROUND = 3;
+const PODS_AT_ONCE = 50;
+/** More than upstream's runtime has been seen to start on one node (kata-containers/kata-containers#12007). */
+const PODS_OF_A_NODE = 200;
 
 /** What has been measured so far, by entries. */
 interface Results {
   readonly figures: Map<string, readonly Figure[]>;
   curves: readonly Curve[];
+  /** Of entries that could not be carried out. */
+  readonly failures: string[];
 }
 
 async function main(): Promise<void> {
@@ -114,8 +122,9 @@ async function main(): Promise<void> {
       list: { type: "boolean", default: false },
       json: { type: "string" },
       plot: { type: "string" },
+      document: { type: "string" },
       rounds: { type: "string", default: "7" },
-      pods: { type: "string", default: "50" },
+      pods: { type: "string" },
       curves: { type: "string", default: "1" },
       without: { type: "string", default: "" },
       baseline: { type: "string" },
@@ -135,11 +144,13 @@ async function main(): Promise<void> {
     runtime: values.runtime,
     without: values.without.split(","),
     rounds: count("--rounds", values.rounds),
-    pods: count("--pods", values.pods),
+    pods: values.pods === undefined ? undefined : count("--pods", values.pods),
     curves: partOfCurves(Number(values.curves)),
   };
+  // Said now rather than after half an hour.
+  if (values.document !== undefined) withFigures(readFileSync(values.document, "utf8"), [], []);
   const engine = await buildEngine(ROOT, (text) => console.error(text));
-  const results: Results = { figures: new Map(), curves: [] };
+  const results: Results = { figures: new Map(), curves: [], failures: [] };
   await measure(chosen, engine, settings, results);
   const doubtful = chosen.filter((name) => worse(baseline, results, name).length > 0);
   if (doubtful.length > 0 && again !== undefined) {
@@ -154,9 +165,13 @@ async function main(): Promise<void> {
   process.stdout.write(`${tableOf(figures)}${ratioTable(ratios)}${curveTable(results.curves)}`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`);
   if (values.plot !== undefined) writePlots(values.plot, ratios, results.curves);
+  if (values.document !== undefined) {
+    const page = readFileSync(values.document, "utf8");
+    writeFileSync(values.document, withFigures(page, figures, results.curves));
+  }
   const written = values["write-baseline"];
   if (written !== undefined) writeFileSync(written, `${JSON.stringify(ratios, undefined, 2)}\n`);
-  const sentences = regressions(baseline, ratios);
+  const sentences = [...results.failures, ...regressions(baseline, ratios)];
   for (const sentence of sentences) console.error(`bench: ${sentence}`);
   if (sentences.length > 0) process.exitCode = 1;
 }
@@ -180,10 +195,15 @@ async function measure(
   const bench: Bench = { engine, containerd, image: image.name, kata, ...settings };
   for (const name of entries) {
     const began = performance.now();
-    if (name === CURVES) {
-      results.curves = await costCurves(containerd, image.name, ours(bench), settings.curves);
-    } else {
-      results.figures.set(name, (await ENTRIES[name]?.(bench)) ?? []);
+    try {
+      if (name === CURVES) {
+        results.curves = await costCurves(containerd, image.name, ours(bench), settings.curves);
+      } else {
+        results.figures.set(name, (await ENTRIES[name]?.(bench)) ?? []);
+      }
+    } catch (error) {
+      // What the others have found in half an hour is worth more than an early end.
+      results.failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
     }
     console.error(`bench: ${name} took ${((performance.now() - began) / 1000).toFixed(0)} s`);
   }

@@ -1,0 +1,63 @@
+/** The figures of a run as tables of a page: what stands between two marks is written anew. */
+import type { Figure } from "./figure.ts";
+import type { Curve } from "./plot-svg.ts";
+
+const BEGIN = "<!-- figures of `npm run bench` begin -->";
+const END = "<!-- figures of `npm run bench` end -->";
+
+const REFERENCE = "runc";
+const MIB = 1 << 20;
+
+/** A number with the unit that it is shown in, such as `1.14 s`. */
+export function shownFigure(unit: Figure["unit"], value: number): string {
+  switch (unit) {
+    case "ms":
+      return value >= 1000 ? `${significant(value / 1000)} s` : `${significant(value)} ms`;
+    case "us":
+      return value >= 1000 ? `${significant(value / 1000)} ms` : `${significant(value)} µs`;
+    case "bytes":
+      return `${significant(value / MIB)} MiB`;
+    case "bytes/s":
+      return `${significant(value / 1e6)} MB/s`;
+    case "cores":
+      return `${significant(value * 100)} %`;
+    case "pods/s":
+    case "pods":
+      return `${significant(value)} ${unit}`;
+  }
+}
+
+/** Three digits that count, without zeros that say nothing. */
+function significant(value: number): string {
+  return value >= 100 ? `${Math.round(value)}` : `${Number(value.toPrecision(3))}`;
+}
+
+/** @throws Error if `page` has not both marks, in their order. */
+export function withFigures(page: string, figures: readonly Figure[], curves: readonly Curve[]): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`bench: the page has no lines ${BEGIN} and ${END}`);
+  const tables = [figureTable(figures), ...curves.map(curveTable)].filter((table) => table !== "");
+  return `${page.slice(0, begin)}${BEGIN}\n\n${tables.join("\n")}\n${page.slice(end)}`;
+}
+
+function figureTable(figures: readonly Figure[]): string {
+  if (figures.length === 0) return "";
+  const rows = figures.map(({ name, subject, unit, median, p99, n }) => {
+    const reference = figures.find((other) => other.name === name && other.subject === REFERENCE);
+    const isTime = unit === "ms" || unit === "us";
+    const ratio =
+      reference === undefined || !isTime || reference.median === 0
+        ? ""
+        : `${significant(median / reference.median)}`;
+    return `| \`${name}\` | ${subject} | ${shownFigure(unit, median)} | ${shownFigure(unit, p99)} | ${n} | ${ratio} |\n`;
+  });
+  return `| What | Of | Median | p99 | Measurements | Times runc's |\n|---|---|---|---|---|---|\n${rows.join("")}`;
+}
+
+function curveTable({ title, xName, yName, points }: Curve): string {
+  const unit = yName === "ms" ? "ms" : undefined;
+  const cells = points.map(
+    ([x, y]) => `| ${x} ${xName} | ${unit === undefined ? y : shownFigure(unit, y)} |\n`,
+  );
+  return `| ${title} | |\n|---|---|\n${cells.join("")}`;
+}
