@@ -2,9 +2,10 @@
  * The engine host: runs one bytecode program in QuickJS and gives it the kernel.
  *
  * The program sees one global, `__kata`:
- *   syscall(nr, ...args)      the raw result; a failure is the negated errno. Arguments: numbers and bigints as they
- *                             are, null as 0, strings as NUL-terminated UTF-8, ArrayBuffers and views as the address
- *                             of their first byte.
+ *   syscall(name, ...args)    the raw result; a failure is the negated errno. Arguments: numbers and bigints as they
+ *                             are, null as 0, strings as NUL-terminated UTF-8, ArrayBuffers and typed arrays as the
+ *                             address of their first byte.
+ *   nameSyscalls(numbers)     the object with the number of each name; before the first call.
  *   addressOf(buffer)         address of an ArrayBuffer's or view's first byte, for pointers inside structures.
  *   utf8Encode(string)        ArrayBuffer.
  *   utf8EncodeInto(string, buffer, offset)   the bytes it has; they are written only if they fit.
@@ -23,14 +24,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "allocator.h"
 #include "quickjs.h"
+#include "system-call.h"
 
-/* The most a system call takes, on every architecture. */
-#define MAX_ARGUMENTS 6
 #define STACK_BYTES (1024 * 1024)
 /* Exit status of a program that ended by an uncaught error. */
 #define EXIT_UNCAUGHT 70
@@ -49,82 +48,6 @@ extern const uint8_t kata_bytecode[], kata_bytecode_end[];
 extern char **environ;
 
 static JSValue host;
-
-/* Address and size of a view or, tried second because it is the rarer argument, an ArrayBuffer; false if neither. */
-static int bytes_of(JSContext *ctx, JSValueConst value, uint8_t **data, size_t *size)
-{
-    size_t offset = 0, length = 0, whole = 0;
-    JSValue buffer = JS_GetTypedArrayBuffer(ctx, value, &offset, &length, NULL);
-    if (!JS_IsException(buffer)) {
-        uint8_t *base = JS_GetArrayBuffer(ctx, &whole, buffer);
-        JS_FreeValue(ctx, buffer);
-        *data = base + offset;
-        *size = length;
-    } else {
-        JS_FreeValue(ctx, JS_GetException(ctx));
-        *data = JS_GetArrayBuffer(ctx, size, value);
-    }
-    /* The engine answers NULL with an exception for what is no buffer, or is detached. */
-    if (JS_HasException(ctx)) {
-        JS_FreeValue(ctx, JS_GetException(ctx));
-        return 0;
-    }
-    return 1;
-}
-
-static JSValue host_syscall(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
-{
-    long arguments[MAX_ARGUMENTS] = {0};
-    const char *strings[MAX_ARGUMENTS] = {NULL};
-    int64_t number = 0;
-    long result;
-    JSValue thrown = JS_UNDEFINED;
-    int i;
-
-    if (argc < 1 || JS_ToInt64(ctx, &number, argv[0]))
-        return JS_ThrowTypeError(ctx, "syscall: no number");
-    if (argc - 1 > MAX_ARGUMENTS)
-        return JS_ThrowTypeError(ctx, "syscall: more than %d arguments", MAX_ARGUMENTS);
-
-    for (i = 0; i < argc - 1; i++) {
-        JSValueConst value = argv[i + 1];
-        int64_t integer = 0;
-        if (JS_IsNumber(value)) {
-            JS_ToInt64(ctx, &integer, value);
-            arguments[i] = (long)integer;
-        } else if (JS_IsBigInt(ctx, value)) {
-            JS_ToBigInt64(ctx, &integer, value);
-            arguments[i] = (long)integer;
-        } else if (JS_IsString(value)) {
-            size_t length;
-            strings[i] = JS_ToCStringLen(ctx, &length, value);
-            if (strings[i] == NULL || strlen(strings[i]) != length) {
-                thrown = strings[i] ? JS_ThrowTypeError(ctx, "syscall: a string holds a NUL") : JS_EXCEPTION;
-                goto done;
-            }
-            arguments[i] = (long)strings[i];
-        } else if (JS_IsNull(value)) {
-            arguments[i] = 0;
-        } else {
-            uint8_t *data;
-            size_t size;
-            if (!bytes_of(ctx, value, &data, &size)) {
-                thrown = JS_ThrowTypeError(ctx, "syscall: argument %d is of no usable type", i);
-                goto done;
-            }
-            arguments[i] = (long)data;
-        }
-    }
-    result = syscall((long)number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
-    if (result == -1)
-        result = -errno;
-done:
-    for (i = 0; i < MAX_ARGUMENTS; i++)
-        if (strings[i] != NULL)
-            JS_FreeCString(ctx, strings[i]);
-    return JS_IsUndefined(thrown) ? JS_NewInt64(ctx, result) : thrown;
-}
-
 static JSValue host_address_of(JSContext *ctx, JSValueConst this_value, int argc, JSValueConst *argv)
 {
     uint8_t *data;
@@ -379,8 +302,10 @@ int main(int argc, char **argv)
     JS_SetHostPromiseRejectionTracker(runtime, rejection_tracker, NULL);
     JS_SetModuleLoaderFunc(runtime, NULL, load_part, NULL);
 
+    learn_array_buffers(ctx);
     host = JS_NewObject(ctx);
     define(ctx, "syscall", host_syscall, MAX_ARGUMENTS + 1);
+    define(ctx, "nameSyscalls", host_name_syscalls, 1);
     define(ctx, "addressOf", host_address_of, 1);
     define(ctx, "pageOf", host_page_of, 2);
     define(ctx, "utf8Encode", host_utf8_encode, 1);

@@ -7,7 +7,7 @@
 import { KataError } from "../kata-error.ts";
 import { errnoName } from "./errno.ts";
 import { nativeHost } from "./native.ts";
-import { type SyscallName, syscallNumber } from "./syscall-numbers.ts";
+import { SYSCALL_NUMBERS, type SyscallName } from "./syscall-numbers.ts";
 
 /** Strings go as NUL-terminated UTF-8, buffers as the address of their first byte, null as 0. */
 export type SyscallArgument = number | bigint | string | ArrayBuffer | ArrayBufferView | null;
@@ -36,13 +36,8 @@ function realKernel(): Kernel {
     return { architecture: "x86_64", syscall: unavailable, addressOf: unavailable };
   }
   const { syscall, addressOf, architecture } = host;
-  return {
-    architecture,
-    // Six named arguments cost no array; a call that takes fewer does not look at the others.
-    syscall: (name, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0) =>
-      syscall(syscallNumber(name), a, b, c, d, e, f),
-    addressOf,
-  };
+  host.nameSyscalls(SYSCALL_NUMBERS);
+  return { architecture, syscall, addressOf };
 }
 
 let current: Kernel = realKernel();

@@ -1,7 +1,9 @@
 /** What the engine host (`native/engine.c`) gives a program; absent under Node. */
 
 export interface NativeHost {
-  syscall(number: number, ...args: readonly unknown[]): number;
+  syscall(name: string, ...args: readonly unknown[]): number;
+  /** Tells the numbers of the system calls; before the first one. */
+  nameSyscalls(numbers: Readonly<Record<string, number>>): void;
   addressOf(buffer: ArrayBuffer | ArrayBufferView): number;
   pageOf(address: number, length: number): ArrayBuffer;
   utf8Encode(text: string): ArrayBuffer;

@@ -5,7 +5,7 @@ import { kernel } from "./kernel.ts";
 import { clone, PR_SET_NO_NEW_PRIVS, prctl, waitForChild } from "./process.ts";
 import { exit } from "./program.ts";
 import { actionAvailable, loadFilter } from "./seccomp.ts";
-import { syscallNumber } from "./syscall-numbers.ts";
+import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 import { assertEqual, assertThrows, runTests, test } from "./testing/native-test.ts";
 
 const SECCOMP_RET_KILL_PROCESS = 0x80000000;
@@ -33,7 +33,7 @@ function program(...instructions: readonly Instruction[]): Uint8Array {
 function filterOfGetppid(action: number): Uint8Array {
   return program(
     [BPF_LD_W_ABS, 0, 0, 0],
-    [BPF_JEQ_K, 0, 1, syscallNumber("getppid")],
+    [BPF_JEQ_K, 0, 1, SYSCALL_NUMBERS.getppid],
     [BPF_RET_K, 0, 0, action],
     [BPF_RET_K, 0, 0, SECCOMP_RET_ALLOW],
   );

@@ -73,13 +73,9 @@ const AARCH64: Readonly<Record<SyscallName, number>> = {
   uname: 160, unlinkat: 35, unshare: 97, utimensat: 88, wait4: 260, waitid: 95, write: 64, writev: 66,
 };
 
-const NUMBERS: Readonly<Record<SyscallName, number>> =
+/** Of the architecture that the program was built for. */
+export const SYSCALL_NUMBERS: Readonly<Record<SyscallName, number>> =
   typeof KATA_ARCHITECTURE !== "undefined" && KATA_ARCHITECTURE === "aarch64" ? AARCH64 : X86_64;
-
-/** The number of `name` on the architecture that the program was built for. */
-export function syscallNumber(name: SyscallName): number {
-  return NUMBERS[name];
-}
 
 /** Both tables, for the test that compares them with the headers. */
 export const syscallTables = { x86_64: X86_64, aarch64: AARCH64 } as const;
