@@ -195,11 +195,19 @@ const QUICK_DISPOSAL = [
   "if (stack.length === 0) { if (hasError) throw error; return; }",
 ].join(" ");
 
+const USING = "__using = (stack, value, async) => {";
+
+/** The same for its other helper: what is no promise's to dispose of is pushed at once. */
+const QUICK_USING = [
+  "if (!async && value != null) { let dispose = value[Symbol.dispose];",
+  'if (typeof dispose == "function") { stack.push([async, dispose, value]); return value; } }',
+].join(" ");
+
 function withQuickDisposal(script: string): string {
   if (!script.includes("__callDispose = ")) return script;
-  if (!script.includes(DISPOSAL))
+  if (!script.includes(DISPOSAL) || !script.includes(USING))
     throw new Error("esbuild's helper for `using` is not the one that is known here");
-  return script.replace(DISPOSAL, `${DISPOSAL} ${QUICK_DISPOSAL}`);
+  return script.replace(DISPOSAL, `${DISPOSAL} ${QUICK_DISPOSAL}`).replace(USING, `${USING} ${QUICK_USING}`);
 }
 
 /** Bytes of the trailer that `src/sys/extension.ts` looks for at the end of a binary: the length before it and this mark. */
