@@ -279,13 +279,24 @@ export class Reader {
     let at = this.at;
     let low = 0;
     let high = 0;
-    for (let shift = 0; ; shift += 7) {
+    let shift = 0;
+    // Of up to four bytes, as most are: nothing of the upper half is in them.
+    for (; shift < 28; shift += 7) {
+      if (at >= end) malformed("a number ends early");
+      const byte = bytes[at++] as number;
+      low |= (byte & 0x7f) << shift;
+      if (byte < 0x80) {
+        this.at = at;
+        this.#high = 0;
+        return low;
+      }
+    }
+    for (; ; shift += 7) {
       if (at >= end) malformed("a number ends early");
       if (shift > 63) malformed("a number has more than 64 bits");
       const byte = bytes[at++] ?? 0;
       const bits = byte & 0x7f;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
+      if (shift === 28) {
         low |= bits << 28;
         high = bits >>> 4;
       } else high |= bits << (shift - 32);
