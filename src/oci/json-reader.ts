@@ -7,7 +7,20 @@
 import { KataError } from "../kata-error.ts";
 import type { Int64 } from "./types.ts";
 
-export type Reader<T> = (value: unknown, place: string) => T;
+export interface Reader<T> {
+  (value: unknown, place: string): T;
+  /** What it is made of, for who reads another form of the same document. */
+  readonly parts?: ReaderParts;
+}
+
+export type ReaderParts =
+  | { readonly kind: "object"; readonly fields: readonly FieldReader[] }
+  | { readonly kind: "list"; readonly element: Reader<unknown>; readonly min: number }
+  | {
+      readonly kind: "finished";
+      readonly read: Reader<unknown>;
+      readonly finish: (read: unknown) => unknown;
+    };
 
 /**
  * Whether places are put together. A specification has hundreds of them, and nearly all are read without a fault: one that has a
@@ -61,9 +74,11 @@ export function mismatch(place: string, expected: string, value: unknown): KataE
 
 /** Text without NUL, which nothing that goes to the kernel can hold. */
 export const text: Reader<string> = (value, place) => {
-  if (typeof value !== "string" || value.startsWith(BIG_INTEGER_MARK))
-    throw mismatch(place, "a string", value);
-  if (value.includes("\0")) throw mismatch(place, "a string without NUL", value);
+  if (typeof value !== "string") throw mismatch(place, "a string", value);
+  if (value.includes("\0")) {
+    const expected = value.startsWith(BIG_INTEGER_MARK) ? "a string" : "a string without NUL";
+    throw mismatch(place, expected, value);
+  }
   if (value.length > MAX_STRING_LENGTH)
     throw mismatch(place, `at most ${MAX_STRING_LENGTH} characters`, value);
   return value;
@@ -132,7 +147,7 @@ export function matching(pattern: RegExp, expected: string): Reader<string> {
 }
 
 export function listOf<T>(read: Reader<T>, what: string, min = 0): Reader<readonly T[]> {
-  return (value, place) => {
+  const reader = (value: unknown, place: string): readonly T[] => {
     if (!Array.isArray(value)) throw mismatch(place, `a list of ${what}`, value);
     if (value.length < min || value.length > MAX_ENTRIES) {
       throw new KataError("invalid-argument", {
@@ -140,8 +155,13 @@ export function listOf<T>(read: Reader<T>, what: string, min = 0): Reader<readon
         object: `${place}: expected ${min} to ${MAX_ENTRIES} ${what}, got ${value.length}`,
       });
     }
-    return value.map((item, index) => read(item, tellsPlaces ? `${place}[${index}]` : ""));
+    const list: T[] = [];
+    for (let index = 0; index < value.length; index++) {
+      list.push(read(value[index], tellsPlaces ? `${place}[${index}]` : ""));
+    }
+    return list;
   };
+  return Object.assign(reader, { parts: { kind: "list", element: read, min } as const });
 }
 
 function plainObject(value: unknown, place: string): object {
@@ -183,26 +203,49 @@ export type Fields<T> = {
       : Reader<T[K]>;
 };
 
+/** What `read` gives, as `finish` makes it: defaults filled in. */
+export function finished<T, R>(read: Reader<T>, finish: (read: T) => R): Reader<R> {
+  const reader = (value: unknown, place: string): R => finish(read(value, place));
+  const parts = { kind: "finished", read, finish: finish as (read: unknown) => unknown } as const;
+  return Object.assign(reader, { parts });
+}
+
+export interface FieldReader {
+  readonly name: string;
+  readonly read: Reader<unknown>;
+  readonly isOptional: boolean;
+  /** Every object has something of that name, which is no field. */
+  readonly isInherited: boolean;
+}
+
 /** An object with the given fields; others are passed over. */
 export function objectOf<T extends object>(fields: Fields<T>): Reader<T> {
-  const readers = Object.entries(fields) as [string, Reader<unknown> | OptionalField<unknown>][];
-  return (value, place) => {
+  const entries = Object.entries(fields) as [string, Reader<unknown> | OptionalField<unknown>][];
+  const readers = entries.map(([name, field]): FieldReader => {
+    const isOptional = typeof field !== "function";
+    const read = typeof field === "function" ? field : field.optional;
+    return { name, read, isOptional, isInherited: name in Object.prototype };
+  });
+  const reader = (value: unknown, place: string): T => {
     const from = plainObject(value, place) as Record<string, unknown>;
     const into: Record<string, unknown> = {};
-    for (const [name, field] of readers) {
-      let item = from[name];
-      // What every object has is no field.
-      if (item !== undefined && !Object.hasOwn(from, name)) item = undefined;
-      const inner = tellsPlaces && place !== "" ? `${place}.${name}` : name;
-      if (typeof field === "function") {
-        if (item === undefined) throw missing(inner);
-        into[name] = field(item, inner);
-      } else if (item !== undefined && item !== null) {
-        into[name] = field.optional(item, inner);
+    // By index: a specification has hundreds of fields, most of them absent, and an iterator costs more than they do.
+    for (let index = 0; index < readers.length; index++) {
+      const { name, read, isOptional, isInherited } = readers[index] as FieldReader;
+      const item = from[name];
+      if (item === undefined || (isInherited && !Object.hasOwn(from, name))) {
+        if (!isOptional) throw missing(placeOf(place, name));
+      } else if (item !== null || !isOptional) {
+        into[name] = read(item, tellsPlaces ? placeOf(place, name) : name);
       }
     }
     return into as T;
   };
+  return Object.assign(reader, { parts: { kind: "object", fields: readers } as const });
+}
+
+function placeOf(place: string, name: string): string {
+  return tellsPlaces && place !== "" ? `${place}.${name}` : name;
 }
 
 function missing(place: string): KataError {

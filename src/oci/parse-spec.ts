@@ -9,6 +9,7 @@ import { describeError, KataError } from "../kata-error.ts";
 import {
   BIG_INTEGER_MARK,
   type Fields,
+  finished,
   flag,
   int32,
   int64,
@@ -85,7 +86,7 @@ const userFields = objectOf<Partial<User>>({
 });
 
 /** Ids that are not given are root's, as the writers' languages have it. */
-const user: Reader<User> = (value, place) => ({ uid: 0, gid: 0, ...userFields(value, place) });
+const user: Reader<User> = finished(userFields, (fields) => ({ uid: 0, gid: 0, ...fields }));
 
 const processFields = objectOf<Omit<Process, "user"> & { readonly user?: User }>({
   terminal: optional(flag),
@@ -159,10 +160,10 @@ const processFields = objectOf<Omit<Process, "user"> & { readonly user?: User }>
   ),
 });
 
-const process: Reader<Process> = (value, place) => {
-  const fields = processFields(value, place);
-  return { ...fields, user: fields.user ?? { uid: 0, gid: 0 } };
-};
+export const process: Reader<Process> = finished(processFields, (fields) => ({
+  ...fields,
+  user: fields.user ?? { uid: 0, gid: 0 },
+}));
 
 const mount = objectOf<Mount>({
   destination: text,
@@ -208,7 +209,7 @@ const blockIo: Fields<LinuxBlockIo> = {
   throttleWriteIOPSDevice: optional(throttledDevices),
 };
 
-const resources = objectOf<LinuxResources>({
+export const resources: Reader<LinuxResources> = objectOf<LinuxResources>({
   devices: optional(
     listOf(
       objectOf<LinuxDeviceCgroup>({
@@ -397,7 +398,7 @@ const linux = objectOf<Linux>({
   ),
 });
 
-const spec = objectOf<Spec>({
+export const spec: Reader<Spec> = objectOf<Spec>({
   ociVersion: text,
   root: optional(objectOf<Root>({ path: text, readonly: optional(flag) })),
   process: optional(process),

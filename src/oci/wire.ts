@@ -11,26 +11,9 @@
  * listener of seccomp, all but the L3 schema of intelRdt.
  * Source: the agent's oci.proto.
  */
-import { parseLinuxResources, parseProcess, parseSpec } from "./parse-spec.ts";
+import * as json from "./parse-spec.ts";
 import type * as oci from "./types.ts";
-
-/** A message as the decoder gives it and the encoder takes it: fields by their names in the .proto file. */
-export type WireMessage = Readonly<Record<string, unknown>>;
-
-/** How a field is told from an absent one, and what is inside of it. */
-type Form =
-  /** Always there: what the message lacks is the scalar's zero. */
-  | { readonly kind: "value"; readonly zero: unknown }
-  /** Absent if it is the scalar's zero, or an empty list or map. */
-  | { readonly kind: "optional" }
-  /** The field has presence of its own. */
-  | { readonly kind: "presence" }
-  /** Absent if it is not above zero. */
-  | { readonly kind: "wildcard" }
-  | { readonly kind: "message"; readonly table: Table }
-  | { readonly kind: "messages"; readonly table: Table };
-
-type Table = readonly (readonly [json: string, message: string, form: Form])[];
+import { type Form, type Table, type WireMessage, wireReader } from "./wire-reader.ts";
 
 const OPTIONAL: Form = { kind: "optional" };
 const PRESENCE: Form = { kind: "presence" };
@@ -258,33 +241,6 @@ function toMessage(fields: Table, value: object): WireMessage {
   return into;
 }
 
-/** Whether `item` is what a scalar, a list or a map says that was never set. */
-function isZero(item: unknown): boolean {
-  if (item === undefined || item === null || item === "" || item === false || item === 0 || item === 0n)
-    return true;
-  if (item instanceof Map) return item.size === 0;
-  return typeof item === "object" && Object.keys(item).length === 0;
-}
-
-function fromMessage(fields: Table, value: unknown): Readonly<Record<string, unknown>> {
-  const from = value as WireMessage;
-  const into: Record<string, unknown> = {};
-  for (const [json, name, form] of fields) {
-    const item = from[name];
-    if (form.kind === "value") into[json] = item ?? form.zero;
-    else if (item === undefined || item === null) continue;
-    else if (form.kind === "message") into[json] = fromMessage(form.table, item);
-    else if (form.kind === "messages") {
-      if (!isZero(item)) into[json] = (item as unknown[]).map((one) => fromMessage(form.table, one));
-    } else if (form.kind === "wildcard") {
-      if ((item as oci.Int64) > 0) into[json] = Number(item);
-    } else if (form.kind === "presence" || !isZero(item)) {
-      into[json] = item instanceof Map ? Object.fromEntries(item) : item;
-    }
-  }
-  return into;
-}
-
 /** The protocol's message for `spec`. */
 export function specToMessage(value: oci.Spec): WireMessage {
   return toMessage(spec, value);
@@ -301,16 +257,13 @@ export function resourcesToMessage(value: oci.LinuxResources): WireMessage {
 }
 
 /** The spec in a message. @throws KataError `invalid-argument` with the field's place by the names of `config.json`. */
-export function specFromMessage(value: object): oci.Spec {
-  return parseSpec(fromMessage(spec, value));
-}
+export const specFromMessage: (value: object) => oci.Spec = wireReader(spec, json.spec);
 
 /** The process in a message. @throws KataError `invalid-argument`. */
-export function processFromMessage(value: object): oci.Process {
-  return parseProcess(fromMessage(process, value));
-}
+export const processFromMessage: (value: object) => oci.Process = wireReader(process, json.process);
 
 /** The limits in a message. @throws KataError `invalid-argument`. */
-export function resourcesFromMessage(value: object): oci.LinuxResources {
-  return parseLinuxResources(fromMessage(resources, value));
-}
+export const resourcesFromMessage: (value: object) => oci.LinuxResources = wireReader(
+  resources,
+  json.resources,
+);

@@ -2,7 +2,7 @@
  * The calls to the agent in the guest that a sandbox makes, as an interface: the generated client is one, and so is a fake in
  * tests. Names and fields are the protocol's (proto/agent.proto).
  */
-import type { WireMessage } from "../oci/wire.ts";
+import type { WireMessage } from "../oci/wire-reader.ts";
 import type { StatsContainerResponse, VolumeStatsResponse } from "./generated.ts";
 import type { GuestInterface, GuestNeighbour, GuestRoute } from "./network/guest-network.ts";
 import type { GuestDevice, GuestStorage } from "./storage/guest-messages.ts";
