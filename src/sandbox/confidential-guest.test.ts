@@ -7,6 +7,7 @@ const BARE: ProtectionFacts = {
   accelerator: "kvm",
   snp: undefined,
   tdx: undefined,
+  secureExecution: undefined,
   encryptionBit: 51,
   quoteSocket: "",
 };
@@ -52,6 +53,23 @@ describe("confidentialWish()", () => {
 });
 
 describe("confidentialGuest()", () => {
+  test("is Secure Execution's on a mainframe that has it, without firmware and initdata", () => {
+    const wish = wishOf('machine_type = "s390-ccw-virtio"\n', FILE.replace(/^firmware.*$/m, ""));
+    expect(confidentialGuest(wish, { ...BARE, secureExecution: "1" }, "")).toEqual({
+      kind: "secure-execution",
+    });
+    for (const [host, initdata, message] of [
+      [{ ...BARE, secureExecution: "0" }, "", /lacks Secure Execution \(.*prot_virt_host is 0\)/],
+      [{ ...BARE, snp: "Y" }, "", /lacks Secure Execution/],
+      [{ ...BARE, secureExecution: "1", accelerator: "tcg" }, "", /lacks a KVM that works/],
+      [{ ...BARE, secureExecution: "1" }, INITDATA, /initdata/],
+    ] as const) {
+      expect(() => confidentialGuest(wish, host, initdata)).toThrow(
+        expect.objectContaining({ code: "unsupported", message: expect.stringMatching(message) }),
+      );
+    }
+  });
+
   test("is SEV-SNP's of an IGVM file with Cloud Hypervisor, also where Microsoft's hypervisor tells nothing", () => {
     const wish = wishOf(
       'igvm = "/guest.igvm"\n',

@@ -1,7 +1,7 @@
 /**
  * How a guest's memory is kept from this host: what the operator asks for, by what the host has.
  *
- * Sources: Linux arch/x86/kvm/svm/sev.c, arch/x86/kvm/vmx/tdx.c (module parameters); AMD, CPUID Fn8000_001F; Intel DCAP (the quote
+ * Sources: Linux arch/x86/kvm/svm/sev.c, arch/x86/kvm/vmx/tdx.c (module parameters), arch/s390/kernel/uv.c (prot_virt_host); AMD, CPUID Fn8000_001F; Intel DCAP (the quote
  * service's socket); initdata specification 0.1.0, "Integrity".
  */
 import type { Configuration } from "../config/index.ts";
@@ -18,6 +18,7 @@ import { exists, O_RDONLY, open, readTextFileIfExists } from "../sys/files.ts";
 import { kernel } from "../sys/kernel.ts";
 import { utf8Decode } from "../sys/utf8.ts";
 import type { Accelerator } from "./hypervisor/accelerator.ts";
+import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
 import type { ConfidentialGuest } from "./hypervisor/types.ts";
 
 /** What the configuration says. */
@@ -31,6 +32,8 @@ export interface ConfidentialWish {
   readonly quotePort: number;
   /** File with all that the guest boots, for a monitor that takes one; empty for one that is given the parts. */
   readonly igvm: string;
+  /** Whether the guest is a mainframe's, which has one way alone. */
+  readonly isMainframe: boolean;
 }
 
 /** What of it this host has. */
@@ -41,12 +44,15 @@ export interface ProtectionFacts {
   readonly tdx: string | undefined;
   /** Position of the encryption bit in page tables. */
   readonly encryptionBit: number;
+  /** Whether the host's firmware runs guests of Secure Execution; undefined where there is none. */
+  readonly secureExecution: string | undefined;
   /** The quote service's socket; empty if there is none. */
   readonly quoteSocket: string;
 }
 
 const SNP_PARAMETER = "/sys/module/kvm_amd/parameters/sev_snp";
 const TDX_PARAMETER = "/sys/module/kvm_intel/parameters/tdx";
+const SE_PARAMETER = "/sys/firmware/uv/prot_virt_host";
 const QUOTE_SOCKET = "/var/run/tdx-qgs/qgs.socket";
 /** Of all processors with SEV-SNP so far. */
 const USUAL_ENCRYPTION_BIT = 51;
@@ -67,7 +73,9 @@ export function confidentialWish({ driver, hypervisor }: Configuration): Confide
       "set it to the file with the guest's firmware, kernel and parameters",
     );
   }
-  if (driver === "qemu" && hypervisor.firmware === "") {
+  const isMainframe = guestArchitecture(hypervisor.machine_type) === "s390x";
+  // A mainframe's guest has none.
+  if (driver === "qemu" && hypervisor.firmware === "" && !isMainframe) {
     throw refused(
       "invalid-configuration",
       "firmware is empty",
@@ -85,6 +93,7 @@ export function confidentialWish({ driver, hypervisor }: Configuration): Confide
     // An IGVM file is made for one way.
     snpOnly: driver === "clh" || hypervisor.sev_snp_guest,
     igvm: driver === "clh" ? hypervisor.igvm : "",
+    isMainframe: driver === "qemu" && isMainframe,
     idBlock: hypervisor.snp_id_block,
     idAuthentication: hypervisor.snp_id_auth,
     policy: hypervisor.snp_guest_policy,
@@ -98,6 +107,7 @@ export function protectionFacts(accelerator: Accelerator): ProtectionFacts {
     accelerator,
     snp: readTextFileIfExists(SNP_PARAMETER)?.trim(),
     tdx: readTextFileIfExists(TDX_PARAMETER)?.trim(),
+    secureExecution: readTextFileIfExists(SE_PARAMETER)?.trim(),
     encryptionBit: encryptionBit() ?? USUAL_ENCRYPTION_BIT,
     quoteSocket: exists(QUOTE_SOCKET) ? QUOTE_SOCKET : "",
   };
@@ -116,6 +126,7 @@ export function confidentialGuest(
 ): ConfidentialGuest {
   const isOn = (value: string | undefined) => value === "Y" || value === "1";
   const hasKvm = host.accelerator === "kvm";
+  if (wish.isMainframe) return secureExecution(hasKvm, isOn(host.secureExecution), host, initdata);
   if (hasKvm && isOn(host.tdx) && !wish.snpOnly) {
     return {
       kind: "tdx",
@@ -147,6 +158,27 @@ export function confidentialGuest(
     "unsupported",
     `this host lacks ${missing.join(", ")}`,
     "run the pod on a host with one of them, or set confidential_guest to false",
+  );
+}
+
+function secureExecution(
+  hasKvm: boolean,
+  isOn: boolean,
+  { accelerator, secureExecution: found }: ProtectionFacts,
+  initdata: string,
+): ConfidentialGuest {
+  // What is measured is the kernel's file, which was made before.
+  if (initdata !== "")
+    throw refused("unsupported", "initdata with Secure Execution", "put what it says into the guest's image");
+  if (hasKvm && isOn) return { kind: "secure-execution" };
+  const missing = [
+    ...(hasKvm ? [] : [`a KVM that works (there is ${accelerator})`]),
+    ...(isOn ? [] : [`Secure Execution (${SE_PARAMETER} is ${found ?? "absent"})`]),
+  ];
+  throw refused(
+    "unsupported",
+    `this host lacks ${missing.join(", ")}`,
+    "start the host's kernel with prot_virt=1, or set confidential_guest to false",
   );
 }
 

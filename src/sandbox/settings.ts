@@ -173,7 +173,7 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
         isElsewhere(driver) ||
         (HYPERVISORS[driver] as Hypervisor).fixedSize === true ||
         hypervisor.machine_type === "microvm" ||
-        guestArchitecture(hypervisor.machine_type) === "aarch64" ||
+        guestArchitecture(hypervisor.machine_type) !== "x86_64" ||
         hypervisor.enable_numa ||
         hypervisor.confidential_guest,
       overheadVcpus: hypervisor.overhead_vcpus,

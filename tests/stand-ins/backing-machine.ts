@@ -28,6 +28,8 @@ const LAST_SLOT = 31;
 const FIRST_INHERITED = 3;
 const AGENT_PORT = 1024;
 const MIB = 1 << 20;
+/** For an emulated guest on a busy host, ms. */
+const UNPLUG_DEADLINE_MS = 60_000;
 const MEMORY_SLOTS = 8;
 /** In which Linux on x86 takes memory. */
 const MEMORY_BLOCK_MIB = 128;
@@ -204,8 +206,15 @@ export class BackingMachine {
     await this.#monitor.execute("blockdev-reopen", { options: [options] });
   }
 
+  /** @returns settles when the guest has let go of it, and with it all that was behind it. */
   async remove(id: string): Promise<void> {
+    const gone = this.#monitor.nextEvent("DEVICE_DELETED", ({ device }) => device === id, UNPLUG_DEADLINE_MS);
+    gone.catch(() => undefined);
     await this.#monitor.execute("device_del", { id });
+    await gone;
+    // One of the two was there.
+    await this.#monitor.execute("netdev_del", { id: `${id}-netdev` }).catch(() => undefined);
+    await this.#monitor.execute("blockdev-del", { "node-name": diskNode(id) }).catch(() => undefined);
   }
 
   /** Makes it as large as that, as far as it grows. */

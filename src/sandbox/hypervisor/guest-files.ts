@@ -13,6 +13,10 @@ import type { MachineSpec } from "./types.ts";
  */
 export function checkGuestFiles(spec: MachineSpec, section: string): void {
   const asset = spec.root.kind;
+  if (spec.confidential?.kind === "secure-execution") {
+    requireFile("kernel", spec.kernel, section);
+    return;
+  }
   if (spec.confidential?.kind === "sev-snp" && spec.confidential.igvm !== "") {
     requireFile("igvm", spec.confidential.igvm, section);
     if (asset === "image") requireFile(asset, spec.root.path, section);

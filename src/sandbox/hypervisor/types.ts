@@ -146,6 +146,8 @@ export type ConfidentialGuest =
       /** File with all that the guest boots, measured as a whole; empty where the monitor is given firmware and kernel. */
       readonly igvm: string;
     }
+  /** The mainframe's: the kernel's file has all that the guest boots, encrypted for its processor. */
+  | { readonly kind: "secure-execution" }
   | {
       readonly kind: "tdx";
       /** The same. */

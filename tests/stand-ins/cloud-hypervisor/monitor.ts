@@ -129,9 +129,11 @@ export class Monitor {
 
   async info(): Promise<unknown> {
     if (this.#state.is === "Nothing") throw new Refused(404, "VmNotCreated");
+    const devices = this.#state.is === "Created" ? [] : [...this.#state.plugged];
     return {
       config: this.#state.config,
       state: this.#state.is,
+      device_tree: Object.fromEntries(devices.map((id) => [id, { id, resources: [], children: [] }])),
       memory_actual_size: this.#state.config.memory.size,
     };
   }
@@ -302,8 +304,12 @@ export class Monitor {
   async removeDevice(body: unknown): Promise<undefined> {
     const { id = "" } = body as { id?: string };
     const state = this.#booted();
-    if (!state.plugged.delete(id)) throw new Refused(404, `UnknownDeviceId ${id}`);
-    await state.machine.remove(id);
+    if (!state.plugged.has(id)) throw new Refused(404, `UnknownDeviceId ${id}`);
+    // The answer does not wait for the guest.
+    state.machine.remove(id).then(
+      () => state.plugged.delete(id),
+      () => undefined,
+    );
     return undefined;
   }
 

@@ -52,6 +52,13 @@ export class CloudHypervisorApi {
     await this.#put("vm.boot", undefined, BOOT_DEADLINE_MS);
   }
 
+  /** Whether device `id` is in the machine, also while the guest lets go of it; false for a monitor that does not tell. */
+  async hasDevice(id: string): Promise<boolean> {
+    const { value } = await this.#client.request({ method: "GET", path: `${BASE}/vm.info` });
+    const tree = typeof value === "object" && value !== null ? Reflect.get(value, "device_tree") : undefined;
+    return typeof tree === "object" && tree !== null && Object.hasOwn(tree, id);
+  }
+
   /** `Created`, `Running`, `Shutdown` or `Paused`. */
   async state(): Promise<string> {
     const { value } = await this.#client.request({ method: "GET", path: `${BASE}/vm.info` });

@@ -149,6 +149,13 @@ vmTest("a guest boots, answers over the hybrid vsock, and devices come and go wh
       );
       await machine.resume();
       await agent.calls.updateInterface({ interface: eth7 });
+      // The card of the start can go, and once only.
+      await machine.detach(card.id);
+      await assertThrows(
+        () => machine.detach(card.id),
+        (error) => hasCode(error, "not-found"),
+        "not-found",
+      );
       agent.close();
     } finally {
       await machine.stop();

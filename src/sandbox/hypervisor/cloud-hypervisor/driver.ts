@@ -88,7 +88,7 @@ async function boot(
     logger.debug(`${NAME} is running`, { pid: program.pid, version });
     undo.keep();
     const memory = origin.kind === "template" ? origin.memory : undefined;
-    return new CloudHypervisorMachine({ spec, program, client, vsock, memory });
+    return new CloudHypervisorMachine({ spec, program, client, vsock, memory, clock });
   } catch (error) {
     await undo.run();
     throw spec.accelerator === "tcg" ? withoutVirtualization(error) : error;

@@ -1,5 +1,6 @@
 /** A running Cloud Hypervisor. */
 import { KataError } from "../../../kata-error.ts";
+import { type Clock, sleep } from "../../../sys/clock.ts";
 import { unlinkIfExists } from "../../../sys/files.ts";
 import type { MachineSize } from "../../resources/sizing.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
@@ -20,6 +21,9 @@ import { diskConfig, networkRequest, shareConfig } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
+/** The guest has to let go of a device; under emulation and load that takes seconds. */
+const UNPLUG_DEADLINE_MS = 10_000;
+const UNPLUG_LOOK_MS = 10;
 const MIB = 1 << 20;
 /** How the monitor calls its threads that run CPUs. */
 const VCPU_THREAD = /^vcpu(\d+)$/;
@@ -34,6 +38,7 @@ export interface CloudHypervisorParts {
   readonly vsock: string;
   /** Descriptor of the file that the memory of a machine that is to be saved goes to. */
   readonly memory?: number | undefined;
+  readonly clock: Clock;
 }
 
 export class CloudHypervisorMachine implements VirtualMachine {
@@ -45,12 +50,16 @@ export class CloudHypervisorMachine implements VirtualMachine {
   readonly #program: SupervisedProgram;
   readonly #client: CloudHypervisorApi;
   readonly #memory: number | undefined;
-  readonly #plugged = new Set<string>();
+  readonly #clock: Clock;
+  /** Ids of what can be taken out: a card of the start, too. */
+  readonly #plugged: Set<string>;
   #size: MachineSize;
   #ended = false;
 
-  constructor({ spec, program, client, vsock, memory }: CloudHypervisorParts) {
+  constructor({ spec, program, client, vsock, memory, clock }: CloudHypervisorParts) {
+    this.#clock = clock;
     this.#memory = memory;
+    this.#plugged = new Set(spec.devices.flatMap(({ kind, id }) => (kind === "network" ? [id] : [])));
     this.pid = program.pid;
     this.agentChannel = { kind: "hybrid-vsock", path: vsock, port: AGENT_VSOCK_PORT };
     this.capabilities = {
@@ -120,7 +129,22 @@ export class CloudHypervisorMachine implements VirtualMachine {
       throw new KataError("not-found", { operation: "unplug device", object: id });
     }
     await this.#client.removeDevice(id);
+    await this.#gone(id);
     this.#plugged.delete(id);
+  }
+
+  /** The monitor answers at once, and has the device, with what is behind it, until the guest has let go of it. Nothing tells when. */
+  async #gone(id: string): Promise<void> {
+    const giveUp = this.#clock.now() + UNPLUG_DEADLINE_MS;
+    while (await this.#client.hasDevice(id)) {
+      if (this.#clock.now() > giveUp) {
+        throw new KataError("deadline-exceeded", {
+          operation: "unplug device",
+          object: `${id}: the guest keeps it`,
+        });
+      }
+      await sleep(this.#clock, UNPLUG_LOOK_MS);
+    }
   }
 
   async resizeDisk(id: string, bytes: bigint): Promise<void> {

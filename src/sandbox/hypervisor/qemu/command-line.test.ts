@@ -87,6 +87,20 @@ describe("qemuArguments()", () => {
     ]);
   });
 
+  test("gives a mainframe devices on channels, and its own console", () => {
+    const root = { kind: "image", path: "/i", filesystem: "ext4" } as const;
+    const args = qemuArguments({ ...SPEC, root, machineType: "s390-ccw-virtio" }, SERIAL);
+    expect(valuesOf("-device", args)).toEqual([
+      "virtio-serial-ccw,id=serial0",
+      "virtserialport,bus=serial0.0,chardev=agent,name=org.katacontainers.agent.0",
+      "virtio-rng-ccw,rng=entropy0",
+      "virtio-blk-ccw,id=image0,drive=image",
+    ]);
+    expect(args).not.toContain("-global");
+    expect(valuesOf("-append", args)[0]).toContain(" console=ttysclp0 ");
+    expect(valuesOf("-append", args)[0]).not.toContain("i8042");
+  });
+
   test("gives a microvm no PCI device and no hot-plug port", () => {
     const args = qemuArguments({ ...SPEC, machineType: "microvm" }, SERIAL);
     expect(valuesOf("-machine", args)).toEqual([

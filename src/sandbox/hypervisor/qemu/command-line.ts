@@ -6,7 +6,7 @@
  * Source: qemu(1), QEMU 7.2 and later.
  */
 import { KataError } from "../../../kata-error.ts";
-import { guestArchitecture } from "../guest-architecture.ts";
+import { type GuestArchitecture, guestArchitecture } from "../guest-architecture.ts";
 import { initialArchive } from "../guest-root.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
@@ -67,7 +67,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
       ...(confidential?.board ?? []),
     ]),
     // The older kind of these devices is QEMU's default; file servers speak the newer one.
-    ...(hasPci(spec) ? [] : flag("-global", ["virtio-mmio.force-legacy=false"])),
+    ...(spec.machineType === "microvm" ? flag("-global", ["virtio-mmio.force-legacy=false"]) : []),
     ...flag("-cpu", [
       confidential?.model ?? (spec.accelerator === "tcg" ? "max" : "host"),
       ...cpuOptions(spec),
@@ -110,6 +110,8 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
 
 /** What a saved machine has in its memory already. */
 function bootedFiles(spec: MachineSpec): string[] {
+  // An image for Secure Execution has archive and parameters in it, encrypted.
+  if (spec.confidential?.kind === "secure-execution") return ["-kernel", spec.kernel];
   const archive = initialArchive(spec.root);
   return [
     ...["-kernel", spec.kernel],
@@ -120,14 +122,26 @@ function bootedFiles(spec: MachineSpec): string[] {
 
 function guestCommandLine(spec: MachineSpec): string {
   const memoryGrows = spec.memoryGrowth !== undefined;
-  const console = isArm(spec) ? "ttyAMA0" : "ttyS0";
+  const console = CONSOLES[guestArchitecture(spec.machineType)];
   const additional = [...extraKernelParameters(spec), spec.kernelParameters].join(" ");
   return kernelCommandLine({ ...spec, memoryGrows, console, additional });
 }
 
-/** QEMU's name of a virtio device: microvm has no PCI. */
+/** The guest's name of the line that `-serial` is. */
+const CONSOLES: Readonly<Record<GuestArchitecture, string>> = {
+  x86_64: "ttyS0",
+  aarch64: "ttyAMA0",
+  s390x: "ttysclp0",
+};
+
+/** QEMU's name of a virtio device: a mainframe has channels, microvm nothing that can be looked through. */
 function virtio(spec: MachineSpec, device: string): string {
+  if (isMainframe(spec)) return `${device}-ccw`;
   return `${device}-${hasPci(spec) ? "pci" : "device"}`;
+}
+
+function isMainframe({ machineType }: MachineSpec): boolean {
+  return guestArchitecture(machineType) === "s390x";
 }
 
 /** Options that only a PCI device has. */
@@ -137,7 +151,7 @@ function onRootBus(spec: MachineSpec, ...options: readonly string[]): string[] {
 
 /** Whether devices can be plugged into the machine's PCI Express ports. */
 export function hasPci(spec: MachineSpec): boolean {
-  return spec.machineType !== "microvm";
+  return spec.machineType !== "microvm" && !isMainframe(spec);
 }
 
 function flag(name: string, options: readonly string[]): string[] {

@@ -105,3 +105,21 @@ test.each([
     guest: [{ "qom-type": "tdx-guest", id: "tdx", mrconfigid: "bXI=", "quote-generation-socket": expected }],
   });
 });
+
+test("a machine of Secure Execution boots what its kernel's file has, and nothing beside it", () => {
+  const spec = {
+    ...SPEC,
+    machineType: "s390-ccw-virtio",
+    firmware: "",
+    root: { kind: "initrd", path: "" },
+    confidential: { kind: "secure-execution" },
+  } as const;
+  const args = qemuArguments(spec, { monitor: 3, console: 4, agent: 5, vsock: undefined, devices: [] });
+  const after = (flag: string) => args.filter((_, index) => args[index - 1] === flag);
+  expect(after("-machine")).toEqual([
+    "s390-ccw-virtio,accel=kvm,memory-backend=memory0,confidential-guest-support=pv0",
+  ]);
+  expect(after("-object").at(-1)).toBe('{"qom-type":"s390-pv-guest","id":"pv0"}');
+  expect(after("-kernel")).toEqual(["/k"]);
+  for (const flag of ["-initrd", "-append", "-bios"]) expect(args).not.toContain(flag);
+});

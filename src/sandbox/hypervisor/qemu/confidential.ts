@@ -1,13 +1,14 @@
 /**
  * QEMU's arguments for a machine whose memory the host cannot read; pure, as all of its command line is.
  *
- * Sources: QEMU 9.1 and later, qapi/qom.json (SevSnpGuestProperties, TdxGuestProperties); upstream's runtime.
+ * Sources: QEMU 9.1 and later, qapi/qom.json (SevSnpGuestProperties, TdxGuestProperties; s390-pv-guest since 5.2); upstream's runtime.
  */
 import type { ConfidentialGuest } from "../types.ts";
 
 /** The name of the object, which the board refers to. */
 const SNP_ID = "snp";
 const TDX_ID = "tdx";
+const SE_ID = "pv0";
 /** Bits of physical addresses that encryption takes. Source: AMD SEV-SNP, CPUID Fn8000_001F. */
 const REDUCED_BITS = 1;
 /** Where the quote service listens without a socket of its own: the host, by vsock. Source: Intel DCAP. */
@@ -31,6 +32,12 @@ export function confidentialArguments(guest: ConfidentialGuest): ConfidentialArg
         // Its measurement holds the model's signature, whatever the host's processor is.
         model: "EPYC-v4",
         objects: ["-object", json(snpGuest(guest))],
+      };
+    case "secure-execution":
+      return {
+        board: [`confidential-guest-support=${SE_ID}`],
+        model: undefined,
+        objects: ["-object", json({ "qom-type": "s390-pv-guest", id: SE_ID })],
       };
     case "tdx":
       return {

@@ -16,6 +16,7 @@ import type { MachineSpec } from "../types.ts";
 export const SLOW_TO_EMULATE: Readonly<Record<GuestArchitecture, readonly string[]>> = {
   x86_64: ["erms", "fsrm", "la57", "smap", "smep", "umip", "pku"],
   aarch64: ["pauth", "sve", "sme"],
+  s390x: [],
 };
 
 /** qboot: starts a kernel and does nothing else. Debian, Fedora and SUSE have it here. */

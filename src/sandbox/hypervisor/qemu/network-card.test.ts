@@ -50,6 +50,14 @@ describe("a card that the machine starts with", () => {
     });
   });
 
+  test("has no vectors where devices are not on PCI", () => {
+    for (const model of ["virtio-net-device", "virtio-net-ccw"]) {
+      const { inherit } = inheritance();
+      const made = networkCardOptions(TWO_QUEUES, inheritNetworkCard(TWO_QUEUES, inherit), model, []);
+      expect(made[1]?.[1].join(",")).toBe(`${model},id=network0,netdev=network0-tap,mac=${MAC},mq=on`);
+    }
+  });
+
   test("carries its packets in QEMU if a queue lacks the kernel's help", () => {
     const { lines } = options(card({ kind: "tap", queues: [{ tap: 50, vhost: 60 }, { tap: 51 }] }));
     expect(lines[0]).toBe("-netdev tap,id=network0-tap,fds=3:5");

@@ -60,7 +60,10 @@ export function networkCardOptions(
       `id=${id}`,
       `netdev=${netdev}`,
       `mac=${macAddress}`,
-      ...Object.entries(properties).map(([name, value]) => `${name}=${value === true ? "on" : value}`),
+      ...Object.entries(properties)
+        // Interrupts are numbered on PCI alone.
+        .filter(([name]) => name !== "vectors" || model.endsWith("-pci"))
+        .map(([name, value]) => `${name}=${value === true ? "on" : value}`),
       ...place,
     ],
   ];
