@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { CACHE, unpackOnce } from "../harness/foreign-guest.ts";
 import { GUEST_KERNEL, writeKataConfiguration } from "../harness/kata-configuration.ts";
+import { NetworkNamespace } from "../harness/network-namespace.ts";
 import { test } from "../harness/workbench.ts";
 
 /** Only QEMU has them, and its PC all of them. */
@@ -47,6 +48,20 @@ describe.skipIf(!isPc)("a machine of which an operator asks for more", () => {
     ]);
     expect(result).toMatchObject({ status: 0, stdout: "by EFI\n" });
     expect(readFileSync(variables).equals(before)).toBe(true);
+  });
+
+  test("has a network with several processors on a board without PCI", async ({ bench }) => {
+    await using network = await NetworkNamespace.create(bench.ctr.instance.tag);
+    const configuration = writeKataConfiguration(bench.scratch, "queues", {
+      "hypervisor.qemu": { machine_type: "microvm", default_vcpus: 2 },
+    });
+    const script = `nproc; ls -d /sys/class/net/eth0/queues/rx-* | wc -l; ping -c 1 -W 20 ${network.hostAddress} | grep received`;
+    const result = await bench.run(script, [
+      ...["--runtime-config-path", configuration],
+      ...["--with-ns", `network:${network.path}`],
+    ]);
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+    expect(result.stdout).toMatch(/^2\n2\n1 packets transmitted, 1 packets received/);
   });
 
   test("gives its guest swap space after a while, in a file that has no name", async ({ bench }) => {
