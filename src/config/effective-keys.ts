@@ -105,6 +105,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "guest_memory_dump_path",
     "guest_memory_dump_paging",
     "igvm",
+    "enable_iommu_platform",
     "enable_guest_swap",
     "guest_swap_path",
     "guest_swap_size_percent",

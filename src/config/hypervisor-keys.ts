@@ -126,7 +126,7 @@ export const HYPERVISOR_KEYS = {
   disable_vhost_net: flag(false, "Packets go through the monitor instead of the host's kernel.", { drivers: "QD", annotation: true }),
   // Devices
   enable_iommu: flag(false, "Give the guest an IOMMU.", { drivers: "QC", annotation: true }),
-  enable_iommu_platform: flag(false, "Devices go through the IOMMU.", { drivers: "Q", annotation: true, withoutEffect: "it is for boards of s390x, which this version has not" }),
+  enable_iommu_platform: flag(false, "Virtio devices ask the guest for the memory that they use, as Secure Execution needs it; no server of files does that.", { drivers: "Q", annotation: true }),
   hot_plug_vfio: choice(["no-port", "bridge-port", "root-port", "switch-port"], "Where VFIO devices are plugged while the machine runs.", { drivers: "QC", annotation: true, withoutEffect: "devices of the host are given to a machine before it boots (`cold_plug_vfio`)" }),
   cold_plug_vfio: choice(["no-port", "bridge-port", "root-port", "switch-port"], "Where VFIO devices are plugged before it boots.", { drivers: "QC", annotation: true }),
   pcie_root_port: integer(0, "PCIe root ports made at boot.", { drivers: "Q", annotation: true, max: 16 }),

@@ -13,6 +13,7 @@ export function machineOptions({ driver, hypervisor }: Configuration): MachineOp
     firmwareVolume: hypervisor.firmware_volume,
     flashes: hypervisor.pflashes,
     iommu: hypervisor.enable_iommu,
+    iommuPlatform: hypervisor.enable_iommu_platform,
     switchPorts: hypervisor.pcie_switch_port,
     // A person who looks for a fault opens it; otherwise it is one more way into the monitor.
     extraMonitor: hypervisor.enable_debug ? extraMonitor(hypervisor.extra_monitor_socket) : undefined,

@@ -10,6 +10,8 @@ export interface MachineOptions {
   readonly flashes: readonly string[];
   /** Whether the guest's devices go through an IOMMU that its kernel programs. */
   readonly iommu: boolean;
+  /** Whether virtio devices reach only memory that the guest lets them, by its IOMMU or by sharing what is encrypted. */
+  readonly iommuPlatform: boolean;
   /** What disks that are plugged in later are behind. */
   readonly diskBus: "virtio-blk" | "virtio-scsi";
   /** Whether the SCSI controller's requests are handled in a thread of their own. */
@@ -45,6 +47,7 @@ export const NO_OPTIONS: MachineOptions = {
   firmwareVolume: "",
   flashes: [],
   iommu: false,
+  iommuPlatform: false,
   diskBus: "virtio-blk",
   scsiThread: false,
   switchPorts: 0,

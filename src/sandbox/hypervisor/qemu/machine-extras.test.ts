@@ -92,3 +92,10 @@ test("a machine whose memory is to be kept tells of a panic and stands still", (
     "panic=pause",
   ]);
 });
+
+test("all virtio devices go through what the guest lets them see, if that is asked for", () => {
+  expect(earlyArguments(withOptions({ iommuPlatform: true }))).toEqual([
+    ...["-global", "virtio-device.iommu_platform=on"],
+    ...["-global", "virtio-pci.disable-legacy=on"],
+  ]);
+});

@@ -38,6 +38,10 @@ export function earlyArguments(spec: MachineSpec): string[] {
   const { options } = spec;
   return [
     ...flashArguments(spec),
+    // Of all of them, also those that come later.
+    ...(options?.iommuPlatform === true
+      ? ["-global", "virtio-device.iommu_platform=on", "-global", "virtio-pci.disable-legacy=on"]
+      : []),
     ...(options?.iommu === true
       ? ["-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on"]
       : []),
