@@ -13,7 +13,7 @@ import { PolicedPod } from "../harness/policed-pod.ts";
 const SCRIPT = "while :; do sleep 1; done";
 /** What the policy lets nobody read, the container itself looks at. */
 const CHECK =
-  "grep -qx kept /data/link && grep -qx second /data/changed && [ ! -e /data/gone ] && [ -e /data/opaque/after ] && [ ! -e /data/opaque/before ] && echo x > /data/new";
+  "grep -qx kept /data/link && grep -qx second /data/changed && [ ! -e /data/gone ] && [ -e /data/opaque/after ] && [ ! -e /data/opaque/before ] && echo x > /data/new && echo x >> /scratch/new";
 const NAME = "localhost/layered:latest";
 const YAML = `apiVersion: v1
 kind: Pod
@@ -23,7 +23,9 @@ spec:
   - name: app
     image: ${NAME}
     command: [sh, -c, "${SCRIPT}"]
+    volumeMounts: [{ name: scratch, mountPath: /scratch }]
     livenessProbe: { exec: { command: [sh, -c, ${JSON.stringify(CHECK)}] } }
+  volumes: [{ name: scratch, emptyDir: {} }]
 `;
 const DEADLINE_MS = 400_000;
 const HASH = "io.katacontainers.fs-opt.root-hash=";
@@ -36,7 +38,11 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "kata-verified-"));
   const image = await layeredImage(directory, NAME);
   const env = { KUBERNETES_SERVICE_HOST: "10.0.0.1" };
-  pod = await PolicedPod.run(YAML, { name: "app", script: SCRIPT, env }, image);
+  pod = await PolicedPod.run(
+    YAML,
+    { name: "app", script: SCRIPT, env, emptyDirs: { scratch: "/scratch" } },
+    image,
+  );
   agent = await pod.agent();
 }, DEADLINE_MS);
 afterAll(async () => {
@@ -52,7 +58,9 @@ test(
       "blk erofs",
       "blk erofs",
       "blk erofs",
+      "blk ext4",
       "overlayfs fuse3.kata-overlay",
+      "blk ext4",
     ]);
     expect(await pod.exec("sh", "-c", CHECK)).toEqual({
       status: 0,
@@ -107,7 +115,30 @@ const TAMPERED: readonly (readonly [string, (storages: Storages) => Storages])[]
   ],
   [
     "a disk of the host's as its root",
-    (all) => [...all.slice(0, 3), { ...(all[0] as Storages[number]), mountPoint: all[3]?.mountPoint ?? "" }],
+    (all) => [
+      ...all.slice(0, 4),
+      { ...(all[0] as Storages[number]), mountPoint: all[4]?.mountPoint ?? "" },
+      ...all.slice(5),
+    ],
+  ],
+  [
+    "changes on the disk of a volume",
+    (all) =>
+      all.map((storage) =>
+        storage.mountPoint.endsWith("/changes")
+          ? { ...storage, source: all[5]?.source ?? "", mountPoint: all[5]?.mountPoint ?? "" }
+          : storage,
+      ),
+  ],
+  [
+    "changes in memory",
+    (all) =>
+      all
+        .filter(({ mountPoint }) => !mountPoint.endsWith("/changes"))
+        .map((storage) => ({
+          ...storage,
+          options: storage.options.filter((option) => !option.endsWith("changes-on-disk")),
+        })),
   ],
   ["no layers", () => []],
 ];

@@ -50,6 +50,8 @@ export interface PolicedContainer {
   readonly name: string;
   readonly script: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Empty volumes of the pod's by their names, and where the container has them. */
+  readonly emptyDirs?: Readonly<Record<string, string>>;
 }
 
 export class PolicedPod implements AsyncDisposable {
@@ -76,7 +78,8 @@ export class PolicedPod implements AsyncDisposable {
   /**
    * Makes the policy of `yaml`, a pod with one container, and runs it as a kubelet would.
    *
-   * @param layered the container's image; if there is one, layers are verified disks, and the policy binds them.
+   * @param layered the container's image; if there is one, layers are verified disks, and the policy binds them; what the container writes
+   * and empty volumes are on disks, too.
    */
   static async run(yaml: string, container: PolicedContainer, layered?: Image): Promise<PolicedPod> {
     await buildNodeProgram(ROOT, MONITOR);
@@ -97,6 +100,9 @@ export class PolicedPod implements AsyncDisposable {
           },
           // A saved machine has been started by another monitor.
           factory: { enable_template: false },
+          // It reads its policy before it answers, which takes seconds on a busy machine.
+          "agent.kata": { dial_timeout: 150 },
+          ...(layered === undefined ? {} : { runtime: DISKS }),
         },
         layered,
       );
@@ -166,6 +172,10 @@ export class PolicedPod implements AsyncDisposable {
   }
 }
 
+const DISKS = { emptydir_mode: "block-plain", layer_changes: "block-plain", layer_changes_disk_size: 256 };
+
+const replace = (path: string, value: unknown) => ({ op: "replace", path, value });
+
 /** @returns the pod's annotations with its policy. */
 async function makePolicy(directory: string, yaml: string, layered?: Image): Promise<Map<string, string>> {
   const layout = join(directory, "images");
@@ -184,9 +194,16 @@ async function makePolicy(directory: string, yaml: string, layered?: Image): Pro
   cpSync(join(rules, "genpolicy-settings.json"), join(settings, "genpolicy-settings.json"));
   const host = "10-non-coco-aks-drop-in.json";
   const layers = layered === undefined ? [] : ["20-erofs-layers-drop-in.json"];
+  const disks =
+    layered === undefined
+      ? []
+      : [
+          replace("/cluster_config/emptydir_type", DISKS.emptydir_mode),
+          { op: "add", path: "/cluster_config/layer_changes", value: DISKS.layer_changes },
+        ];
   for (const name of [host, ...layers]) cpSync(join(rules, "drop-ins", name), join(dropIns, name));
-  const replace = (path: string, value: unknown) => ({ op: "replace", path, value });
   const changes = [
+    ...disks,
     replace("/cluster_config/pause_container_image", PAUSE_IMAGE),
     replace("/pause_container/Process/Args", []),
     replace("/kata_config/oci_version", OCI_VERSION),
@@ -209,7 +226,7 @@ async function startPod(
   directory: string,
   image: string,
   annotations: Map<string, string>,
-  { name, script, env }: PolicedContainer,
+  { name, script, env, emptyDirs = {} }: PolicedContainer,
 ): Promise<{ readonly pod: string; readonly container: string }> {
   const metadata = { name: "web", uid: POD_UID, namespace: "default" };
   const config = {
@@ -237,6 +254,11 @@ async function startPod(
       mounts: [
         { containerPath: "/etc/hosts", hostPath: shared("etc-hosts") },
         { containerPath: "/dev/termination-log", hostPath: shared("3f2504e0") },
+        ...Object.entries(emptyDirs).map(([volume, containerPath]) => {
+          const hostPath = join(directory, "pods", POD_UID, "volumes/kubernetes.io~empty-dir", volume);
+          mkdirSync(hostPath, { recursive: true, mode: 0o777 });
+          return { containerPath, hostPath };
+        }),
       ],
       linux: {
         securityContext: {
