@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { shownFigure, withFigures } from "./document.ts";
+import { costOfOne, shownFigure, withFigures } from "./document.ts";
 import { figure } from "./figure.ts";
 
 const PAGE =
@@ -44,15 +44,19 @@ test("withFigures() writes what is between the marks anew, with ratios of times 
 | \`ctr-run\` | kata-pool | 250 ms | 250 ms | 1 | 2.5 |
 | \`tcp-send\` | kata | 1 MB/s | 1 MB/s | 1 |  |
 
-| sandboxes | |
-|---|---|
-| 1 sandboxes | 900 ms |
-| 2 sandboxes | 1.8 s |
+| sandboxes | All | One |
+|---|---|---|
+| 1 sandboxes | 900 ms | 900 ms |
+| 2 sandboxes | 1.8 s | 900 ms |
 
 <!-- figures of \`npm run bench\` end -->
 after
 `);
   expect(withFigures(page, figures, [curve])).toBe(page);
+});
+
+test("costOfOne() tells how fast bytes are, and what one of all else costs", () => {
+  expect([costOfOne("MiB", 10, 1000), costOfOne("mounts", 20, 1000)]).toEqual(["10.5 MB/s", "50 ms"]);
 });
 
 test("withFigures() refuses a page without marks", () => {

@@ -54,10 +54,15 @@ function figureTable(figures: readonly Figure[]): string {
   return `| What | Of | Median | p99 | Measurements | Times runc's |\n|---|---|---|---|---|---|\n${rows.join("")}`;
 }
 
+/** What one of them costs, or how fast bytes are: even where cost is linear. @param ms of all. */
+export function costOfOne(xName: string, x: number, ms: number): string {
+  return xName === "MiB" ? shownFigure("bytes/s", (x * MIB * 1000) / ms) : shownFigure("ms", ms / x);
+}
+
 function curveTable({ title, xName, yName, points }: Curve): string {
-  const unit = yName === "ms" ? "ms" : undefined;
-  const cells = points.map(
-    ([x, y]) => `| ${x} ${xName} | ${unit === undefined ? y : shownFigure(unit, y)} |\n`,
-  );
-  return `| ${title} | |\n|---|---|\n${cells.join("")}`;
+  const rows = points.map(([x, y]) => {
+    const value = yName === "ms" ? shownFigure("ms", y) : `${y} ${yName}`;
+    return `| ${x} ${xName} | ${value} | ${costOfOne(xName, x, y)} |\n`;
+  });
+  return `| ${title} | All | One |\n|---|---|---|\n${rows.join("")}`;
 }

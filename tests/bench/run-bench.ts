@@ -33,7 +33,7 @@ import { type Baseline, parseBaseline, ratiosOf, regressions } from "./baseline.
 import { ctrRuns, execs, otherRuns } from "./container-bench.ts";
 import { type CurveSizes, costCurves, partOfCurves } from "./cost-curves.ts";
 import { criPods } from "./cri-pod-bench.ts";
-import { withFigures } from "./document.ts";
+import { costOfOne, withFigures } from "./document.ts";
 import type { Figure } from "./figure.ts";
 import { footprint } from "./footprint.ts";
 import { burst, idle, sequence } from "./many-bench.ts";
@@ -259,7 +259,8 @@ function curveTable(curves: readonly Curve[]): string {
   return curves
     .flatMap(({ title, xName, points }) =>
       points.map(
-        ([x, y]) => `${title.padEnd(40)} ${`${x} ${xName}`.padStart(20)} ${y.toFixed(0).padStart(9)} ms\n`,
+        ([x, y]) =>
+          `${title.padEnd(40)} ${`${x} ${xName}`.padStart(20)} ${y.toFixed(0).padStart(9)} ms ${costOfOne(xName, x, y).padStart(12)}\n`,
       ),
     )
     .join("");
