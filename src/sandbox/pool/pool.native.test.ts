@@ -116,6 +116,10 @@ async function readyMachine(): Promise<number> {
   return (await status())?.ready[0]?.pid ?? 0;
 }
 
+/** Of a process: how the kernel ranks its session, or undefined if it ranks none. */
+const sessionPriority = (pid: number) =>
+  /nice (-?\d+)/.exec(readTextFileIfExists(`/proc/${pid}/autogroup`) ?? "")?.[1];
+
 /** A process that has ended and is not yet reaped has no command line. */
 const runs = (pid: number) => (readTextFileIfExists(`/proc/${pid}/cmdline`) ?? "") !== "";
 
@@ -339,7 +343,11 @@ test(
     unlinkIfExists(ENDPOINT);
     using socket = listen({ kind: "unix", path: ENDPOINT });
     const first = await startManagedPool(store, socket);
+    await until("a machine that is being made", () => keepersOf(first).length > 0);
+    const [keeper = 0] = keepersOf(first);
+    if (exists("/proc/self/autogroup")) assertEqual(sessionPriority(keeper), "10");
     const machine = await readyMachine();
+    if (exists("/proc/self/autogroup")) assertEqual(sessionPriority(machine), "0");
     await until("a machine that is kept", () => store.kept.size === KEPT_OF_A_MACHINE);
     kill(first.pid, SIGKILL);
     await first.exited;
