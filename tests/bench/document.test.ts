@@ -15,6 +15,7 @@ test.each([
   ["cores", 0.005, "0.5 %"],
   ["pods/s", 1.25, "1.25 pods/s"],
   ["pods", 200, "200 pods"],
+  ["times", 1.25, "1.25 times"],
 ] as const)("a figure in %s is shown with its unit: %d", (unit, value, text) => {
   expect(shownFigure(unit, value)).toBe(text);
 });

@@ -23,6 +23,7 @@ export function shownFigure(unit: Figure["unit"], value: number): string {
       return `${significant(value * 100)} %`;
     case "pods/s":
     case "pods":
+    case "times":
       return `${significant(value)} ${unit}`;
   }
 }

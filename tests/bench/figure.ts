@@ -5,7 +5,7 @@ export interface Figure {
   readonly name: string;
   /** Whose it is, such as `kata-cold` or `runc`. */
   readonly subject: string;
-  readonly unit: "ms" | "us" | "bytes" | "bytes/s" | "pods/s" | "pods" | "cores";
+  readonly unit: "ms" | "us" | "bytes" | "bytes/s" | "pods/s" | "pods" | "cores" | "times";
   readonly median: number;
   readonly p99: number;
   /** Number of measurements. */

@@ -67,11 +67,9 @@ export async function sequence(
       if (index > 0) samples.get(subject.name)?.push(ms);
     }
   }
-  const few = Math.min(COMPARED, Math.ceil(count / 2));
   return [...samples].flatMap(([name, times]) => [
     figure("sequence", name, "ms", times),
-    figure("sequence-first", name, "ms", times.slice(0, few)),
-    figure("sequence-last", name, "ms", times.slice(-few)),
+    ...firstAndLast("sequence", name, times),
   ]);
 }
 
@@ -110,18 +108,24 @@ export async function idle(
     await pause(IDLE_MS);
     const after = processorMs(containerd, ids);
     const shares = ids.map((id) => ((after.get(id) ?? 0) - (before.get(id) ?? 0)) / IDLE_MS);
-    const few = Math.min(COMPARED, Math.ceil(ids.length / 2));
     return [
       figure("idle-pods", subject.name, "pods", [ids.length]),
       ...[...memory].map(([part, sizes]) => figure("idle-pss", part, "bytes", sizes)),
       figure("idle-host-memory", "a pod, of what the host has available", "bytes", [taken]),
       figure("idle-processor", subject.name, "cores", shares),
-      figure("idle-start-first", subject.name, "ms", starts.slice(0, few)),
-      figure("idle-start-last", subject.name, "ms", starts.slice(-few)),
+      ...firstAndLast("idle-start", subject.name, starts),
     ];
   } finally {
     for (const id of ids) await ctr.remove(id);
   }
+}
+
+/** What the first starts took, the last, and how many times the first's median the last's is. */
+function firstAndLast(name: string, subject: string, times: readonly number[]): Figure[] {
+  const few = Math.min(COMPARED, Math.ceil(times.length / 2));
+  const first = figure(`${name}-first`, subject, "ms", times.slice(0, few));
+  const last = figure(`${name}-last`, subject, "ms", times.slice(-few));
+  return [first, last, figure(`${name}-growth`, subject, "times", [last.median / first.median])];
 }
 
 /** Of the host, bytes. */

@@ -296,6 +296,7 @@ function tableOf(figures: readonly Figure[]): string {
     "bytes/s": "MB/s",
     "pods/s": "pods/s",
     pods: "pods",
+    times: "times",
     cores: "cores",
   } as const;
   return figures

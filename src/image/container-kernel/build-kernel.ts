@@ -106,7 +106,7 @@ export async function buildContainerKernel(
     const configuration = await readFile(join(tree, ".config"), "utf8");
     const unmet = unmetOptions(configuration, KERNEL_OPTIONS);
     if (unmet.length > 0) throw notBuilt("configure", `the kernel: ${unmet.join("; ")}`);
-    progress(`compiling Linux ${release} (once, some ten minutes of two processors)`);
+    progress(`compiling Linux ${release} (once, some ten minutes of two processors that have nothing else to do)`);
     await make("bzImage");
     await copyFile(join(tree, "arch/x86/boot/bzImage"), join(unfinished, "bzImage"));
     await copyFile(join(tree, "modules.builtin"), join(unfinished, "modules.builtin"));
