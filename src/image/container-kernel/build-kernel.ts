@@ -23,7 +23,7 @@ const SOURCE_PACKAGE = "linux-source-6.1";
 /** Debian's names of the architectures that the options are written for, and the kernel's own. */
 const KERNEL_ARCHITECTURES: Readonly<Record<string, string>> = { amd64: "x86_64" };
 
-/** One processor, emulation of others beside it: some 20 minutes; ms. */
+/** One processor, other work beside it: half an hour, or more; ms. */
 const COMPILE_DEADLINE_MS = 2 * 3600 * 1000;
 
 /** What a compiled kernel says of its making; without them the clock and the machine decide over the bytes. */
@@ -106,7 +106,9 @@ export async function buildContainerKernel(
     const configuration = await readFile(join(tree, ".config"), "utf8");
     const unmet = unmetOptions(configuration, KERNEL_OPTIONS);
     if (unmet.length > 0) throw notBuilt("configure", `the kernel: ${unmet.join("; ")}`);
-    progress(`compiling Linux ${release} (once, some ten minutes of two processors that have nothing else to do)`);
+    progress(
+      `compiling Linux ${release} (once, some ten minutes of two processors that have nothing else to do)`,
+    );
     await make("bzImage");
     await copyFile(join(tree, "arch/x86/boot/bzImage"), join(unfinished, "bzImage"));
     await copyFile(join(tree, "modules.builtin"), join(unfinished, "modules.builtin"));
