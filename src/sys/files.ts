@@ -319,6 +319,12 @@ export function statx(dir: DirectoryFd, path: string, flags = 0): FileStatus {
   return parseStatx(check(statxInto(dir, path, flags), "stat", path === "" ? dir : path));
 }
 
+/** Type and permissions of an open file, which are all that most want to know of it. */
+export function modeOf(fd: number): number {
+  check(statxInto(fd, "", AT_EMPTY_PATH), "stat", fd);
+  return statxBuffer.getUint16(MODE_OFFSET, true);
+}
+
 export function stat(path: string): FileStatus {
   return statx(AT_FDCWD, path);
 }
@@ -335,6 +341,7 @@ export function statIfExists(path: string, flags = 0): FileStatus | undefined {
 }
 
 const statxBuffer = new DataView(new ArrayBuffer(256));
+const MODE_OFFSET = 28;
 
 function statxInto(dir: DirectoryFd, path: string, flags: number): number {
   return kernel().syscall("statx", dir, path, flags, STATX_BASIC_STATS | STATX_MNT_ID, statxBuffer.buffer);
@@ -348,7 +355,7 @@ function parseStatx(_checked: number): FileStatus {
     links: view.getUint32(16, true),
     uid: view.getUint32(20, true),
     gid: view.getUint32(24, true),
-    mode: view.getUint16(28, true),
+    mode: view.getUint16(MODE_OFFSET, true),
     inode: u64(32),
     size: u64(40),
     blocks: u64(48),

@@ -4,6 +4,7 @@ import { FileDescriptor } from "../../sys/descriptor.ts";
 import { loop } from "../../sys/event-loop.ts";
 import {
   AT_EMPTY_PATH,
+  modeOf,
   O_NONBLOCK,
   O_RDONLY,
   readToEnd,
@@ -144,7 +145,7 @@ function giveStdioToUser(plan: ProcessPlan): void {
   const { uid, gid } = plan.credentials;
   if (uid === 0) return;
   for (const fd of [0, 1, 2]) {
-    const kind = statx(fd, "", AT_EMPTY_PATH).mode & S_IFMT;
+    const kind = modeOf(fd) & S_IFMT;
     if (kind === S_IFIFO) kernel().syscall("fchown", fd, uid, gid);
   }
 }

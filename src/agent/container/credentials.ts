@@ -33,9 +33,6 @@ export interface Credentials {
   readonly noNewPrivileges: boolean;
 }
 
-/** Capabilities have numbers below this in any kernel: the sets have 64 bits. */
-const CAPABILITY_COUNT = 64;
-
 /**
  * Makes the calling process what `credentials` says.
  *
@@ -67,16 +64,22 @@ export function becomeUser(credentials: Credentials, loadFilter: () => void): vo
 
 /** Drops what is not in `bounding`. @returns the process's permitted set. */
 function limitBoundingSet(bounding: bigint): bigint {
-  const halves = splitCapabilityMask(bounding);
-  for (let capability = 0; capability < CAPABILITY_COUNT; capability++) {
-    const half = halves[capability < 32 ? 0 : 1];
-    if ((half >>> (capability % 32)) & 1) continue;
-    const result = kernel().syscall("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0);
-    // The first number that the kernel does not know ends the list.
-    if (result === -EINVAL) break;
-    check(result, "drop from bounding set", `capability ${capability}`);
-  }
+  const [low, high] = splitCapabilityMask(bounding);
+  if (dropCapabilities(low, 0)) dropCapabilities(high, 32);
   return capabilities();
+}
+
+/** Drops the 32 capabilities from `first` on that are not in `kept`. @returns false at the end of those that the kernel knows. */
+function dropCapabilities(kept: number, first: number): boolean {
+  const calls = kernel();
+  for (let bit = 0; bit < 32; bit++) {
+    if ((kept >>> bit) & 1) continue;
+    const result = calls.syscall("prctl", PR_CAPBSET_DROP, first + bit, 0, 0, 0);
+    if (result === 0) continue;
+    if (result === -EINVAL) return false;
+    check(result, "drop from bounding set", `capability ${first + bit}`);
+  }
+  return true;
 }
 
 /** struct __user_cap_header_struct, version 3. */

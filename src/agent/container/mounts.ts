@@ -7,7 +7,7 @@
  */
 import { KataError } from "../../kata-error.ts";
 import type { FileDescriptor } from "../../sys/descriptor.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, filesystemType, S_IFDIR, S_IFMT, statx } from "../../sys/files.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, filesystemType, modeOf, S_IFDIR, S_IFMT } from "../../sys/files.ts";
 import {
   AT_RECURSIVE,
   fsconfigCreate,
@@ -57,7 +57,7 @@ export function newMount(source: Exclude<MountSource, { kind: "cgroup" }>, attri
 }
 
 function isDirectory(fd: number): boolean {
-  return (statx(fd, "", AT_EMPTY_PATH).mode & S_IFMT) === S_IFDIR;
+  return (modeOf(fd) & S_IFMT) === S_IFDIR;
 }
 
 /** Attaches `mount` at the place that `target` holds. */

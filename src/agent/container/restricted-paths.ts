@@ -9,6 +9,7 @@ import type { FileDescriptor } from "../../sys/descriptor.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  modeOf,
   O_PATH,
   openInRootIfThere,
   S_IFCHR,
@@ -49,7 +50,7 @@ export function maskPaths(root: number, paths: readonly string[]): void {
     for (const path of paths) {
       using target = openIfThere(root, path);
       if (target === undefined) continue;
-      if ((statx(target.fd, "", AT_EMPTY_PATH).mode & S_IFMT) === S_IFDIR) {
+      if ((modeOf(target.fd) & S_IFMT) === S_IFDIR) {
         if (emptyDirectory === undefined) {
           emptyDirectory = newEmptyDirectory();
           attach(emptyDirectory, target);
