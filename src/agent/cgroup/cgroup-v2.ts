@@ -61,13 +61,17 @@ export class CgroupV2 implements ContainerCgroup {
   /** The container's first process. */
   #firstPid: number | undefined;
 
-  /** Makes the directories of `relative`; nothing is left of them if that fails. */
-  constructor(mountPoint: string, relative: string, devices: readonly LinuxDevice[]) {
+  /**
+   * Makes the directories of `relative`; nothing is left of them if that fails.
+   *
+   * @param isEnabled whether all controllers are enabled in `mountPoint`.
+   */
+  constructor(mountPoint: string, relative: string, devices: readonly LinuxDevice[], isEnabled = false) {
     this.#mountPoint = mountPoint;
     this.#devices = devices;
     this.#directory = directoriesOf(mountPoint, relative).at(-1) ?? mountPoint;
     this.visible = { version: 2, directory: this.#directory };
-    enableControllers(mountPoint);
+    if (!isEnabled) enableControllers(mountPoint);
     this.#made = makeDirectories(mountPoint, relative, (directory) => {
       if (directory !== this.#directory) enableControllers(directory);
     });

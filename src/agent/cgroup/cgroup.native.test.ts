@@ -6,14 +6,14 @@ import { hasCode } from "../../kata-error.ts";
 import type { LinuxResources, Spec } from "../../oci/types.ts";
 import { sleep, withDeadline } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
-import { exists, mkdirAll, readTextFile, stat, writeExisting } from "../../sys/files.ts";
+import { exists, mkdirAll, readDirectory, readTextFile, stat, writeExisting } from "../../sys/files.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { getpid, SIGKILL } from "../../sys/process.ts";
 import { exit } from "../../sys/program.ts";
 import { type ChildProcess, spawn } from "../../sys/spawn.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import { type CgroupRoom, type ContainerCgroup, makeCgroupRoom } from "../container/container-cgroup.ts";
-import { processesIn } from "./cgroup-directory.ts";
+import { processesIn, removeTree } from "./cgroup-directory.ts";
 import { delegateCgroup } from "./delegate.ts";
 import { type CgroupSystem, findCgroups } from "./hierarchies.ts";
 
@@ -75,6 +75,33 @@ const status = async (child: ChildProcess): Promise<number> =>
 function cpuTicks(pid: number): number {
   const fields = readTextFile(`/proc/${pid}/stat`).split(") ")[1]?.split(" ") ?? [];
   return Number(fields[11]) + Number(fields[12]);
+}
+
+if (unified !== undefined) {
+  test("in a guest a cgroup without processes stays from before the first container to the end of the room", async () => {
+    const mountPoint = `${unified}/kata-cgroup-guest-${getpid()}`;
+    mkdirAll(mountPoint);
+    try {
+      const cgroups = makeCgroupRoom("", { version: 2, mountPoint });
+      const kept = () => readDirectory(mountPoint).filter(({ type }) => type === "directory");
+      cgroups.prepare();
+      assertEqual(
+        kept().map(({ name }) => name),
+        ["kept"],
+      );
+      const cgroup = await cgroups.create("one", spec());
+      await cgroup.remove();
+      assertEqual(
+        kept().map(({ name }) => name),
+        ["kept"],
+      );
+      assertEqual(processesIn(`${mountPoint}/kept`), []);
+      await cgroups.close();
+      assertEqual(kept(), []);
+    } finally {
+      await removeTree(mountPoint);
+    }
+  });
 }
 
 for (const system of systems) {

@@ -9,7 +9,7 @@ import { cgroupDirectory, parseCgroupsPath } from "../../oci/cgroups-path.ts";
 import type { LinuxResources, Spec } from "../../oci/types.ts";
 import { readMountInfo } from "../../sys/mountinfo.ts";
 import { Rollback } from "../../sys/rollback.ts";
-import { directoriesOf, removeTree } from "../cgroup/cgroup-directory.ts";
+import { directoriesOf, removeIfUnused, removeTree } from "../cgroup/cgroup-directory.ts";
 import { CgroupV1 } from "../cgroup/cgroup-v1.ts";
 import { CgroupV2 } from "../cgroup/cgroup-v2.ts";
 import { type CgroupSystem, findCgroups } from "../cgroup/hierarchies.ts";
@@ -51,6 +51,8 @@ export interface ContainerCgroup {
 }
 
 export interface CgroupRoom {
+  /** Makes ahead of the first container what all of them need; without it the first one does. */
+  prepare(): void;
   /** Makes a container's cgroup with its limits. @throws KataError; nothing is left then. */
   create(id: string, spec: Spec): Promise<ContainerCgroup>;
   /** Removes the room's own directories. */
@@ -67,8 +69,23 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
     found ??= findCgroups(readMountInfo());
     return found;
   };
+  let kept: CgroupV2 | undefined;
+  const prepare = (): void => {
+    const kind = machine();
+    if (kept !== undefined || name !== "" || kind.version === 1) return;
+    const made = new CgroupV2(kind.mountPoint, KEPT, []);
+    try {
+      made.restrictDevices({});
+    } catch (error) {
+      removeIfUnused([`${kind.mountPoint}${KEPT}`]);
+      throw error;
+    }
+    kept = made;
+  };
   return {
+    prepare,
     async create(id, spec) {
+      prepare();
       const path = containerDirectory(id, spec);
       const relative = name === "" ? `/${GUEST_PREFIX}${id}` : `/${name}${path}`;
       const devices = spec.linux?.devices ?? [];
@@ -77,7 +94,7 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
       const cgroup =
         kind.version === 1
           ? new CgroupV1(kind.hierarchies, relative, devices)
-          : new CgroupV2(kind.mountPoint, relative, devices);
+          : new CgroupV2(kind.mountPoint, relative, devices, kept !== undefined);
       const undo = new Rollback();
       undo.add(`cgroup of ${id}`, () => cgroup.remove());
       try {
@@ -90,6 +107,8 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
       return cgroup;
     },
     async close() {
+      await kept?.remove();
+      kept = undefined;
       if (name === "" || found === undefined) return;
       const mountPoints =
         found.version === 1 ? found.hierarchies.map(({ mountPoint }) => mountPoint) : [found.mountPoint];
@@ -102,6 +121,13 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
 
 /** The kernel has files of its own in a hierarchy's root, and an id may be any name. */
 const GUEST_PREFIX = "container-";
+
+/**
+ * A guest's cgroup without processes, with a device program and all controllers. The kernel changes its own code with the first cgroup
+ * that has a cpuset or a program, and back with the last one; an emulator then forgets what it knows of memory, 140 times for a
+ * container. While this one is there, no container is the first or the last.
+ */
+const KEPT = "/kept";
 
 /** Starts with a slash. A spec that names the root, where the agent is, gets a directory all the same. */
 function containerDirectory(id: string, spec: Spec): string {

@@ -206,6 +206,7 @@ export class Sandbox {
         this.#pidHolder = holder;
       }
       for (const storage of request.storages) await this.#provide(storage, undo);
+      if (request.prepare) this.context.cgroups.prepare();
       this.#guestHooks = this.#findHooks(request.guestHookPath);
       if (request.dns.length > 0) this.#writeNameServers(request.dns);
       await this.#connect(request.network);
