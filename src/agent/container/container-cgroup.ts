@@ -71,8 +71,9 @@ export function makeCgroupRoom(name: string, system?: CgroupSystem): CgroupRoom 
   };
   let kept: CgroupV2 | undefined;
   const prepare = (): void => {
+    if (kept !== undefined || name !== "") return;
     const kind = machine();
-    if (kept !== undefined || name !== "" || kind.version === 1) return;
+    if (kind.version === 1) return;
     const made = new CgroupV2(kind.mountPoint, KEPT, []);
     try {
       made.restrictDevices({});
