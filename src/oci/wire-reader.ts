@@ -27,7 +27,7 @@ export type Table = readonly (readonly [json: string, message: string, form: For
 
 /** @returns what reads a message that `table` describes. It throws what `read` throws. */
 export function wireReader<T>(table: Table, read: Reader<T>): (message: object) => T {
-  const inOnePass = joined(table, read);
+  const inOnePass = joinedLater(table, read);
   return (message) => {
     try {
       return inOnePass(message) as T;
@@ -49,6 +49,21 @@ interface WireField {
   readonly zero: unknown;
   readonly read: ReadItem;
   readonly isOptional: boolean;
+}
+
+/** Tables that were put together with their readers: each has one. */
+const known = new Map<Table, ReadItem>();
+
+/** {@link joined} at the first message that is read: most parts of a specification never come. */
+function joinedLater(table: Table, read: Reader<unknown>): ReadItem {
+  return (message) => {
+    let ready = known.get(table);
+    if (ready === undefined) {
+      ready = joined(table, read);
+      known.set(table, ready);
+    }
+    return ready(message);
+  };
 }
 
 function joined(table: Table, read: Reader<unknown>): ReadItem {
@@ -75,12 +90,12 @@ function joinedField([name, wireName, form]: Table[number], field: FieldReader):
 function readItem(form: Form, read: Reader<unknown>, name: string): ReadItem {
   switch (form.kind) {
     case "message":
-      return joined(form.table, read);
+      return joinedLater(form.table, read);
     case "messages": {
       const { parts } = read;
       if (parts?.kind !== "list")
         return (item) => read(listFromMessages(form.table, item as unknown[]), name);
-      const element = joined(form.table, parts.element);
+      const element = joinedLater(form.table, parts.element);
       return (item) => readList(item as unknown[], element, parts.min);
     }
     case "wildcard":
