@@ -29,7 +29,7 @@ test("a call brings the request to the handler and the response back", async () 
   const client = new TtrpcClient(ours, { clock });
   const agent = agentServiceClient(client);
   expect(await agent.waitProcess({ containerId: "c1", execId: "e" })).toEqual({ status: 137 });
-  expect(seen).toEqual([{ containerId: "c1", execId: "e" }]);
+  expect(seen).toEqual([{ containerId: "c1", execId: "e", outputBytes: 0 }]);
   await expect(agent.startContainer({ containerId: "c1" })).rejects.toMatchObject({
     code: "not-found",
     message: "call grpc.AgentService/StartContainer: start container: c1",

@@ -23,6 +23,7 @@ const OTHER_FILES = new Set([
   "containerd/api/types/transfer/streaming.proto",
   "containerd/api/services/tasks/v1/tasks.proto",
   "containerd/api/services/content/v1/content.proto",
+  "containerd/api/services/diff/v1/diff.proto",
   "google/protobuf/field_mask.proto",
   "containerd/api/services/snapshots/v1/snapshots.proto",
 ]);
@@ -37,6 +38,7 @@ const OWN_MESSAGES = new Set([
   "grpc.LinuxPersonality",
   "grpc.MachineIdentity",
   "grpc.ContainerProcess",
+  "grpc.LastOutput",
 ]);
 
 /** The rows of a table without its head, as `a|b|c` in the order of its columns. */
