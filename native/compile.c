@@ -1,12 +1,15 @@
 /*
  * Build-time tool: compiles the bundled modules of a program to QuickJS bytecode.
- * usage: compile {SCRIPT NAME OUTPUT}...   (NAME is what stack traces show, and what the others import)
+ * usage: compile [--without-lines] {SCRIPT NAME OUTPUT}...
+ *
+ * NAME is what stack traces show, and what the others import; --without-lines makes less of it, whose stack traces name functions alone.
  *
  * A module, not a script in a function of its own: the engine looks for a function's captured variables one after the other,
  * so that thousands of functions over thousands of variables cost more than all else at the start of a program.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "quickjs.h"
 
@@ -67,14 +70,16 @@ static int compile(JSRuntime *runtime, const char *path, const char *name, const
 
 int main(int argc, char **argv)
 {
-    if (argc < 4 || (argc - 1) % 3 != 0) {
-        fprintf(stderr, "usage: compile {SCRIPT NAME OUTPUT}...\n");
+    int without_lines = argc > 1 && strcmp(argv[1], "--without-lines") == 0;
+    int first = 1 + without_lines;
+    if (argc - first < 3 || (argc - first) % 3 != 0) {
+        fprintf(stderr, "usage: compile [--without-lines] {SCRIPT NAME OUTPUT}...\n");
         return 2;
     }
     JSRuntime *runtime = JS_NewRuntime();
-    JS_SetStripInfo(runtime, JS_STRIP_SOURCE);
+    JS_SetStripInfo(runtime, without_lines ? JS_STRIP_DEBUG : JS_STRIP_SOURCE);
     JS_SetModuleLoaderFunc(runtime, NULL, stand_in, NULL);
-    for (int i = 1; i < argc; i += 3)
+    for (int i = first; i < argc; i += 3)
         if (!compile(runtime, argv[i], argv[i + 1], argv[i + 2]))
             return 1;
     return 0;

@@ -83,7 +83,7 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     );
     if (only === undefined || more.length > 0)
       throw new Error(`${program.extension}: an extension has one part`);
-    await run(engine.compiler, [only.script, only.name, only.bytecode]);
+    await run(engine.compiler, ["--without-lines", only.script, only.name, only.bytecode]);
     await appendFile(binary, withTrailer(await readFile(only.bytecode)));
   }
   // Renamed into place: a running program keeps its file.
