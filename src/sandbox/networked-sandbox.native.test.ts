@@ -94,7 +94,7 @@ vmTest("the guest has the pod's link, address, route and name servers, and reach
     await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
     await sandbox.startContainer(id);
     const output = utf8Decode(await readAll(sandbox, id));
-    assertEqual(await sandbox.wait({ containerId: id, execId: "" }), 0, `status after ${output}`);
+    assertEqual((await sandbox.wait({ containerId: id, execId: "" })).status, 0, `status after ${output}`);
     assert(output.startsWith(`${POD_MAC}\n${POD_MTU}\n`), `link of ${output}`);
     assert(output.includes(`inet ${POD_ADDRESS}/24`), `address of ${output}`);
     assert(output.includes(`default via ${HOST_ADDRESS} dev eth0`), `route of ${output}`);

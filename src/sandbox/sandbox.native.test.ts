@@ -140,7 +140,7 @@ vmTest("exec() runs a process in the container with a status of its own", async 
   await sandbox.writeStdin({ containerId: id, execId }, utf8Encode("typed\n"));
   await sandbox.closeStdin({ containerId: id, execId });
   assertEqual(utf8Decode(await readAll(sandbox, id, execId)), "me\ntyped\n");
-  assertEqual(await sandbox.wait({ containerId: id, execId }), 42);
+  assertEqual((await sandbox.wait({ containerId: id, execId })).status, 42);
 });
 
 vmTest("a signal ends a container with 128 and its number", async () => {

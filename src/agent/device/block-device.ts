@@ -89,7 +89,7 @@ export async function virtioBlockNode(path: string, timeoutMs: number): Promise<
     const directory = findPciDevice(path);
     return directory === undefined ? undefined : blockDeviceBelow(directory);
   });
-  return deviceNode(name);
+  return await deviceNode(name, timeoutMs);
 }
 
 /** Drivers of the controller and of the disks behind it; they are loaded when there is one. */
@@ -115,7 +115,7 @@ export async function scsiBlockNode(address: string, timeoutMs: number): Promise
     );
     return device === undefined ? undefined : listIfExists(`${SYSFS}/bus/scsi/devices/${device}/block`)[0];
   });
-  return deviceNode(name);
+  return await deviceNode(name, timeoutMs);
 }
 
 /** Sizes in sysfs are in sectors, whatever those of the disk are. Source: Documentation/ABI/stable/sysfs-block, "size". */
@@ -146,7 +146,7 @@ export async function namedBlockNode(
   await awaitDevice(what, timeoutMs, () =>
     hasSize(`${sysfs}/class/block/${name}`, bytes) ? name : undefined,
   );
-  return deviceNode(name);
+  return await deviceNode(name, timeoutMs, sysfs);
 }
 
 function hasSize(directory: string, bytes: bigint | undefined): boolean {
@@ -171,15 +171,18 @@ export function capacityOf(options: readonly string[]): bigint | undefined {
   });
 }
 
-/** The path of the node of block device `name`; it is made where no devtmpfs has done so. */
-function deviceNode(name: string): string {
+/**
+ * The path of the node of block device `name`; it is made where no devtmpfs has done so. A disk that comes has its directory first, and
+ * then its numbers and its node.
+ */
+async function deviceNode(name: string, timeoutMs: number, sysfs = SYSFS): Promise<string> {
   const path = `/dev/${name}`;
-  if (statIfExists(path) !== undefined) return path;
-  const numbers = readTextFileIfExists(`${SYSFS}/class/block/${name}/dev`)?.trim().split(":").map(Number);
-  const [major, minor] = numbers ?? [];
-  if (major === undefined || minor === undefined) {
-    throw new KataError("not-found", { operation: "find block device", object: path });
-  }
-  makeBlockNode(path, major, minor);
-  return path;
+  return await awaitDevice(`node of disk ${name}`, timeoutMs, () => {
+    if (statIfExists(path) !== undefined) return path;
+    const text = readTextFileIfExists(`${sysfs}/class/block/${name}/dev`);
+    const [major, minor] = text?.trim().split(":").map(Number) ?? [];
+    if (major === undefined || minor === undefined) return undefined;
+    makeBlockNode(path, major, minor);
+    return path;
+  });
 }

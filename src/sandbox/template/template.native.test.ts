@@ -43,7 +43,7 @@ async function run(script: string): Promise<Run> {
     await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
     await sandbox.startContainer(id);
     const output = utf8Decode(await readAll(sandbox, id));
-    assertEqual(await sandbox.wait({ containerId: id, execId: "" }), 0);
+    assertEqual((await sandbox.wait({ containerId: id, execId: "" })).status, 0);
     return { output, logger, endedAt: wallClockMs() / 1000 };
   } finally {
     await sandbox.stop();

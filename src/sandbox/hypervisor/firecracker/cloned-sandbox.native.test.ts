@@ -90,7 +90,7 @@ async function run(
     await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
     await sandbox.startContainer(id);
     const output = utf8Decode(await readAll(sandbox, id));
-    assertEqual(await sandbox.wait({ containerId: id, execId: "" }), 0, output);
+    assertEqual((await sandbox.wait({ containerId: id, execId: "" })).status, 0, output);
     const kind = /"machine":"(\w+)"/.exec(logger.lines.join("\n"))?.[1] ?? "";
     return {
       output,
