@@ -144,7 +144,7 @@ for (const [name, expected] of Object.entries(HOSTS)) {
     const accelerator = of("accelerator");
     const shown = accelerator === undefined ? [] : [accelerator.verdict, accelerator.detail];
     if (accelerator?.fix !== undefined) shown.push(accelerator.fix);
-    assertEqual(
+    assertEqual<object>(
       {
         capable,
         ready,

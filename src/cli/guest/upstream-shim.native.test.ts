@@ -93,7 +93,7 @@ test("a sandbox of upstream's is shown with what its shim and its state tell", a
   await withUpstream(async () => {
     const { stdout } = await runKataRuntime(["ps", "--json"]);
     const found = (JSON.parse(stdout) as { id: string }[]).find(({ id }) => id === ID);
-    assertEqual(found, {
+    assertEqual<object | undefined>(found, {
       id: ID,
       state: "running",
       name: "",

@@ -53,7 +53,7 @@ export function runTests(): void {
 }
 
 /** Fails unless the two are deeply equal: primitives, bigints, lists, byte arrays and plain objects. */
-export function assertEqual(actual: unknown, expected: unknown, what = "value"): void {
+export function assertEqual<T>(actual: T, expected: T, what = "value"): void {
   if (!deepEqual(actual, expected)) {
     throw new Error(`${what}: expected ${show(expected)}, got ${show(actual)}`);
   }
