@@ -17,6 +17,7 @@ import { outerId, writeIdMaps } from "./id-map-namespace.ts";
 import { becomeInit, type InitPlan } from "./init-process.ts";
 import { launch } from "./launch.ts";
 import { planContainer, type SharedNamespaceFds } from "./plan-container.ts";
+import { prepareToPlan } from "./plan-process.ts";
 import { prepareMounts } from "./prepared-mounts.ts";
 
 export interface ContainerRequest {
@@ -65,6 +66,7 @@ export async function createContainer(
     const cgroup = await context.cgroups.create(id, spec);
     making();
     resources.add(`cgroup of ${id}`, () => cgroup.remove());
+    await prepareToPlan(spec);
     const plan = tracedNow("guest", "plan container", () =>
       planContainer(id, spec, request.shared, cgroup.visible),
     );

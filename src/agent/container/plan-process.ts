@@ -2,7 +2,7 @@
 import { KataError } from "../../kata-error.ts";
 import { capabilityMask } from "../../oci/capabilities.ts";
 import { rlimitNumber } from "../../oci/rlimits.ts";
-import { compileSeccomp } from "../../oci/seccomp/compile.ts";
+import type { compileSeccomp } from "../../oci/seccomp/compile.ts";
 import type { LinuxSeccomp, Process, Spec } from "../../oci/types.ts";
 import { kernel } from "../../sys/kernel.ts";
 import type { ProcessPlan, ResourceLimit, SeccompFilter } from "./process-plan.ts";
@@ -12,6 +12,8 @@ import { planScheduling } from "./scheduling.ts";
 const MAX_STRINGS = 100_000;
 
 /**
+ * {@link prepareToPlan} must have been called with `spec`.
+ *
  * @param containerId of the container that `process` is in.
  * @throws KataError `invalid-argument` if the process cannot be run by anybody.
  */
@@ -69,12 +71,22 @@ function planLimits(process: Process): ResourceLimit[] {
 const compiled = new Map<string, SeccompFilter>();
 const MAX_COMPILED = 8;
 
+/** Read when a first specification has a filter: the guest's are off by default, and its memory is small. */
+let compile: typeof compileSeccomp | undefined;
+
+/** Reads what {@link planProcess} needs for the processes of `spec`. */
+export async function prepareToPlan(spec: Spec): Promise<void> {
+  if (spec.linux?.seccomp === undefined) return;
+  compile ??= (await import("../../oci/seccomp/compile.ts")).compileSeccomp;
+}
+
 function planFilter(seccomp: LinuxSeccomp | undefined): SeccompFilter | undefined {
   if (seccomp === undefined) return undefined;
   const key = JSON.stringify(seccomp);
   let filter = compiled.get(key);
   if (filter === undefined) {
-    const { program, flags, notifies } = compileSeccomp(seccomp, kernel().architecture);
+    if (compile === undefined) throw new RangeError("prepareToPlan() comes before planProcess()");
+    const { program, flags, notifies } = compile(seccomp, kernel().architecture);
     if (notifies) {
       // Its listener is a program of the host's, which is not in the guest.
       throw new KataError("unimplemented", {
