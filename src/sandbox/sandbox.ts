@@ -213,10 +213,9 @@ export class PodSandbox implements Sandbox {
     );
     const end = { status: status & 0xff };
     if (output === undefined || outputBytes === 0) return end;
-    const { stdout, stdoutEnded, stderr, stderrEnded } = output;
-    if (stdout.length <= outputBytes && stderr.length <= outputBytes) {
-      return { ...end, output: { stdout, stdoutEnded, stderr, stderrEnded } };
-    }
+    const { stdout, stderr } = output;
+    if (Math.max(stdout?.length ?? 0, stderr?.length ?? 0) <= outputBytes)
+      return { ...end, output: { stdout, stderr } };
     throw new KataError("malformed-message", {
       operation: "wait for process",
       object: "the guest sent more output than was asked for",

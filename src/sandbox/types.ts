@@ -77,16 +77,14 @@ export interface SandboxExit {
 export interface ProcessEnd {
   /** 0–255, 128 + signal. */
   readonly status: number;
-  /** The rest of its streams, if the guest tells it with the end. */
+  /** What it has written, if the guest tells that with the end. */
   readonly output?: LastOutput;
 }
 
-/** What was left in a process's streams; those that have not ended are to be read on. */
+/** All of a process's streams, of which nobody has read anything; what is left out is to be read. */
 export interface LastOutput {
-  readonly stdout: Uint8Array;
-  readonly stdoutEnded: boolean;
-  readonly stderr: Uint8Array;
-  readonly stderrEnded: boolean;
+  readonly stdout?: Uint8Array | undefined;
+  readonly stderr?: Uint8Array | undefined;
 }
 
 /**
@@ -115,7 +113,7 @@ export interface Sandbox {
   /**
    * How it ended, once it has.
    *
-   * @param outputBytes of each stream, which the answer may have what nobody has read of.
+   * @param outputBytes that the answer may have of each stream; a stream that was read is not among them.
    */
   wait(process: ProcessAddress, outputBytes?: number): Promise<ProcessEnd>;
 

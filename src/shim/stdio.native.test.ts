@@ -137,13 +137,6 @@ test("ProcessStdio carries both outputs apart and ends them for their readers", 
 /** The paths without the one for input: nobody writes to the process. */
 const withoutInput = (paths: StdioPaths): StdioPaths => ({ ...paths, stdin: "" });
 
-const lastOutput = (stdout: string, stdoutEnded: boolean, stderr: string) => ({
-  stdout: utf8Encode(stdout),
-  stdoutEnded,
-  stderr: utf8Encode(stderr),
-  stderrEnded: true,
-});
-
 test("ProcessStdio asks for nothing if a process brings its output with its end, soon", async () => {
   using place = fifos();
   const guest = new GuestProcess();
@@ -152,21 +145,21 @@ test("ProcessStdio asks for nothing if a process brings its output with its end,
   using stdout = reader(place.paths.stdout);
   using stderr = reader(place.paths.stderr);
   stdio.start();
-  stdio.finishWith(lastOutput("all", true, "of it"));
+  stdio.finishWith({ stdout: utf8Encode("all"), stderr: utf8Encode("of it") });
   await stdio.drained();
   stdio[Symbol.dispose]();
   assertEqual(await readAll(stdout), "all");
   assertEqual(await readAll(stderr), "of it");
 });
 
-test("ProcessStdio reads on what has not ended with its process", async () => {
+test("ProcessStdio reads what does not come with the end of its process", async () => {
   using place = fifos();
   const guest = new GuestProcess();
   using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
   using stdout = reader(place.paths.stdout);
   stdio.start();
-  stdio.finishWith(lastOutput("first, ", false, ""));
-  guest.writes("stdout", "then");
+  stdio.finishWith({ stderr: new Uint8Array(0) });
+  guest.writes("stdout", "first, then");
   guest.ends();
   await stdio.drained();
   stdio[Symbol.dispose]();
@@ -216,7 +209,7 @@ test("ProcessStdio loses nothing of what crosses its first question for output",
   // The guest has handed all out with the end, so that the question finds the end of the stream.
   guest.ends();
   await sleep(loop, 20);
-  stdio.finishWith(lastOutput("crossed", true, ""));
+  stdio.finishWith({ stdout: utf8Encode("crossed"), stderr: new Uint8Array(0) });
   await stdio.drained();
   stdio[Symbol.dispose]();
   assertEqual(await readAll(stdout), "crossed");

@@ -69,6 +69,8 @@ interface OutputPiece {
   readonly isLast: boolean;
 }
 
+const OUTPUT_STREAMS: readonly OutputStream[] = ["stdout", "stderr"];
+
 export class ProcessStdio implements Disposable {
   readonly #sandbox: StdioSandbox;
   readonly #process: ProcessAddress;
@@ -85,8 +87,8 @@ export class ProcessStdio implements Disposable {
   #stdinEndsWithProcess = false;
   #running: Promise<void>[] | undefined;
   #heldBack: Timer | undefined;
-  /** What came with the end of the process, and is still to be handed over. */
-  readonly #rest = new Map<OutputStream, OutputPiece>();
+  /** Whole streams that came with the end of the process, and are still to be handed over. */
+  readonly #whole = new Map<OutputStream, Uint8Array>();
   /** Streams that something was read of. */
   readonly #wasRead = new Set<OutputStream>();
   readonly #ended: Promise<void>;
@@ -144,11 +146,11 @@ export class ProcessStdio implements Disposable {
     if (this.#stdin !== undefined) void this.#carryInput(this.#stdin);
   }
 
-  /** The process has ended. @param output what was left in its streams, if the guest has told. */
+  /** The process has ended. @param output what it has written, if the guest has told. */
   finishWith(output: LastOutput | undefined): void {
-    if (output !== undefined) {
-      this.#rest.set("stdout", { bytes: output.stdout, isLast: output.stdoutEnded });
-      this.#rest.set("stderr", { bytes: output.stderr, isLast: output.stderrEnded });
+    for (const stream of OUTPUT_STREAMS) {
+      const bytes = output?.[stream];
+      if (bytes !== undefined) this.#whole.set(stream, bytes);
     }
     this.#tellEnd();
     this.#carryOutputs();
@@ -279,22 +281,22 @@ export class ProcessStdio implements Disposable {
   }
 
   async #nextPiece(stream: OutputStream): Promise<OutputPiece> {
-    const told = this.#takeRest(stream);
+    const told = this.#takeWhole(stream);
     if (told !== undefined) return told;
     const bytes = await this.#sandbox.readOutput(this.#process, stream, CHUNK_BYTES);
     if (bytes.length > 0) {
       this.#wasRead.add(stream);
       return { bytes, isLast: false };
     }
-    // Its rest and its end may have crossed what asked for more.
+    // The first question for it may have crossed the end of the process, which then brings all there was.
     if (!this.#wasRead.has(stream)) await settledWithin(this.#clock, END_MS, this.#ended);
-    return this.#takeRest(stream) ?? { bytes, isLast: true };
+    return this.#takeWhole(stream) ?? { bytes, isLast: true };
   }
 
-  #takeRest(stream: OutputStream): OutputPiece | undefined {
-    const rest = this.#rest.get(stream);
-    this.#rest.delete(stream);
-    return rest;
+  #takeWhole(stream: OutputStream): OutputPiece | undefined {
+    const bytes = this.#whole.get(stream);
+    this.#whole.delete(stream);
+    return bytes === undefined ? undefined : { bytes, isLast: true };
   }
 
   async #carryInput(source: InputSource): Promise<void> {

@@ -9,12 +9,10 @@ import type { ProcessStdio } from "./process-stdio.ts";
 /** Rows and columns of a terminal are 16-bit numbers. */
 const MAX_TERMINAL_SIZE = 0xffff;
 
-/** The rest of a process's streams, and whether they have ended with it. */
+/** All of a process's streams, as far as `ProcessOutput.whole()` tells. */
 export interface LastOutput {
-  readonly stdout: Uint8Array;
-  readonly stdoutEnded: boolean;
-  readonly stderr: Uint8Array;
-  readonly stderrEnded: boolean;
+  readonly stdout?: Uint8Array | undefined;
+  readonly stderr?: Uint8Array | undefined;
 }
 
 export class ContainerProcess {
@@ -101,16 +99,9 @@ export class ContainerProcess {
     return output === undefined ? Promise.resolve(new Uint8Array(0)) : output.read(limit, signal);
   }
 
-  /** What is left in its streams, at most `limit` bytes of each. It has ended. */
+  /** What it has written, if that is at most `limit` bytes of a stream which nobody has read. It has ended. */
   lastOutput(limit: number): LastOutput {
-    const stdout = this.#stdio.stdout.takeRest(limit);
-    const stderr = this.#stdio.stderr?.takeRest(limit) ?? { data: new Uint8Array(0), ended: true };
-    return {
-      stdout: stdout.data,
-      stdoutEnded: stdout.ended,
-      stderr: stderr.data,
-      stderrEnded: stderr.ended,
-    };
+    return { stdout: this.#stdio.stdout.whole(limit), stderr: this.#stdio.stderr?.whole(limit) };
   }
 
   resizeTerminal(rows: number, columns: number): void {

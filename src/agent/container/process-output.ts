@@ -22,6 +22,10 @@ export class ProcessOutput {
   readonly #descriptor: FileDescriptor;
   readonly #name: string;
   #reading = false;
+  /** Whether anybody has asked for bytes of it. */
+  #wasAsked = false;
+  /** What was taken out of the pipe and is still to be read. */
+  #unread: Uint8Array | undefined;
 
   /** @param name `stdout` or `stderr`, for messages. */
   constructor(descriptor: FileDescriptor, name: string) {
@@ -41,7 +45,9 @@ export class ProcessOutput {
    * @throws KataError `busy` if another read waits.
    */
   async read(limit: number, signal?: CancelSignal): Promise<Uint8Array> {
+    this.#wasAsked = true;
     if (!this.#descriptor.isOpen) return new Uint8Array(0);
+    if (this.#unread !== undefined) return this.#takeUnread(this.#unread, limit);
     if (this.#reading) {
       throw new KataError("busy", {
         operation: `read ${this.#name}`,
@@ -66,16 +72,24 @@ export class ProcessOutput {
   }
 
   /**
-   * What is there, at most `limit` bytes, without waiting; nothing while another read waits.
-   *
-   * @returns whether the stream has ended with it.
+   * All of the stream, if it has ended, has at most `limit` bytes, and nobody has asked for any: who has might hear of what comes
+   * later first. What is there of another one stays for {@link read}.
    */
-  takeRest(limit: number): { readonly data: Uint8Array; readonly ended: boolean } {
-    const data = this.#reading || !this.#descriptor.isOpen ? undefined : this.#readNow(limit);
+  whole(limit: number): Uint8Array | undefined {
+    if (this.#wasAsked || !this.#descriptor.isOpen) return undefined;
+    this.#wasAsked = true;
+    const data = this.#readNow(limit);
     // One read takes all that a pipe holds; whether it was the last, the next one tells.
     const isMore = data !== undefined && data.length > 0 && data.length < limit;
-    const more = isMore ? this.#readNow(limit - data.length) : undefined;
-    return { data: joined(data, more), ended: !this.#descriptor.isOpen };
+    const all = joined(data, isMore ? this.#readNow(limit - data.length) : undefined);
+    if (!this.#descriptor.isOpen) return all;
+    if (all.length > 0) this.#unread = all;
+    return undefined;
+  }
+
+  #takeUnread(unread: Uint8Array, limit: number): Uint8Array {
+    this.#unread = unread.length > limit ? unread.subarray(limit) : undefined;
+    return unread.subarray(0, limit);
   }
 
   /** What is there; nothing at the end of the stream, undefined if it has to be waited for. */

@@ -9,7 +9,7 @@ import type { StdioPaths } from "../stdio.ts";
 /** The streams of a process, as {@link ContainedProcess} uses them. */
 export interface ProcessStreams extends Disposable {
   start(): void;
-  /** The process has ended; what was left in its streams, if that came with its end, is handed over. */
+  /** The process has ended; what it has written, if that came with its end, is handed over. */
   finishWith(output: LastOutput | undefined): void;
   closeStdin(): void;
   drained(): Promise<void>;
