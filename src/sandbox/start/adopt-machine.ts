@@ -25,11 +25,11 @@ import { networkMessage, newIdentity } from "./clone-machine.ts";
 import { savable } from "./provide-template.ts";
 import {
   cardQueues,
-  killBoth,
   podMessage,
   type StartedMachine,
   type StartRequest,
   setPodPolicy,
+  startedMachine,
   watchStart,
 } from "./start-parts.ts";
 
@@ -97,13 +97,14 @@ export async function adoptMachine(
   // The keeper does nothing from now on, and would hold the pod's groups at the end.
   const pids = [offer.hypervisorPid, offer.fileServerPid];
   const placed = traced("shim", "move to cgroups", moveToCgroups(pids, cgroups));
+  // Its failure is told to those who start containers.
+  placed.catch(() => undefined);
   undo.add("move to cgroups", () => settledWithin(loop, MOVE_END_MS, placed));
   const ready = Promise.all([resumed, become()]);
   const what = { operation: "wake machine of the pool", object: `pid ${offer.hypervisorPid}` };
   await orCancelled(withDeadline(loop, ANSWER_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
   logger.debug("machine came from the pool", { ms: Math.round(loop.now() - began) });
-  const kill = killBoth(machine, fileServer);
-  return { machine, agent, share, fileServerEnded: fileServer.exited, kill, placed };
+  return { ...startedMachine({ machine, agent, share, fileServer }), placed };
 }
 
 /** A move that is under way is waited for, so that it puts nothing into groups that are being removed, ms. */

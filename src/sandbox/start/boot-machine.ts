@@ -9,8 +9,6 @@ import type { DiskDevice, MachineSpec } from "../hypervisor/types.ts";
 import { tellNetwork } from "../network/live-guest.ts";
 import { reachAgent } from "./reach-agent.ts";
 import {
-  endOf,
-  killBoth,
   makeShare,
   podMessage,
   type StartedMachine,
@@ -18,6 +16,7 @@ import {
   serveFiles,
   setPodPolicy,
   shareDevice,
+  startedMachine,
   watchStart,
 } from "./start-parts.ts";
 
@@ -57,13 +56,7 @@ export async function bootMachine(
     boot_ms: Math.round(booted - booting),
     setup_ms: Math.round(loop.now() - booted),
   });
-  return {
-    machine,
-    agent,
-    share,
-    fileServerEnded: endOf(fileServer?.program),
-    kill: killBoth(machine, fileServer?.program),
-  };
+  return startedMachine({ machine, agent, share, fileServer: fileServer?.program });
 }
 
 async function initdataDisk({ settings, paths, user }: StartRequest): Promise<DiskDevice[]> {

@@ -26,7 +26,6 @@ import type { SharedDirectory } from "../storage/shared-directory.ts";
 import type { FileServer } from "../storage/virtiofsd.ts";
 import type { SavedTemplate } from "../template/template-store.ts";
 import {
-  killBoth,
   makeShare,
   podMessage,
   type StartedMachine,
@@ -34,6 +33,7 @@ import {
   serveFiles,
   setPodPolicy,
   shareDevice,
+  startedMachine,
   together,
   watchStart,
 } from "./start-parts.ts";
@@ -61,10 +61,10 @@ export async function cloneMachine(
   template: SavedTemplate,
   undo: Rollback,
 ): Promise<StartedMachine> {
-  const { request, settings, network, record } = start;
+  const { request, settings, record } = start;
   const { logger, signal } = request;
   const began = loop.now();
-  const clone = await bareClone(start, { ...spec, devices: network.devices }, template, undo);
+  const clone = await bareClone(start, { ...spec, devices: start.network.devices }, template, undo);
   const { machine, agent, share, fileServer, memory } = clone;
   memory.close();
   record.addProcess("virtiofsd", fileServer.program.pid);
@@ -72,25 +72,14 @@ export async function cloneMachine(
   const restored = loop.now();
 
   const watch = watchStart(machine, settings, fileServer.program);
-  const become = async () => {
-    await setPodPolicy(agent, start);
-    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(network.guest) };
-    await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
-  };
-  const ready = Promise.all([become(), plugShare(clone, settings)]);
+  const ready = Promise.all([tellClone(agent, start), plugShare(clone, settings)]);
   const what = { operation: "wake clone", object: template.directory };
   await orCancelled(withDeadline(loop, CLONE_DEADLINE_MS, what, Promise.race([ready, watch.ended])), signal);
   logger.debug("machine was cloned", {
     restore_ms: Math.round(restored - began),
     setup_ms: Math.round(loop.now() - restored),
   });
-  return {
-    machine,
-    agent,
-    share,
-    fileServerEnded: fileServer.program.exited,
-    kill: killBoth(machine, fileServer.program),
-  };
+  return startedMachine({ machine, agent, share, fileServer: fileServer.program });
 }
 
 /** Starts a clone with the devices of `spec`, and a file server for it. */
@@ -114,24 +103,38 @@ export async function bareClone(
     state: template.state.fd,
     memoryReady: copied.then(() => undefined),
   } as const;
-  // The machine goes before its file server, whichever of them came first.
-  const [forFiles, forMachine] = [new Rollback(), new Rollback()];
-  const restoring = HYPERVISORS[start.settings.driver]
-    .boot(spec, { clock: loop, logger, signal }, origin)
-    .then((machine) => {
-      forMachine.add("virtual machine", () => machine.stop());
-      return machine;
-    });
-  const [machine, fileServer] = await together(
-    traced("shim", "restore machine", restoring),
+  const restoring = HYPERVISORS[start.settings.driver].boot(spec, { clock: loop, logger, signal }, origin);
+  const [machine, fileServer] = await besideFileServer(restoring, undo, (forFiles) =>
     traced("shim", "start file server", serveFiles(start, share, forFiles)),
-  ).finally(() => {
-    undo.adopt(forFiles);
-    undo.adopt(forMachine);
-  });
+  );
   const agent = adoptAgent(machine.agentChannel);
   undo.add("connection to the agent", () => agent.close());
   return { machine, agent, share, fileServer, memory };
+}
+
+/** Waits for a machine that is being restored and the file server that is started meanwhile. What they are is undone by `undo`. */
+export async function besideFileServer<F>(
+  restoring: Promise<VirtualMachine>,
+  undo: Rollback,
+  serve: (forFiles: Rollback) => Promise<F>,
+): Promise<[VirtualMachine, F]> {
+  // The machine goes before its file server, whichever of them came first.
+  const [forFiles, forMachine] = [new Rollback(), new Rollback()];
+  const restored = restoring.then((machine) => {
+    forMachine.add("virtual machine", () => machine.stop());
+    return machine;
+  });
+  return await together(traced("shim", "restore machine", restored), serve(forFiles)).finally(() => {
+    undo.adopt(forFiles);
+    undo.adopt(forMachine);
+  });
+}
+
+/** Makes a clone a machine of its own, which knows its pod. */
+export async function tellClone(agent: AgentConnection, start: StartRequest): Promise<void> {
+  await setPodPolicy(agent, start);
+  const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(start.network.guest) };
+  await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
 }
 
 /** Plugs the share in; the guest looks for it by itself. */

@@ -5,23 +5,19 @@
 import { orCancelled } from "../../sys/cancellation.ts";
 import { withDeadline } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
-import { Rollback } from "../../sys/rollback.ts";
+import type { Rollback } from "../../sys/rollback.ts";
 import { traced } from "../../sys/trace.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
 import type { MachineSpec } from "../hypervisor/types.ts";
 import type { SavedTemplate } from "../template/template-store.ts";
-import { CLONE_DEADLINE_MS, networkMessage, newIdentity, plugShare } from "./clone-machine.ts";
+import { besideFileServer, CLONE_DEADLINE_MS, plugShare, tellClone } from "./clone-machine.ts";
 import { reachAgent } from "./reach-agent.ts";
 import {
-  endOf,
-  killBoth,
   makeShare,
-  podMessage,
   type StartedMachine,
   type StartRequest,
   serveFiles,
-  setPodPolicy,
-  together,
+  startedMachine,
   watchStart,
 } from "./start-parts.ts";
 
@@ -37,32 +33,21 @@ export async function cloneWithSavedMemory(
   const began = loop.now();
   // Where root filesystems are mounted while disks are made of them.
   const share = makeShare(start.paths, undo);
-  // The machine goes before its file server, whichever of them came first.
-  const [forFiles, forMachine] = [new Rollback(), new Rollback()];
-  const restoring = HYPERVISORS[settings.driver]
-    .boot(
-      { ...spec, devices: network.devices },
-      { clock: loop, logger, signal },
-      {
-        kind: "saved",
-        memory: template.memory.fd,
-        state: template.state.fd,
-        memoryReady: Promise.resolve(),
-      },
-    )
-    .then((machine) => {
-      forMachine.add("virtual machine", () => machine.stop());
-      return machine;
-    });
-  const [machine, fileServer] = await together(
-    traced("shim", "restore machine", restoring),
+  const restoring = HYPERVISORS[settings.driver].boot(
+    { ...spec, devices: network.devices },
+    { clock: loop, logger, signal },
+    {
+      kind: "saved",
+      memory: template.memory.fd,
+      state: template.state.fd,
+      memoryReady: Promise.resolve(),
+    },
+  );
+  const [machine, fileServer] = await besideFileServer(restoring, undo, async (forFiles) =>
     settings.sharesFiles
-      ? traced("shim", "start file server", serveFiles(start, share, forFiles))
-      : Promise.resolve(undefined),
-  ).finally(() => {
-    undo.adopt(forFiles);
-    undo.adopt(forMachine);
-  });
+      ? await traced("shim", "start file server", serveFiles(start, share, forFiles))
+      : undefined,
+  );
   if (fileServer !== undefined) record.addProcess("virtiofsd", fileServer.program.pid);
   record.addProcess(HYPERVISORS[settings.driver].name, machine.pid);
   const restored = loop.now();
@@ -70,9 +55,7 @@ export async function cloneWithSavedMemory(
   const become = async () => {
     const agent = await reachAgent(machine, watch, CLONE_DEADLINE_MS, signal);
     undo.add("connection to the agent", () => agent.close());
-    await setPodPolicy(agent, start);
-    const message = { ...podMessage(start), identity: newIdentity(), ...networkMessage(network.guest) };
-    await agent.calls.createSandbox(message, { timeoutMs: CLONE_DEADLINE_MS });
+    await tellClone(agent, start);
     return agent;
   };
   const what = { operation: "wake clone", object: template.directory };
@@ -85,11 +68,5 @@ export async function cloneWithSavedMemory(
     restore_ms: Math.round(restored - began),
     setup_ms: Math.round(loop.now() - restored),
   });
-  return {
-    machine,
-    agent,
-    share,
-    fileServerEnded: endOf(fileServer?.program),
-    kill: killBoth(machine, fileServer?.program),
-  };
+  return startedMachine({ machine, agent, share, fileServer: fileServer?.program });
 }

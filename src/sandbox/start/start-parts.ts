@@ -60,8 +60,20 @@ export interface StartedMachine {
   readonly placed?: Promise<void>;
 }
 
+/** What a start hands over. @param fileServer undefined without a shared directory. */
+export function startedMachine({
+  machine,
+  agent,
+  share,
+  fileServer,
+}: Pick<StartedMachine, "machine" | "agent" | "share"> & {
+  readonly fileServer: SupervisedProgram | undefined;
+}): StartedMachine {
+  return { machine, agent, share, fileServerEnded: endOf(fileServer), kill: killBoth(machine, fileServer) };
+}
+
 /** Both at the same time: the file server would otherwise wait until the monitor's memory has been given back. */
-export function killBoth(machine: VirtualMachine, fileServer: SupervisedProgram | undefined): () => void {
+function killBoth(machine: VirtualMachine, fileServer: SupervisedProgram | undefined): () => void {
   return () => {
     if (machine.kill === undefined) return;
     machine.kill();
@@ -232,7 +244,7 @@ export function watchStart(
 }
 
 /** How the file server ends; never, where there is none. */
-export function endOf(program: SupervisedProgram | undefined): Promise<string> {
+function endOf(program: SupervisedProgram | undefined): Promise<string> {
   if (program === undefined) return new Promise(() => undefined);
   return program.exited.then((how) => {
     const words = program.lastOutput();
