@@ -93,12 +93,17 @@ export class BackingMachine {
   readonly #memory: MemoryModules;
   /** The nodes below those of the disks, where they are not the first ones. */
   readonly #backings = new Map<string, string>();
+  /** Ids of what has a backend of its own, which goes with it. */
+  readonly #cards: Set<string>;
+  readonly #disks: Set<string>;
   #exchanges = 0;
 
   private constructor(spec: BackingSpec, child: ChildProcess, monitor: QmpClient, freeSlots: number[]) {
     this.#child = child;
     this.#monitor = monitor;
     this.#freeSlots = freeSlots;
+    this.#cards = new Set(spec.cards.map(({ id }) => id));
+    this.#disks = new Set(spec.disks.map(({ id }) => id));
     // QEMU cannot take an emulated processor out.
     this.#cpus = new HotPlugCpus(monitor, spec.vcpus, false);
     this.#memory = new MemoryModules({
@@ -156,6 +161,7 @@ export class BackingMachine {
   /** @returns its slot on the root bus. */
   async addDisk({ id, path, readOnly }: BackingDisk): Promise<number> {
     await this.#monitor.execute("blockdev-add", blockNode({ kind: "disk", id, path, readOnly }, "threads"));
+    this.#disks.add(id);
     return await this.#plug(id, "virtio-blk-pci", { drive: diskNode(id) });
   }
 
@@ -163,6 +169,7 @@ export class BackingMachine {
   async addCard({ id, mac, tap }: BackingCard): Promise<number> {
     await this.#monitor.execute("getfd", { fdname: `${id}-tap` }, { descriptors: [tap.fd] });
     await this.#monitor.execute("netdev_add", { type: "tap", id: `${id}-netdev`, fd: `${id}-tap` });
+    this.#cards.add(id);
     return await this.#plug(id, "virtio-net-pci", { netdev: `${id}-netdev`, mac, romfile: "" });
   }
 
@@ -209,12 +216,13 @@ export class BackingMachine {
   /** @returns settles when the guest has let go of it, and with it all that was behind it. */
   async remove(id: string): Promise<void> {
     const gone = this.#monitor.nextEvent("DEVICE_DELETED", ({ device }) => device === id, UNPLUG_DEADLINE_MS);
+    // Nobody waits for it if there is no such device.
     gone.catch(() => undefined);
     await this.#monitor.execute("device_del", { id });
     await gone;
-    // One of the two was there.
-    await this.#monitor.execute("netdev_del", { id: `${id}-netdev` }).catch(() => undefined);
-    await this.#monitor.execute("blockdev-del", { "node-name": diskNode(id) }).catch(() => undefined);
+    if (this.#cards.delete(id)) await this.#monitor.execute("netdev_del", { id: `${id}-netdev` });
+    else if (this.#disks.delete(id))
+      await this.#monitor.execute("blockdev-del", { "node-name": diskNode(id) });
   }
 
   /** Makes it as large as that, as far as it grows. */

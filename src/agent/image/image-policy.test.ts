@@ -59,6 +59,7 @@ test.each<[string, unknown]>([
   ["two keys", { default: signed({ keyPath: "/a", keyData: "YQ==" }) }],
   ["a key with more about it", { default: signed({ keyPath: "/a", fulcio: {} }) }],
   ["an identity that is not known", { default: signed({ keyPath: "/a" }, { type: "remapIdentity" }) }],
+  ["an identity that wants a tag", { default: signed({ keyPath: "/a" }, { type: "matchExact" }) }],
   ["an exact identity of nothing", { default: signed({ keyPath: "/a" }, { type: "exactReference" }) }],
 ])("a policy with %s is refused", (_what, document) => {
   const text = typeof document === "string" ? document : JSON.stringify(document);

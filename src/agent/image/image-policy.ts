@@ -100,7 +100,6 @@ function identity(value: unknown, where: string): SignedIdentity {
   const { type, dockerReference, dockerRepository } = tree(value, where);
   switch (type) {
     case "matchRepoDigestOrExact":
-    case "matchExact":
       return { kind: "image" };
     case "matchRepository":
       return { kind: "repository" };

@@ -2,6 +2,8 @@
  * What Cloud Hypervisor makes of requests: each is checked against the schema, and against what may come after what. Behind it a real
  * machine boots.
  */
+
+import { describeError } from "../../../src/kata-error.ts";
 import type { FileDescriptor } from "../../../src/sys/descriptor.ts";
 import {
   ftruncate,
@@ -14,6 +16,7 @@ import {
   writeAll,
 } from "../../../src/sys/files.ts";
 import { memfdCreate } from "../../../src/sys/memory.ts";
+import { writeSync } from "../../../src/sys/program.ts";
 import { copySparse } from "../../../src/sys/sparse-copy.ts";
 import { utf8Encode } from "../../../src/sys/utf8.ts";
 import { type BackingCard, BackingMachine } from "../backing-machine.ts";
@@ -308,7 +311,8 @@ export class Monitor {
     // The answer does not wait for the guest.
     state.machine.remove(id).then(
       () => state.plugged.delete(id),
-      () => undefined,
+      // A guest that does not let go keeps it, which `vm.info` goes on to say.
+      (error: unknown) => writeSync(2, `${id} stays: ${describeError(error)}\n`),
     );
     return undefined;
   }
