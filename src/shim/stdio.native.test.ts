@@ -6,115 +6,32 @@ import { FdStream } from "../sys/fd-stream.ts";
 import {
   chmod,
   mkdirAll,
-  mkfifo,
   O_CREAT,
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
   open,
   readTextFile,
-  removeTree,
   writeAll,
   writeFile,
 } from "../sys/files.ts";
 import { pipe } from "../sys/pipe.ts";
 import { getpid, ignoreSignal, SIGPIPE } from "../sys/process.ts";
-import { FakeClock } from "../sys/testing/fake-clock.ts";
 import { assert, assertEqual, assertThrows, runTests, test } from "../sys/testing/native-test.ts";
 import { utf8Decode, utf8Encode } from "../sys/utf8.ts";
-import { NamedStreams } from "./named-streams.ts";
-import { ProcessStdio, type StdioPaths, type StdioSandbox } from "./stdio.ts";
+import { ProcessStdio, type StdioPaths } from "./stdio.ts";
 import { descriptorAddress } from "./stdio-address.ts";
-
-const PROCESS = { containerId: "c", execId: "" };
-const LOGGER = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
-const CONTEXT = { namespace: "ns", streams: new NamedStreams(), clock: loop, logger: LOGGER };
-const NO_STREAMS: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
-
-/** A process in the guest: what it writes, and what it was sent. */
-class GuestProcess implements StdioSandbox {
-  readonly received: string[] = [];
-  readonly #chunks = { stdout: [] as string[], stderr: [] as string[] };
-  readonly #waiting = new Map<string, () => void>();
-  #ended = false;
-
-  writes(stream: "stdout" | "stderr", text: string): void {
-    this.#chunks[stream].push(text);
-    this.#wake(stream);
-  }
-
-  ends(): void {
-    this.#ended = true;
-    for (const stream of ["stdout", "stderr"]) this.#wake(stream);
-  }
-
-  async readOutput(_process: object, stream: "stdout" | "stderr"): Promise<Uint8Array> {
-    for (;;) {
-      const chunk = this.#chunks[stream].shift();
-      if (chunk !== undefined) return utf8Encode(chunk);
-      if (this.#ended) return new Uint8Array(0);
-      await new Promise<void>((resolve) => this.#waiting.set(stream, resolve));
-    }
-  }
-
-  async writeStdin(_process: object, bytes: Uint8Array): Promise<void> {
-    this.received.push(utf8Decode(bytes));
-  }
-
-  async closeStdin(): Promise<void> {
-    this.received.push("<end>");
-  }
-
-  #wake(stream: string): void {
-    const wake = this.#waiting.get(stream);
-    this.#waiting.delete(stream);
-    wake?.();
-  }
-}
-
-let directories = 0;
-
-/** A directory with a FIFO for each stream, removed at the end of the scope. */
-function fifos(): { readonly paths: StdioPaths; readonly directory: string } & Disposable {
-  const directory = `/tmp/kata-shim-stdio.${getpid()}.${directories++}`;
-  mkdirAll(directory);
-  for (const name of ["stdin", "stdout", "stderr"]) mkfifo(`${directory}/${name}`, 0o600);
-  return {
-    directory,
-    paths: {
-      stdin: `${directory}/stdin`,
-      stdout: `${directory}/stdout`,
-      stderr: `${directory}/stderr`,
-      terminal: false,
-    },
-    [Symbol.dispose]: () => removeTree(directory),
-  };
-}
-
-function reader(path: string): FdStream {
-  return new FdStream(open(path, O_RDONLY | O_NONBLOCK));
-}
-
-/** The text that comes until the end of the stream. */
-async function readAll(stream: FdStream): Promise<string> {
-  const buffer = new Uint8Array(65536);
-  let text = "";
-  for (;;) {
-    const count = await stream.read(buffer);
-    if (count === 0) return text;
-    text += utf8Decode(buffer.subarray(0, count));
-  }
-}
-
-/** Waits until `condition` holds; the test's own deadline is the limit. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(loop, 2);
-}
+import {
+  CONTEXT,
+  fifos,
+  GuestProcess,
+  LOGGER,
+  NO_STREAMS,
+  PROCESS,
+  readAll,
+  reader,
+  until,
+} from "./testing/stdio-bench.ts";
 
 test("ProcessStdio carries both outputs apart and ends them for their readers", async () => {
   using place = fifos();
@@ -132,87 +49,6 @@ test("ProcessStdio carries both outputs apart and ends them for their readers", 
   stdio[Symbol.dispose]();
   assertEqual(await readAll(stdout), "one two");
   assertEqual(await readAll(stderr), "oops");
-});
-
-/** The paths without the one for input: nobody writes to the process. */
-const withoutInput = (paths: StdioPaths): StdioPaths => ({ ...paths, stdin: "" });
-
-test("ProcessStdio asks for nothing if a process brings its output with its end, soon", async () => {
-  using place = fifos();
-  const guest = new GuestProcess();
-  guest.readOutput = () => Promise.reject(new Error("it was asked"));
-  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
-  using stdout = reader(place.paths.stdout);
-  using stderr = reader(place.paths.stderr);
-  stdio.start();
-  stdio.finishWith({ stdout: utf8Encode("all"), stderr: utf8Encode("of it") });
-  await stdio.drained();
-  stdio[Symbol.dispose]();
-  assertEqual(await readAll(stdout), "all");
-  assertEqual(await readAll(stderr), "of it");
-});
-
-test("ProcessStdio reads what does not come with the end of its process", async () => {
-  using place = fifos();
-  const guest = new GuestProcess();
-  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
-  using stdout = reader(place.paths.stdout);
-  stdio.start();
-  stdio.finishWith({ stderr: new Uint8Array(0) });
-  guest.writes("stdout", "first, then");
-  guest.ends();
-  await stdio.drained();
-  stdio[Symbol.dispose]();
-  assertEqual(await readAll(stdout), "first, then");
-});
-
-test("ProcessStdio reads at once if somebody writes to the process, or has a terminal", async () => {
-  using place = fifos();
-  const guest = new GuestProcess();
-  using stdio = await ProcessStdio.open(guest, PROCESS, place.paths, { ...CONTEXT, clock: new FakeClock() });
-  using stdin = new FdStream(open(place.paths.stdin, O_WRONLY | O_NONBLOCK));
-  using stdout = reader(place.paths.stdout);
-  stdio.start();
-  guest.writes("stdout", "answer");
-  await stdin.write(utf8Encode("question"));
-  const buffer = new Uint8Array(64);
-  assertEqual(utf8Decode(buffer.subarray(0, await stdout.read(buffer))), "answer");
-
-  const terminal = { ...withoutInput(place.paths), terminal: true };
-  using other = await ProcessStdio.open(guest, PROCESS, terminal, { ...CONTEXT, clock: new FakeClock() });
-  other.start();
-  guest.writes("stdout", "prompt");
-  assertEqual(utf8Decode(buffer.subarray(0, await stdout.read(buffer))), "prompt");
-});
-
-test("ProcessStdio begins to read what a process writes if it does not end soon", async () => {
-  using place = fifos();
-  const guest = new GuestProcess();
-  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
-  using stdout = reader(place.paths.stdout);
-  stdio.start();
-  guest.writes("stdout", "while it runs");
-  const buffer = new Uint8Array(64);
-  assertEqual(utf8Decode(buffer.subarray(0, await stdout.read(buffer))), "while it runs");
-  guest.ends();
-  stdio.finishWith(undefined);
-  await stdio.drained();
-});
-
-test("ProcessStdio loses nothing of what crosses its first question for output", async () => {
-  using place = fifos();
-  const guest = new GuestProcess();
-  using stdio = await ProcessStdio.open(guest, PROCESS, withoutInput(place.paths), CONTEXT);
-  using stdout = reader(place.paths.stdout);
-  stdio.start();
-  await sleep(loop, 150);
-  // The guest has handed all out with the end, so that the question finds the end of the stream.
-  guest.ends();
-  await sleep(loop, 20);
-  stdio.finishWith({ stdout: utf8Encode("crossed"), stderr: new Uint8Array(0) });
-  await stdio.drained();
-  stdio[Symbol.dispose]();
-  assertEqual(await readAll(stdout), "crossed");
 });
 
 test("ProcessStdio keeps output for a reader who comes late, after another has gone away", async () => {

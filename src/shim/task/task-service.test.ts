@@ -46,6 +46,18 @@ test("a container's life is told in order, with the same end everywhere", async 
   expect(shim.claims).toEqual(new Set());
 });
 
+test("what comes with the end of a process goes to its streams before its end is told", async () => {
+  const shim = new ShimBench();
+  await shim.run("c");
+  shim.sandbox.lastOutput = { stdout: new Uint8Array(1) };
+  const toldAt: number[] = [];
+  shim.drained = async () => void toldAt.push(shim.events.length);
+  shim.sandbox.exit("c", 0);
+  await shim.task.wait(INIT, CALL);
+  expect(shim.streams.slice(-1)).toEqual(["c/ finish"]);
+  expect(shim.events.slice(toldAt[0]).map(({ topic }) => topic)).toEqual(["/tasks/exit"]);
+});
+
 test("the machine of a container that stands alone goes with its first process, not with its removal", async () => {
   const shim = new ShimBench();
   await shim.run("c");
