@@ -97,10 +97,13 @@ export async function attachLink(
         const name = tapName(number);
         const brought = options.bringTap?.(namespace, name) ?? false;
         let backend = BROUGHT;
-        if (tapsByName) {
+        if (brought) {
+          // Others than the machine may still hold it at its end.
+          changes.begin({ kind: "made-link", name });
+        } else if (tapsByName) {
           await changes.make({ kind: "made-link", name }, () => makeLastingTap(namespace, name));
           backend = namedTap(name);
-        } else if (!brought) backend = taps(makeTap(namespace, name, options.queues));
+        } else backend = taps(makeTap(namespace, name, options.queues));
         namespace.bringUp(name, link.mtu);
         const tap = linkByName(namespace.netlink, name);
         await limit({

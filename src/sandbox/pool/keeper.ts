@@ -126,6 +126,7 @@ async function makeMachine(
   using template = await provideTemplate(start, spec, { count: 1, queues }, store);
   const devices = [network.card(0, queues)];
   const clone = await bareClone(start, { ...spec, devices }, template, undo);
+  network.closeTaps();
   const { machine, share, agent, fileServer } = clone;
   const prepared = agent.calls.createSandbox(
     { ...EMPTY_POD, storages: sandboxStorages(podSpec, true), identity: newIdentity(), parkInterfaces: true },
