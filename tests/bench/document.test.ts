@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { costOfOne, shownFigure, withFigures } from "./document.ts";
-import { figure } from "./figure.ts";
+import { figure, PHASE } from "./figure.ts";
 
 const PAGE =
   "# Page\n<!-- figures of `npm run bench` begin -->\nold\n<!-- figures of `npm run bench` end -->\nafter\n";
@@ -54,6 +54,23 @@ test("withFigures() writes what is between the marks anew, with ratios of times 
 after
 `);
   expect(withFigures(page, figures, [curve])).toBe(page);
+});
+
+test("withFigures() gives the phases of a start a table of their own, with a column for each way to start", () => {
+  const figures = [
+    figure("ctr-run", "kata-pool", "ms", [250]),
+    figure(PHASE, "kata-pool: calls: Create", "ms", [109]),
+    figure(PHASE, "kata-pool: guest: clone", "ms", [3]),
+    figure(PHASE, "kata-template: calls: Create", "ms", [670]),
+  ];
+  expect(withFigures(PAGE, figures, [])).toContain(`
+| \`ctr-run\` | kata-pool | 250 ms | 250 ms | 1 |  |
+
+| Phase, median | kata-pool | kata-template |
+|---|---|---|
+| calls: Create | 109 ms | 670 ms |
+| guest: clone | 3 ms | – |
+`);
 });
 
 test("costOfOne() tells how fast bytes are, and what one of all else costs", () => {

@@ -1,5 +1,5 @@
 /** The figures of a run as tables of a page: what stands between two marks is written anew. */
-import type { Figure } from "./figure.ts";
+import { type Figure, PHASE } from "./figure.ts";
 import type { Curve } from "./plot-svg.ts";
 
 const BEGIN = "<!-- figures of `npm run bench` begin -->";
@@ -37,7 +37,12 @@ function significant(value: number): string {
 export function withFigures(page: string, figures: readonly Figure[], curves: readonly Curve[]): string {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`bench: the page has no lines ${BEGIN} and ${END}`);
-  const tables = [figureTable(figures), ...curves.map(curveTable)].filter((table) => table !== "");
+  const isPhase = ({ name }: Figure) => name === PHASE;
+  const tables = [
+    figureTable(figures.filter((each) => !isPhase(each))),
+    phaseTable(figures.filter(isPhase)),
+    ...curves.map(curveTable),
+  ].filter((table) => table !== "");
   return `${page.slice(0, begin)}${BEGIN}\n\n${tables.join("\n")}\n${page.slice(end)}`;
 }
 
@@ -53,6 +58,24 @@ function figureTable(figures: readonly Figure[]): string {
     return `| \`${name}\` | ${subject} | ${shownFigure(unit, median)} | ${shownFigure(unit, p99)} | ${n} | ${ratio} |\n`;
   });
   return `| What | Of | Median | p99 | Measurements | Times runc's |\n|---|---|---|---|---|---|\n${rows.join("")}`;
+}
+
+/** One row a phase of a start, one column a way to start. */
+function phaseTable(phases: readonly Figure[]): string {
+  if (phases.length === 0) return "";
+  const ways: string[] = [];
+  const rows = new Map<string, Map<string, string>>();
+  for (const { subject, unit, median } of phases) {
+    const colon = subject.indexOf(": ");
+    const [way, phase] = [subject.slice(0, colon), subject.slice(colon + 2)];
+    if (!ways.includes(way)) ways.push(way);
+    const row = rows.get(phase) ?? new Map<string, string>();
+    rows.set(phase, row.set(way, shownFigure(unit, median)));
+  }
+  const lines = [...rows].map(
+    ([phase, row]) => `| ${phase} | ${ways.map((way) => row.get(way) ?? "–").join(" | ")} |\n`,
+  );
+  return `| Phase, median | ${ways.join(" | ")} |\n|---|${ways.map(() => "---|").join("")}\n${lines.join("")}`;
 }
 
 /** What one of them costs, or how fast bytes are: even where cost is linear. @param ms of all. */

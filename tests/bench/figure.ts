@@ -12,6 +12,9 @@ export interface Figure {
   readonly n: number;
 }
 
+/** Name of the figures of a start's phases; their subjects are `WAY: ROW: PHASE`. */
+export const PHASE = "start-phase";
+
 /** @throws RangeError if there is no sample: a figure of nothing would be taken for a good one. */
 export function figure(
   name: string,

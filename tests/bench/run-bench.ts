@@ -7,6 +7,7 @@
  *   npm run bench -- --pods 20                     that many pods where many are measured (burst 50, sequence and idle 200)
  *   npm run bench -- --curves 0.1                  curves up to that part of their whole length (1)
  *   npm run bench -- --json FILE                   and a list of {name, subject, unit, median, p99, n} in FILE
+ *   npm run bench -- --only breakdown --trace DIR  where the time of a start goes, phase by phase, and the traces themselves
  *   npm run bench -- --plot DIRECTORY              and ratios.svg, curves.svg there
  *   npm run bench -- --document PAGE               and tables of all that between the marks of a page
  *   npm run bench -- --write-baseline FILE         keeps the ratios to runc
@@ -30,6 +31,7 @@ import { startKataContainerd } from "../harness/kata-containerd.ts";
 import type { PrivateContainerd } from "../harness/private-containerd.ts";
 import { KATA_RUNTIME, RUNC_RUNTIME, subjectOf } from "../harness/subject.ts";
 import { type Baseline, parseBaseline, ratiosOf, regressions } from "./baseline.ts";
+import { breakdown } from "./breakdown.ts";
 import { ctrRuns, execs, otherRuns } from "./container-bench.ts";
 import { type CurveSizes, costCurves, partOfCurves } from "./cost-curves.ts";
 import { criPods } from "./cri-pod-bench.ts";
@@ -55,6 +57,9 @@ const RPC_DEADLINE_MS = 60_000;
 /** Each needs a machine of its own. */
 const MOST_RESIZES = 5;
 
+/** What a phase takes differs little. */
+const MOST_TRACED = 10;
+
 /** What entries are given. */
 interface Bench {
   readonly engine: Engine;
@@ -68,6 +73,8 @@ interface Bench {
   readonly rounds: number;
   /** How many where many are measured; undefined for each entry's own number. */
   readonly pods: number | undefined;
+  /** Where traces are kept; undefined to forget them. */
+  readonly traces: string | undefined;
 }
 
 type Entry = (bench: Bench) => Promise<Figure[]>;
@@ -81,6 +88,8 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   // One takes a fraction of a second, and a median of few is a matter of luck.
   exec: (bench) => execs(bench.containerd, bench.image, ours(bench), bench.rounds * EXECS_A_ROUND),
   "cri-pod": (bench) => criPods(ours(bench), bench.rounds),
+  breakdown: (bench) =>
+    breakdown(bench.containerd, bench.image, ours(bench), Math.min(bench.rounds, MOST_TRACED), bench.traces),
   burst: (bench) => burst(bench.containerd, bench.image, ours(bench), bench.pods ?? PODS_AT_ONCE),
   sequence: (bench) => sequence(bench.containerd, bench.image, ours(bench), bench.pods ?? PODS_OF_A_NODE),
   idle: (bench) => idle(bench.containerd, bench.image, ours(bench), bench.pods ?? PODS_OF_A_NODE),
@@ -96,11 +105,21 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
 };
 
 /** Those that know this project's own configuration, and run for no other runtime. */
-const OURS_ALONE = ["exec", "cri-pod", "burst", "sequence", "idle", "footprint", "resize"];
+const OURS_ALONE = ["exec", "cri-pod", "breakdown", "burst", "sequence", "idle", "footprint", "resize"];
 /** Runs with the others, but its results are curves. */
 const CURVES = "curves";
 /** Those that start containers by this project's ways, with one pool and one template for all of them. */
-const WITH_SUBJECTS = ["ctr-run", "exec", "cri-pod", "burst", "sequence", "idle", "footprint", CURVES];
+const WITH_SUBJECTS = [
+  "ctr-run",
+  "exec",
+  "cri-pod",
+  "breakdown",
+  "burst",
+  "sequence",
+  "idle",
+  "footprint",
+  CURVES,
+];
 
 const EXECS_A_ROUND = 3;
 const PODS_AT_ONCE = 50;
@@ -121,6 +140,7 @@ async function main(): Promise<void> {
       only: { type: "string" },
       list: { type: "boolean", default: false },
       json: { type: "string" },
+      trace: { type: "string" },
       plot: { type: "string" },
       document: { type: "string" },
       rounds: { type: "string", default: "7" },
@@ -146,6 +166,7 @@ async function main(): Promise<void> {
     rounds: count("--rounds", values.rounds),
     pods: values.pods === undefined ? undefined : count("--pods", values.pods),
     curves: partOfCurves(Number(values.curves)),
+    traces: values.trace,
   };
   // Said now rather than after half an hour.
   if (values.document !== undefined) withFigures(readFileSync(values.document, "utf8"), [], []);
@@ -176,7 +197,7 @@ async function main(): Promise<void> {
   if (sentences.length > 0) process.exitCode = 1;
 }
 
-interface Settings extends Pick<Bench, "runtime" | "without" | "rounds" | "pods"> {
+interface Settings extends Pick<Bench, "runtime" | "without" | "rounds" | "pods" | "traces"> {
   readonly curves: CurveSizes;
 }
 

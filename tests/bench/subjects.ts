@@ -33,6 +33,9 @@ export class KataSubjects implements AsyncDisposable {
   readonly pool: Subject;
   readonly template: Subject;
   readonly cold: Subject;
+  /** Pods of these leave a trace behind. */
+  readonly tracedPool: Subject;
+  readonly tracedTemplate: Subject;
   /** The pool's configuration file. */
   readonly poolFile: string;
   /** Another one of the same templates' directory, with `changes`; its configuration file is `NAME.toml` of the instance's directory. */
@@ -54,13 +57,17 @@ export class KataSubjects implements AsyncDisposable {
       });
       return { name, runtime: KATA_RUNTIME, flags: ["--runtime-config-path", file] };
     };
-    this.pool = this.configured("kata-pool", {
+    const pool: Configuration = {
       factory: {
         ...templates,
         vm_cache_number: machines,
         vm_cache_endpoint: `${this.#root}/cache.sock`,
       },
-    });
+    };
+    const traced: Configuration = { runtime: { ...KEEPS_ITS_SIZE.runtime, enable_tracing: true } };
+    this.pool = this.configured("kata-pool", pool);
+    this.tracedPool = this.configured("kata-pool-traced", { ...pool, ...traced });
+    this.tracedTemplate = this.configured("kata-template-traced", traced);
     this.template = this.configured("kata-template", {});
     this.cold = this.configured("kata-cold", { factory: { enable_template: false } });
     this.poolFile = this.pool.flags[1] ?? "";
