@@ -2,12 +2,13 @@
 import { hasCode } from "../../kata-error.ts";
 import { sleep } from "../../sys/clock.ts";
 import { loop } from "../../sys/event-loop.ts";
-import { unshare } from "../../sys/namespaces.ts";
+import { O_RDONLY, open } from "../../sys/files.ts";
+import { inNamespace, unshare } from "../../sys/namespaces.ts";
 import { createVethPair, deleteLink, linkByName, listLinks, setLink } from "../../sys/netlink/links.ts";
 import { listNeighbours, NUD_PERMANENT } from "../../sys/netlink/neighbours.ts";
 import { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
 import { CLONE_NEWNET } from "../../sys/process.ts";
-import { assert, assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
+import { assertEqual, assertThrows, runTests, test } from "../../sys/testing/native-test.ts";
 import {
   addNeighbours,
   type GuestInterface,
@@ -119,21 +120,55 @@ test("two interfaces exchange their names when the machine has found them in the
   assertEqual([look(first.index).name, look(second.index).name], ["eth1", "eth0"]);
 });
 
-test("a card that was out of sight comes back under its name, though another has it meanwhile", async () => {
+test("cards that wait for a pod are out of sight, without addresses, and are there again with the pod's network", async () => {
+  const parked = new ParkedCards();
+  using found = card("eth0", MAC);
+  await updateInterface(wanted(), TIMEOUT_MS);
+  parked.park();
+  assertEqual(
+    listInterfaces().map(({ link }) => [link.name, link.up]),
+    [["lo", true]],
+  );
+  parked.park();
+  parked.unpark();
+  assertEqual(look(found.index), { ...EXPECTED, up: false, addresses: [] });
+  parked.unpark();
+  assertEqual(look(found.index).name, "eth0");
+});
+
+test("a card that waits is brought to a pod that has no network yet, and one that is plugged in after that as well", async () => {
   const other = "02:ca:fe:00:00:02";
   const parked = new ParkedCards();
-  using first = card("eth0", MAC);
+  card("eth0", MAC);
+  const lot = open("/proc/self/ns/net", O_RDONLY);
   parked.park();
-  using second = card("eth0", other);
-  parked.unpark();
+  // By the name that it has: the pod's address is none of its own.
+  const early = wanted({ device: "eth0", name: "net1", macAddress: "02:ca:fe:00:00:05" });
+  await parked.fetch(early, TIMEOUT_MS);
+  await updateInterface(early, TIMEOUT_MS);
+  const late = wanted({ device: "eth0", macAddress: other });
+  const fetched = parked.fetch(late, TIMEOUT_MS);
+  await sleep(loop, 20);
+  inNamespace(lot.fd, CLONE_NEWNET, () => card("eth3", other));
+  lot.close();
+  await fetched;
+  await updateInterface(late, TIMEOUT_MS);
+  const names = listInterfaces().map(({ link }) => [link.name, link.up, link.macAddress]);
+  assertEqual(names, [
+    ["lo", true, "00:00:00:00:00:00"],
+    ["net1", true, early.macAddress],
+    ["eth0", true, other],
+  ]);
+  // One that is here is not looked for there, whatever its address is to be.
+  await parked.fetch({ ...late, macAddress: "02:ca:fe:00:00:03" }, 50);
+  await assertThrows(
+    () => parked.fetch({ ...late, device: "eth7", name: "eth7", macAddress: "02:ca:fe:00:00:04" }, 50),
+    (error) => hasCode(error, "deadline-exceeded"),
+    "deadline-exceeded",
+  );
   using socket = NetlinkSocket.open();
-  const names = new Map(listLinks(socket).map(({ macAddress, name }) => [macAddress, name]));
-  assertEqual(names.get(MAC), "eth0");
-  assertEqual(names.get(other), `moved${second.index}`);
-  await updateInterface(wanted({ name: "eth1", macAddress: other, addresses: [] }), TIMEOUT_MS);
-  assertEqual(linkByName(socket, "eth1").index, second.index);
-  assertEqual(linkByName(socket, "eth0").macAddress, MAC);
-  assert(first.index > 0, "the first card is there until the end");
+  for (const name of ["net1", "eth0"]) deleteLink(socket, linkByName(socket, name).index, name);
+  parked.unpark();
 });
 
 test("an interface that is being plugged in is waited for", async () => {

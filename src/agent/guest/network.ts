@@ -121,7 +121,11 @@ export async function updateInterface(wanted: GuestInterface, timeoutMs: number)
   for (const address of addresses) addAddress(socket, { linkIndex: link.index, ...address });
 }
 
-function findLink(links: readonly Link[], { macAddress, device, name }: GuestInterface): Link | undefined {
+/** The one with the hardware address, or the one that is to get it, which has the name. */
+export function findLink(
+  links: readonly Link[],
+  { macAddress, device, name }: Pick<GuestInterface, "macAddress" | "device" | "name">,
+): Link | undefined {
   const candidates = links.filter(({ loopback }) => !loopback);
   return (
     candidates.find((link) => sameMac(link.macAddress, macAddress)) ??
@@ -165,7 +169,8 @@ function isKept(
   );
 }
 
-function removeAddress(socket: NetlinkSocket, { linkIndex, address, prefixLength }: Address): void {
+/** Takes an address from the interface that has it. */
+export function removeAddress(socket: NetlinkSocket, { linkIndex, address, prefixLength }: Address): void {
   deleteAddress(socket, { linkIndex, address: parseIpAddress(address), prefixLength });
 }
 

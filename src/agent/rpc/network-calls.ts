@@ -37,7 +37,9 @@ export function networkCalls(sandbox: Sandbox): NetworkCalls {
       const message = required(request.interface, "update interface", "interface");
       sandbox.requireGuest("set up network");
       await sandbox.modulesLoaded;
-      await updateInterface(interfaceOf(message), sandbox.context.settings.hotplugTimeoutMs);
+      const wanted = interfaceOf(message);
+      await sandbox.fetchCard(wanted);
+      await updateInterface(wanted, sandbox.context.settings.hotplugTimeoutMs);
       return message;
     },
 

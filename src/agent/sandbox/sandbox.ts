@@ -10,7 +10,7 @@ import type { CancelSignal } from "../../sys/cancellation.ts";
 import { mkdirAll, replaceFile } from "../../sys/files.ts";
 import type { Logger } from "../../sys/log.ts";
 import { Rollback } from "../../sys/rollback.ts";
-import { traced, tracePhase } from "../../sys/trace.ts";
+import { traced, tracedNow, tracePhase } from "../../sys/trace.ts";
 import type { KernelModules } from "../boot/kernel-modules.ts";
 import type { ChildReaper } from "../child-reaper.ts";
 import { withGuestsOwn } from "../confidential/guests-own.ts";
@@ -235,10 +235,19 @@ export class Sandbox {
     if (interfaces.length > 0 || routes !== undefined || neighbours.length > 0) {
       this.requireGuest("set up network");
     }
+    // No container has begun its life: they wait for the end of this.
     if (interfaces.length > 0) this.#parked.unpark();
-    for (const each of interfaces) await updateInterface(each, this.context.settings.hotplugTimeoutMs);
-    if (routes !== undefined) updateRoutes(routes);
+    for (const each of interfaces) {
+      const update = updateInterface(each, this.context.settings.hotplugTimeoutMs);
+      await traced("guest", `set up ${each.name}`, update);
+    }
+    if (routes !== undefined) tracedNow("guest", "set up routes", () => updateRoutes(routes));
     if (neighbours.length > 0) addNeighbours(neighbours);
+  }
+
+  /** Brings a card that was plugged in late to a pod that has no network yet, if it is not here. @throws KataError as `ParkedCards.fetch`. */
+  fetchCard(wanted: GuestInterface): Promise<void> {
+    return this.#parked.fetch(wanted, this.context.settings.hotplugTimeoutMs);
   }
 
   /** A guest whose image lacks the directory has no hooks: upstream's hosts name one for all images. */
