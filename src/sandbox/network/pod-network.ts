@@ -10,7 +10,7 @@ import { stat } from "../../sys/files.ts";
 import type { NetworkEvents } from "../../sys/netlink/network-events.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import type { NetworkDevice } from "../hypervisor/network-device.ts";
-import { type AttachedLink, attachLink, type LinkOptions } from "./attach-link.ts";
+import { type AttachedLink, attachLink, type LinkOptions, wasBrought } from "./attach-link.ts";
 import { isOwnLink } from "./card-names.ts";
 import {
   type GuestInterface,
@@ -25,6 +25,9 @@ import type { NetworkNamespace } from "./network-namespace.ts";
 
 /** Most links of a pod: the bridge that their cards are on has 30 slots, and disks are there too. */
 export const MAX_LINKS = 16;
+
+/** What a guest calls the first card that it finds. */
+const BROUGHT_CARD = "eth0";
 
 /** What a guest is told, all at once, when its sandbox is created. */
 export interface GuestNetwork {
@@ -140,7 +143,8 @@ export class PodNetwork {
       index: link.index,
       number,
       attached,
-      told,
+      // A card that was there before has neither the link's name nor its address.
+      told: wasBrought(attached.device) ? { ...told, device: BROUGHT_CARD } : told,
       taken: attached.followed ? undefined : taken,
     };
     this.#joined.push(joined);
@@ -265,7 +269,7 @@ export class PodNetwork {
     const options: LinkOptions = { ...this.#options, model: "tcfilter", passCards: false };
     const joined = await this.#join(link, contents, options);
     try {
-      await guest.plug(joined.attached.device);
+      if (!wasBrought(joined.attached.device)) await guest.plug(joined.attached.device);
       joined.attached.closeDescriptors();
       await guest.updateInterface(joined.told);
     } catch (error) {

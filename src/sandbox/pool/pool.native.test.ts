@@ -9,6 +9,8 @@ import { loop } from "../../sys/event-loop.ts";
 import {
   exists,
   mkdirAll,
+  O_RDONLY,
+  open,
   readDirectory,
   readTextFileIfExists,
   removeTree,
@@ -17,7 +19,10 @@ import {
 } from "../../sys/files.ts";
 import { mount } from "../../sys/mount.ts";
 import { unshare } from "../../sys/namespaces.ts";
-import { listLinks } from "../../sys/netlink/links.ts";
+import { addAddress } from "../../sys/netlink/addresses.ts";
+import { parseIpAddress } from "../../sys/netlink/ip-address.ts";
+import { linkByName, listLinks, moveLink, setLink } from "../../sys/netlink/links.ts";
+import { NetlinkSocket } from "../../sys/netlink/netlink-socket.ts";
 import { CLONE_NEWNET, CLONE_NEWNS, getcwd, getpid, kill, SIGKILL, SIGTERM } from "../../sys/process.ts";
 import { bindDatagrams, listen, receiveWithDescriptors } from "../../sys/socket.ts";
 import { type ChildProcess, spawn } from "../../sys/spawn.ts";
@@ -147,7 +152,8 @@ interface Pod {
   readonly hypervisorPid: number;
 }
 
-async function runPod(script: string, network?: string): Promise<Pod> {
+/** @param beforeStart may change the network of a pod that is created; `path` is its namespace's. */
+async function runPod(script: string, network?: string, beforeStart?: (path: string) => void): Promise<Pod> {
   const place = testPlace();
   const id = testId();
   const logger = new TestLogger();
@@ -157,10 +163,18 @@ async function runPod(script: string, network?: string): Promise<Pod> {
       ? plain
       : {
           ...plain,
-          linux: { namespaces: [{ type: "pid" }, { type: "mount" }, { type: "network", path: network }] },
+          linux: {
+            namespaces: [
+              { type: "pid" },
+              { type: "mount" },
+              // No path asks for a namespace that the runtime makes.
+              { type: "network", ...(network === "" ? {} : { path: network }) },
+            ],
+          },
         };
   const sandbox = await openSandbox({ id, configuration, spec, bundle: place.path, logger });
   await sandbox.createContainer({ id, bundle: place.path, spec, rootfs: [] });
+  beforeStart?.(`/proc/${sandbox.hypervisorPid}/ns/net`);
   await sandbox.startContainer(id);
   const output = utf8Decode(await readAll(sandbox, id));
   return {
@@ -216,6 +230,35 @@ test(
       const [bootB, randomB, hostB, ...linksB] = second.output.trim().split("\n");
       assert(bootA !== bootB && randomA !== randomB, `${first.output} and ${second.output} differ`);
       assertEqual([hostA, hostB, ...linksA, ...linksB], ["box", "box", "lo", "lo"]);
+    } finally {
+      pool.kill(SIGTERM);
+      await pool.exited;
+    }
+  },
+  TEST_MS,
+);
+
+test(
+  "a machine of the pool gets a link that comes when its container has been created",
+  async () => {
+    const pool = await startPool();
+    try {
+      await readyMachine();
+      using network = testNetwork();
+      const script = `ls /sys/class/net; ip -o addr show eth0; ping -c 1 -W 10 ${HOST_ADDRESS}`;
+      const pod = await runPod(script, "", (path) => {
+        using namespace = open(path, O_RDONLY);
+        using inside = NetlinkSocket.open(namespace.fd);
+        moveLink(network.inside, linkByName(network.inside, "eth0").index, "eth0", namespace.fd);
+        const { index } = linkByName(inside, "eth0");
+        setLink(inside, index, "eth0", { up: true });
+        addAddress(inside, { linkIndex: index, address: parseIpAddress(POD_ADDRESS), prefixLength: 24 });
+      });
+      assertEqual(pod.kind, "pooled");
+      await pod.stop();
+      assert(pod.output.startsWith("eth0\nlo\n"), `links of ${pod.output}`);
+      assert(pod.output.includes(`inet ${POD_ADDRESS}/24`), `address of ${pod.output}`);
+      assert(pod.output.includes("1 packets received"), `answer of ${pod.output}`);
     } finally {
       pool.kill(SIGTERM);
       await pool.exited;

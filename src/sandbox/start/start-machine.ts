@@ -71,8 +71,12 @@ async function tryThePool(start: UnconnectedStart, undo: Rollback): Promise<Star
     const claimed: ClaimedMachine = await traced("shim", "claim machine", claim);
     const all = Object.values(claimed.descriptors);
     own.add("descriptors", () => all.forEach((descriptor) => void descriptor.close()));
-    const bringTap = tapBringer(claimed.descriptors.network.fd);
-    const connecting = connectNetwork(choice, settings, range.boot, record, own, bringTap);
+    const { network: madeIn } = claimed.descriptors;
+    const bringTap = tapBringer(madeIn.fd);
+    // A pod without a namespace of its own gets the one that the monitor is in: by its process others find it.
+    const joined: NetworkChoice =
+      choice.kind === "new" ? { kind: "namespace", path: `/proc/self/fd/${madeIn.fd}` } : choice;
+    const connecting = connectNetwork(joined, settings, range.boot, record, own, bringTap);
     const network = await traced("shim", "join network", connecting);
     const started = await adoptMachine({ ...start, network }, claimed, own);
     network.closeDescriptors();
