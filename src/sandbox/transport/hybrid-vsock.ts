@@ -11,6 +11,8 @@
 import { KataError } from "../../kata-error.ts";
 import type { ByteStream } from "../../sys/byte-stream.ts";
 import { type CancelSignal, orCancelled } from "../../sys/cancellation.ts";
+import type { FdStream } from "../../sys/fd-stream.ts";
+import { modeOf, O_NOFOLLOW, O_PATH, open, S_IFMT, S_IFSOCK } from "../../sys/files.ts";
 import { connect } from "../../sys/socket.ts";
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 
@@ -29,7 +31,7 @@ export async function connectHybridVsock(
   port: number,
   signal: CancelSignal,
 ): Promise<ByteStream> {
-  const stream = await connect({ kind: "unix", path }, signal);
+  const stream = await connectToSocketAt(path, signal);
   try {
     await orCancelled(stream.write(utf8Encode(`CONNECT ${port}\n`)), signal);
     const answer = await orCancelled(readLine(stream), signal);
@@ -42,6 +44,18 @@ export async function connectHybridVsock(
     stream.close();
     throw error;
   }
+}
+
+/** The directory may be the monitor's, which is not to choose by a link what this process connects to. */
+async function connectToSocketAt(path: string, signal: CancelSignal): Promise<FdStream> {
+  using socket = open(path, O_PATH | O_NOFOLLOW);
+  if ((modeOf(socket.fd) & S_IFMT) !== S_IFSOCK) {
+    throw new KataError("failed-precondition", {
+      operation: "connect to the monitor's vsock",
+      object: `${path} is no socket`,
+    });
+  }
+  return await connect({ kind: "unix", path: `/proc/self/fd/${socket.fd}` }, signal);
 }
 
 /** A byte at a time: what follows the line is the guest's. */
