@@ -52,7 +52,7 @@ export const HYPERVISOR_KEYS = {
   kernel_verity_params: text("", "dm-verity of the root disk: `root_hash=…,salt=…,data_blocks=…,data_block_size=…,hash_block_size=…`.", { annotation: true }),
   seccompsandbox: text("", "Filter of system calls for the monitor itself: `on,obsolete=deny,spawn=deny,resourcecontrol=deny`.", { drivers: "Q", aliases: ["seccomp_sandbox"] }),
   rootless: flag(false, "Run the monitor as a user of its own.", { drivers: "QCO", annotation: true }),
-  rootless_user: table("The user for `rootless`: `uid`, `gid`, `groups`; a number that nobody has if there is none.", { drivers: "Q", dialect: "rs" }),
+  rootless_user: table("The user for `rootless`: `uid`, `gid`, `groups`; a number that nobody has if there is none.", { drivers: "QC", dialect: "rs" }),
   enable_annotations: texts(["enable_iommu", "kernel_params", "kernel_verity_params"], "Regular expressions for the annotations that pods may set, without their prefix.",
     { shown: true, driverDefaults: { remote: ["machine_type", "default_memory", "default_vcpus", "image", "default_gpus", "default_gpu_model", "cc_init_data"] } }),
   // CPUs and memory

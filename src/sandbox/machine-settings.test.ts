@@ -67,9 +67,23 @@ describe("monitorIdentity()", () => {
     );
   });
 
-  test("refuses a monitor that opens files and taps itself", () => {
-    expect(() => monitorIdentity(read("[hypervisor.clh]\nrootless = true\n"))).toThrow(
-      expect.objectContaining({ code: "unsupported" }),
+  test("is the same for Cloud Hypervisor", () => {
+    expect(monitorIdentity(read("[hypervisor.clh]\nrootless = true\nrootless_user = { uid = 7 }\n"))).toEqual(
+      {
+        kind: "own",
+        named: { uid: 7, gid: 7, groups: [] },
+      },
+    );
+  });
+
+  test.each([
+    ["firecracker", "jailer_path"],
+    ["remote", "on other hosts"],
+  ])("refuses it for %s, and says what there is instead", (driver, word) => {
+    const configuration = read(`[hypervisor.${driver}]\n`);
+    const hypervisor = { ...configuration.hypervisor, rootless: true };
+    expect(() => monitorIdentity({ ...configuration, hypervisor })).toThrow(
+      expect.objectContaining({ code: "unsupported", hint: expect.stringContaining(word) }),
     );
   });
 });

@@ -58,8 +58,13 @@ export type MonitorIdentity =
 /** @throws KataError `unsupported` for a monitor or device that root alone can do, `invalid-configuration` for a user that is none. */
 export function monitorIdentity({ driver, hypervisor }: Configuration): MonitorIdentity {
   if (!hypervisor.rootless) return { kind: "root" };
-  if (driver !== "qemu")
-    throw refused("unsupported", "rootless = true", "only QEMU takes all of the host as descriptors");
+  if (driver !== "qemu" && driver !== "clh") {
+    throw refused(
+      "unsupported",
+      "rootless = true",
+      ROOT_ALONE[driver] ?? "use [hypervisor.qemu] or [hypervisor.clh]",
+    );
+  }
   if (hypervisor.cold_plug_vfio !== "no-port") {
     throw refused(
       "unsupported",
@@ -69,6 +74,12 @@ export function monitorIdentity({ driver, hypervisor }: Configuration): MonitorI
   }
   return { kind: "own", named: namedUser(hypervisor.rootless_user) };
 }
+
+const ROOT_ALONE: Readonly<Partial<Record<Configuration["driver"], string>>> = {
+  firecracker:
+    "Firecracker is root in its jailer's jail (jailer_path), where it has its own files alone; use [hypervisor.qemu] or [hypervisor.clh]",
+  remote: "who makes machines on other hosts decides who their monitors are; set it there",
+};
 
 function namedUser(table: Readonly<Record<string, unknown>>): NamedUser | undefined {
   if (Object.keys(table).length === 0) return undefined;

@@ -103,7 +103,7 @@ function defaults(): Configuration {
 export function kataConfiguration(wanted: Configuration = {}): string {
   const changes = Object.fromEntries(
     Object.entries(wanted).map(([name, section]) => [
-      name.replace(/^hypervisor\.qemu$/, `hypervisor.${MONITOR}`),
+      name.replace(/^hypervisor\.qemu(?=$|\.)/, `hypervisor.${MONITOR}`),
       section,
     ]),
   );

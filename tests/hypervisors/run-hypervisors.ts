@@ -44,8 +44,9 @@ const LEFT_OUT: Partial<Record<MonitorName, readonly string[]>> = {
   "qemu-microvm": ["**/live-network*"],
 };
 
-/** What only one monitor can show, by the configuration of its tests: pods of a kubelet, on other hosts. */
+/** What is worth showing with one monitor, by the configuration of its tests: another user than root; pods of a kubelet, on other hosts. */
 const ALSO: Partial<Record<MonitorName, readonly [config: string, ...tests: string[]]>> = {
+  clh: ["tests/vitest.e2e.config.ts", "rootless"],
   remote: ["tests/vitest.containerd.config.ts", "remote-pods"],
 };
 
@@ -97,7 +98,7 @@ async function makeForeignGuest(): Promise<void> {
   }
 }
 
-/** The smoke set, or the short one, and what only this monitor can show. */
+/** The smoke set, or the short one, and what is shown with this monitor besides. */
 async function runWith(name: MonitorName, isShort: boolean): Promise<HypervisorResult> {
   const leftOut = (LEFT_OUT[name] ?? []).map((glob) => `--exclude=${glob}`);
   const common = [...(isShort ? SHORT : SMOKE), ...leftOut];

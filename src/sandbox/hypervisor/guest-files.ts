@@ -4,6 +4,7 @@ import { O_RDONLY, open, read, S_IFMT, S_IFREG, stat } from "../../sys/files.ts"
 import { utf8Decode } from "../../sys/utf8.ts";
 import { initialArchive } from "./guest-root.ts";
 import type { MachineSpec } from "./types.ts";
+import { accessLetters, EXECUTE, obstacleTo, READ } from "./user-access.ts";
 
 /**
  * Looks at what a machine boots before its monitor does.
@@ -39,20 +40,33 @@ export function checkGuestFiles(spec: MachineSpec, section: string): void {
   }
 }
 
-/** Of what a monitor opens that is not root. @throws KataError `invalid-configuration` for a file that only root can read. */
+/**
+ * Of what a monitor opens that is not root.
+ *
+ * @throws KataError `invalid-configuration` for a program that its user cannot start, or a file that it cannot read.
+ */
 export function checkReadable(spec: MachineSpec, section: string): void {
-  const files = { kernel: spec.kernel, [spec.root.kind]: spec.root.path, firmware: spec.firmware };
-  for (const [key, path] of Object.entries(files)) {
-    if (path === "" || (stat(path).mode & READABLE_BY_ALL) !== 0) continue;
+  const { user } = spec;
+  if (user === undefined) return;
+  const files = [
+    { key: "path", path: spec.program, wanted: EXECUTE },
+    { key: "kernel", path: spec.kernel, wanted: READ },
+    { key: spec.root.kind, path: spec.root.path, wanted: READ },
+    { key: "initrd", path: initialArchive(spec.root) ?? "", wanted: READ },
+    { key: "firmware", path: spec.firmware, wanted: READ },
+    { key: "igvm", path: spec.confidential?.kind === "sev-snp" ? spec.confidential.igvm : "", wanted: READ },
+  ];
+  for (const { key, path, wanted } of files) {
+    const obstacle = path === "" ? undefined : obstacleTo(path, user, wanted);
+    if (obstacle === undefined) continue;
+    const chmod = `chmod o+${accessLetters(obstacle.wanted)} ${obstacle.path}`;
     throw new KataError("invalid-configuration", {
       operation: "run the monitor as a user of its own",
-      object: `${path} is not for all to read`,
-      hint: `chmod o+r ${path}, which is ${key} of ${section}, or set rootless to false`,
+      object: `${obstacle.path} is kept from user ${user.uid}`,
+      hint: `${chmod}, for ${key} of ${section}, or set rootless to false`,
     });
   }
 }
-
-const READABLE_BY_ALL = 0o004;
 
 function requireFile(key: string, path: string, section: string): void {
   const build = key === "firmware" ? "" : ", or build one with npm run image";

@@ -36,6 +36,8 @@ export interface DiskDevice {
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
+  /** A file that was made for this machine: it may become its monitor's user's. */
+  readonly isMade?: boolean;
   /** How it is read and written; the monitor's usual way if absent. */
   readonly tuning?: DiskTuning;
 }

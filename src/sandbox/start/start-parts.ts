@@ -147,7 +147,7 @@ export function makeShare(paths: SandboxPaths, undo: Rollback): SharedDirectory 
 }
 
 export async function serveFiles(
-  { settings, cgroups, request }: StartRequest,
+  { settings, cgroups, request, user }: StartRequest,
   share: SharedDirectory,
   undo: Rollback,
 ): Promise<FileServer> {
@@ -157,6 +157,7 @@ export async function serveFiles(
     ...settings.fileServer,
     share,
     socket: HYPERVISORS[settings.driver].fileServerIs,
+    monitorUser: user,
     debug,
     cgroups,
     clock: loop,

@@ -173,7 +173,7 @@ async function plugInRootfs(
   mountPoint: string,
   undo: Rollback,
 ): Promise<GuestStorage> {
-  const disk = await disks.attach({ path, readOnly }).finally(() => {
+  const disk = await disks.attach({ path, readOnly, isMade: made !== undefined }).finally(() => {
     // The machine has opened it, and its room on the disk goes with the last who has.
     if (made !== undefined) unlinkIfExists(path);
   });

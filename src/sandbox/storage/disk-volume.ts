@@ -37,7 +37,9 @@ export async function diskVolume(
   if (!volume.isServed) await prepareDisk(volume);
   const readOnly = options.includes("ro");
   const disk = await disks.attach(
-    volume.isServed ? { socket: requireSocket(device) } : { path: device, readOnly },
+    volume.isServed
+      ? { socket: requireSocket(device) }
+      : { path: device, readOnly, isMade: volume.ofPod !== undefined },
   );
   // Whoever starts again finds in it what was there, mounted still: nothing but the guest may have the key.
   if (volume.ofPod === undefined) undo.add(`disk of volume ${path}`, () => disk.release());

@@ -58,7 +58,7 @@ export async function giveSwap({
   const path = `${directory}/${sandboxId}.swap`;
   try {
     makeFile(path, bytes);
-    const disk = await disks.attach({ path, readOnly: false });
+    const disk = await disks.attach({ path, readOnly: false, isMade: true });
     try {
       await useSwap(disk.address, calls);
     } catch (error) {

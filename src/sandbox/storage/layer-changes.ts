@@ -59,7 +59,7 @@ export class ChangesDisk {
         ftruncate(file.fd, this.#changes.bytes);
       }
       if (!isEncrypted) await makeFilesystem(path, "ext4");
-      const { address } = await this.#disks.attach({ path, readOnly: false });
+      const { address } = await this.#disks.attach({ path, readOnly: false, isMade: true });
       const { driver, source, driverOptions } = diskOfStorage(address);
       return {
         driver,

@@ -20,6 +20,8 @@ export type DiskRequest =
       /** A file or block device of the host. */
       readonly path: string;
       readonly readOnly: boolean;
+      /** The file was made for this sandbox, so that it may be its monitor's. */
+      readonly isMade?: boolean;
     }
   /** A disk that another program serves, and where. */
   | { readonly socket: string };

@@ -10,7 +10,7 @@ import { hasErrno, KataError } from "../../kata-error.ts";
 import { type Clock, withDeadline } from "../../sys/clock.ts";
 import { FileDescriptor } from "../../sys/descriptor.ts";
 import { FdStream, setNonBlocking } from "../../sys/fd-stream.ts";
-import { unlinkIfExists } from "../../sys/files.ts";
+import { chown, unlinkIfExists } from "../../sys/files.ts";
 import { pipe } from "../../sys/pipe.ts";
 import { duplicate, SIGKILL } from "../../sys/process.ts";
 import { Rollback } from "../../sys/rollback.ts";
@@ -18,6 +18,7 @@ import { connect, listen } from "../../sys/socket.ts";
 import { spawn } from "../../sys/spawn.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
 import { enterHelperNamespaces } from "../hypervisor/helper-confinement.ts";
+import type { MonitorUser } from "../hypervisor/monitor-user.ts";
 import { SupervisedProgram } from "../hypervisor/supervised-program.ts";
 import type { FileServerSocket } from "../hypervisor/types.ts";
 import type { Logger } from "../types.ts";
@@ -33,6 +34,8 @@ export interface VirtiofsdRequest {
   readonly debug: boolean;
   /** How the monitor reaches it. */
   readonly socket: FileServerSocket["kind"];
+  /** Who the monitor is, if it is not root. */
+  readonly monitorUser?: MonitorUser | undefined;
   readonly cgroups: readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
@@ -49,6 +52,8 @@ export interface FileServer {
 export type VirtiofsdKind = "c" | "rust";
 
 const LISTEN_FD = 3;
+/** In the directory of the monitor's user. */
+const SOCKET_NAME = "vhost-fs.sock";
 const VERSION_DEADLINE_MS = 5000;
 const HINT = "set virtio_fs_daemon of [hypervisor.qemu] in configuration.toml to the virtiofsd program";
 
@@ -58,9 +63,12 @@ export async function startVirtiofsd(request: VirtiofsdRequest): Promise<FileSer
   const kind = await identify(request.program, clock);
   const undo = new Rollback();
   try {
-    const path = share.paths.fileServerSocket;
+    const client = request.socket === "listening" ? request.monitorUser : undefined;
+    const path = client === undefined ? share.paths.fileServerSocket : `${client.directory}/${SOCKET_NAME}`;
     using listener = listen({ kind: "unix", path });
     undo.add("socket file", () => void unlinkIfExists(path));
+    // Who connects has to be able to write to it.
+    if (client !== undefined) chown(path, client.uid, client.gid);
     const connection = request.socket === "connected" ? await connectOnce(path) : undefined;
     undo.add("connection", () => connection?.close());
     // The server waits in accept(2).

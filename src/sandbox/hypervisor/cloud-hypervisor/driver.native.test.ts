@@ -25,6 +25,7 @@ import { NetworkNamespace } from "../../network/network-namespace.ts";
 import { makeTap } from "../../network/tap.ts";
 import { addressText } from "../../storage/guest-messages.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
+import { takeMonitorUser } from "../monitor-user.ts";
 import type { MachineSpec } from "../types.ts";
 import { cloudHypervisor } from "./driver.ts";
 
@@ -66,8 +67,11 @@ function machineSpec(changes: Partial<MachineSpec> = {}): MachineSpec {
   };
 }
 
-async function withDirectory(body: (spec: MachineSpec) => Promise<void>): Promise<void> {
-  const spec = machineSpec();
+async function withDirectory(
+  body: (spec: MachineSpec) => Promise<void>,
+  changes: Partial<MachineSpec> = {},
+): Promise<void> {
+  const spec = machineSpec(changes);
   mkdirAll(spec.runDirectory, 0o700);
   try {
     await body(spec);
@@ -84,88 +88,111 @@ async function withDirectory(body: (spec: MachineSpec) => Promise<void>): Promis
 }
 
 vmTest("a guest boots, answers over the hybrid vsock, and devices come and go while it runs", () =>
-  withDirectory(async (spec) => {
-    const context = { clock: loop, logger: new TestLogger() };
-    // The loop has a descriptor of its own from its first wait on.
-    await sleep(loop, 1);
-    const before = readDirectory("/proc/self/fd").length;
-    const namespace = NetworkNamespace.open("/proc/self/ns/net");
-    const [tap] = makeTap(namespace, "tap0_kata", 1);
-    if (tap === undefined) throw new Error("no tap was made");
-    const card = {
-      kind: "network",
-      id: "network0",
-      macAddress: "02:00:00:00:00:07",
-      backend: { kind: "tap", queues: [{ tap: tap.fd }] },
-    } as const;
-    const machine = await cloudHypervisor.boot({ ...spec, devices: [card] }, context);
-    try {
-      const agent = await connectAgent(machine.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
-      const eth7 = {
-        device: "eth7",
-        name: "eth7",
-        hwAddr: card.macAddress,
-        IPAddresses: [],
-        mtu: 1500n,
-        rawFlags: 0,
-      };
-      await agent.calls.updateInterface({ interface: eth7 });
-
-      const disk = `${spec.runDirectory}/disk`;
-      {
-        using file = open(disk, O_RDWR | O_CREAT, 0o600);
-        ftruncate(file.fd, 1 << 20);
-      }
-      const pciPath = addressText(
-        await machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false }),
-      );
-      assert(/^[0-9a-f]{2}$/.test(pciPath), `a slot of the root bus: ${pciPath}`);
-      await assertThrows(
-        () => machine.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false }),
-        (error) => hasCode(error, "already-exists"),
-        "already-exists",
-      );
-      await machine.detach("disk0");
-      await assertThrows(
-        () => machine.detach("disk0"),
-        (error) => hasCode(error, "not-found"),
-        "not-found",
-      );
-      const size = { vcpus: 2, memoryMib: spec.memoryMib + 128 };
-      assertEqual(await machine.resize(size, 128), size);
-      await agent.calls.onlineCPUMem({ wait: true, nbCpus: 1, cpuOnly: false });
-      await assertThrows(
-        () => machine.resize({ vcpus: 3, memoryMib: spec.memoryMib }, 128),
-        (error) => hasCode(error, "hypervisor-error"),
-        "more than it was started for",
-      );
-      assertEqual(machine.size, size);
-
-      await machine.pause();
-      await assertThrows(
-        () => machine.pause(),
-        (error) => hasCode(error, "hypervisor-error"),
-        "the monitor's own refusal",
-      );
-      await machine.resume();
-      await agent.calls.updateInterface({ interface: eth7 });
-      // The card of the start can go, and once only.
-      await machine.detach(card.id);
-      await assertThrows(
-        () => machine.detach(card.id),
-        (error) => hasCode(error, "not-found"),
-        "not-found",
-      );
-      agent.close();
-    } finally {
-      await machine.stop();
-      tap.close();
-      namespace.close();
-    }
-    assert(/exited with status 0/.test((await machine.exited).reason), (await machine.exited).reason);
-    assertEqual(readDirectory("/proc/self/fd").length, before, "descriptors");
-  }),
+  withDirectory(bootAndPlug),
 );
+
+vmTest("it does the same for a monitor that is a user of its own", async () => {
+  const user = takeMonitorUser(testId(), undefined);
+  await withDirectory(
+    async (spec) => {
+      await bootAndPlug(spec);
+      assertEqual(readDirectory(`${user.directory}/disks`), [], "disks");
+    },
+    { user, runDirectory: user.directory },
+  );
+});
+
+async function bootAndPlug(spec: MachineSpec): Promise<void> {
+  const context = { clock: loop, logger: new TestLogger() };
+  // The loop has a descriptor of its own from its first wait on.
+  await sleep(loop, 1);
+  const before = readDirectory("/proc/self/fd").length;
+  const namespace = NetworkNamespace.open("/proc/self/ns/net");
+  const [tap] = makeTap(namespace, "tap0_kata", 1);
+  const [later] = makeTap(namespace, "tap1_kata", 1);
+  if (tap === undefined || later === undefined) throw new Error("no tap was made");
+  const other = { kind: "tap", queues: [{ tap: later.fd }] } as const;
+  const card = {
+    kind: "network",
+    id: "network0",
+    macAddress: "02:00:00:00:00:07",
+    backend: { kind: "tap", queues: [{ tap: tap.fd }] },
+  } as const;
+  const machine = await cloudHypervisor.boot({ ...spec, devices: [card] }, context);
+  try {
+    const agent = await connectAgent(machine.agentChannel, DIAL_TIMEOUT_MS, new CancelSource().signal);
+    const eth7 = {
+      device: "eth7",
+      name: "eth7",
+      hwAddr: card.macAddress,
+      IPAddresses: [],
+      mtu: 1500n,
+      rawFlags: 0,
+    };
+    await agent.calls.updateInterface({ interface: eth7 });
+
+    const disk = `${spec.runDirectory}/disk`;
+    {
+      using file = open(disk, O_RDWR | O_CREAT, 0o600);
+      ftruncate(file.fd, 1 << 20);
+    }
+    const device = { kind: "disk", id: "disk0", path: disk, readOnly: false, isMade: true } as const;
+    const pciPath = addressText(await machine.attach(device));
+    assert(/^[0-9a-f]{2}$/.test(pciPath), `a slot of the root bus: ${pciPath}`);
+    await assertThrows(
+      () => machine.attach(device),
+      (error) => hasCode(error, "already-exists"),
+      "already-exists",
+    );
+    await machine.detach("disk0");
+    // Its place is free again.
+    await machine.attach(device);
+    await machine.detach("disk0");
+    await assertThrows(
+      () => machine.detach("disk0"),
+      (error) => hasCode(error, "not-found"),
+      "not-found",
+    );
+    await machine.attach({ ...card, id: "network1", macAddress: "02:00:00:00:00:08", backend: other });
+    await agent.calls.updateInterface({
+      interface: { ...eth7, device: "eth8", name: "eth8", hwAddr: "02:00:00:00:00:08" },
+    });
+    await machine.detach("network1");
+    const size = { vcpus: 2, memoryMib: spec.memoryMib + 128 };
+    assertEqual(await machine.resize(size, 128), size);
+    await agent.calls.onlineCPUMem({ wait: true, nbCpus: 1, cpuOnly: false });
+    await assertThrows(
+      () => machine.resize({ vcpus: 3, memoryMib: spec.memoryMib }, 128),
+      (error) => hasCode(error, "hypervisor-error"),
+      "more than it was started for",
+    );
+    assertEqual(machine.size, size);
+
+    await machine.pause();
+    await assertThrows(
+      () => machine.pause(),
+      (error) => hasCode(error, "hypervisor-error"),
+      "the monitor's own refusal",
+    );
+    await machine.resume();
+    await agent.calls.updateInterface({ interface: eth7 });
+    // The card of the start can go, and once only.
+    await machine.detach(card.id);
+    await assertThrows(
+      () => machine.detach(card.id),
+      (error) => hasCode(error, "not-found"),
+      "not-found",
+    );
+    agent.close();
+  } finally {
+    await machine.stop();
+    tap.close();
+    later.close();
+    namespace.close();
+  }
+  assert(/exited with status 0/.test((await machine.exited).reason), (await machine.exited).reason);
+  assertEqual(readDirectory("/proc/self/fd").length, before, "descriptors");
+}
 
 vmTest("a monitor that is killed is told, and leaves no socket", () =>
   withDirectory(async (spec) => {

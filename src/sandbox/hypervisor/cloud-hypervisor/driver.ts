@@ -3,6 +3,8 @@
  *
  * The socket of its API is made and connected to here, and inherited listening, so that nothing has to be polled for. The machine is
  * described, its network cards are handed over (their taps go along as descriptors), and it is booted.
+ *
+ * With a user of its own its sockets are in that one's directory, and its disks in a {@link DiskRoom}.
  */
 import { describeError, hasCode, KataError } from "../../../kata-error.ts";
 import { orCancelled, throwIfCancelled } from "../../../sys/cancellation.ts";
@@ -10,12 +12,14 @@ import { setNonBlocking } from "../../../sys/fd-stream.ts";
 import { unlinkIfExists } from "../../../sys/files.ts";
 import { Rollback } from "../../../sys/rollback.ts";
 import { connect, listen, sendWithDescriptors } from "../../../sys/socket.ts";
-import { checkGuestFiles } from "../guest-files.ts";
+import { checkGuestFiles, checkReadable } from "../guest-files.ts";
 import { enterHelperNamespaces } from "../helper-confinement.ts";
+import { becomeMonitorUser } from "../monitor-user.ts";
 import { RestClient } from "../rest-client.ts";
 import { SupervisedProgram } from "../supervised-program.ts";
 import type { Hypervisor, MachineContext, MachineOrigin, MachineSpec, VirtualMachine } from "../types.ts";
 import { CloudHypervisorApi } from "./api-client.ts";
+import { DiskRoom } from "./disk-room.ts";
 import { prepareLandlock } from "./landlock.ts";
 import { fingerprint, restoreMachine } from "./saved-machine.ts";
 import { CLOUD_HYPERVISOR } from "./traits.ts";
@@ -42,10 +46,13 @@ async function boot(
   origin: MachineOrigin = { kind: "boot" },
 ): Promise<VirtualMachine> {
   checkGuestFiles(spec, SECTION);
+  checkReadable(spec, SECTION);
   throwIfCancelled(context.signal);
   const { clock, logger } = context;
   const undo = new Rollback();
   try {
+    const room = spec.user === undefined ? undefined : DiskRoom.make(spec.user);
+    undo.add("disks", () => room?.[Symbol.dispose]());
     const api = `${spec.runDirectory}/${API_SOCKET}`;
     const vsock = `${spec.runDirectory}/${VSOCK_SOCKET}`;
     undo.add("vsock", () => void unlinkIfExists(vsock));
@@ -64,11 +71,16 @@ async function boot(
       args: programArguments(spec, API_DESCRIPTOR),
       inherited: [listener.fd, ...(origin.kind === "saved" ? [origin.memory] : [])],
       environment: ["LANG=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-      prepare: () => enterHelperNamespaces(spec),
+      prepare: () => {
+        enterHelperNamespaces(spec);
+        room?.enter();
+        if (spec.user !== undefined) becomeMonitorUser(spec.user);
+      },
       onOutput: (line) => logger.debug("guest console", { line }),
       clock,
     });
     undo.add(NAME, () => program.stop(0));
+    room?.started(program.pid);
 
     const client = new CloudHypervisorApi(
       new RestClient(
@@ -83,12 +95,13 @@ async function boot(
       ),
       clock,
     );
-    const starting = start(client, spec, vsock, origin);
+    const given = room === undefined ? spec : { ...spec, devices: room.give(spec.devices) };
+    const starting = start(client, given, vsock, origin);
     const version = await orCancelled(program.whileRunning(`start ${NAME}`, starting), context.signal);
     logger.debug(`${NAME} is running`, { pid: program.pid, version });
     undo.keep();
     const memory = origin.kind === "template" ? origin.memory : undefined;
-    return new CloudHypervisorMachine({ spec, program, client, vsock, memory, clock });
+    return new CloudHypervisorMachine({ spec, program, client, vsock, room, memory, clock });
   } catch (error) {
     await undo.run();
     throw spec.accelerator === "tcg" ? withoutVirtualization(error) : error;

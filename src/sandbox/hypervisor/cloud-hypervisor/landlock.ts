@@ -19,13 +19,13 @@ export interface LandlockConfig {
 }
 
 /** Makes the directory of disks, which a rule names: Landlock knows no path that is not there. It goes with the sandbox. */
-export function prepareLandlock({ id, options }: MachineSpec): void {
-  if (options?.landlock !== undefined) mkdirAll(sandboxPaths(id).disks, 0o700);
+export function prepareLandlock({ id, options, user }: MachineSpec): void {
+  if (options?.landlock !== undefined && user === undefined) mkdirAll(sandboxPaths(id).disks, 0o700);
 }
 
 /** Nothing, where it is not asked for; a machine that is to be saved is not confined, as its clones would be to the same files. */
 export function landlockConfig(
-  { id, runDirectory, options, devices }: MachineSpec,
+  { id, runDirectory, options, devices, user }: MachineSpec,
   isTemplate: boolean,
 ): LandlockConfig {
   const paths = options?.landlock;
@@ -39,7 +39,8 @@ export function landlockConfig(
       ...(passesDevices ? [{ path: "/sys", access: "r" } as const] : []),
       // Sockets, and disks that are made for containers.
       { path: runDirectory, access: "rw" },
-      { path: sandboxPaths(id).disks, access: "rw" },
+      // A user of its own finds them in its directory, and may not even look for this one.
+      ...(user === undefined ? [{ path: sandboxPaths(id).disks, access: "rw" } as const] : []),
       ...paths.map((path) => ({ path, access: "rw" }) as const),
     ],
   };

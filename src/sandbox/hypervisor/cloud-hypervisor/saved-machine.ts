@@ -48,6 +48,8 @@ const DIG_DEADLINE_MS = 30_000;
 
 /** See {@link Hypervisor.fingerprint}. */
 export function fingerprint(spec: MachineSpec): MachineFingerprint {
+  // It would have to open files of root's: those of the saved machine, and the memory that it copies.
+  if (spec.user !== undefined) return { kind: "unsupported", reason: "rootless is set" };
   if (spec.hugePages) return { kind: "unsupported", reason: "enable_hugepages is set" };
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };

@@ -9,6 +9,7 @@ import type {
   AgentChannel,
   AttachedDevice,
   Device,
+  DiskDevice,
   MachineCapabilities,
   MachineExit,
   MachineSpec,
@@ -16,6 +17,7 @@ import type {
   VirtualMachine,
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
+import type { DiskRoom } from "./disk-room.ts";
 import { saveMachine } from "./saved-machine.ts";
 import { diskConfig, networkRequest, shareConfig } from "./vm-config.ts";
 
@@ -36,6 +38,8 @@ export interface CloudHypervisorParts {
   readonly client: CloudHypervisorApi;
   /** Path of the socket that leads to the guest's ports. */
   readonly vsock: string;
+  /** Where it gets its disks, if it is not root. */
+  readonly room?: DiskRoom | undefined;
   /** Descriptor of the file that the memory of a machine that is to be saved goes to. */
   readonly memory?: number | undefined;
   readonly clock: Clock;
@@ -49,6 +53,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
   readonly #spec: MachineSpec;
   readonly #program: SupervisedProgram;
   readonly #client: CloudHypervisorApi;
+  readonly #room: DiskRoom | undefined;
   readonly #memory: number | undefined;
   readonly #clock: Clock;
   /** Ids of what can be taken out: a card of the start, too. */
@@ -56,8 +61,9 @@ export class CloudHypervisorMachine implements VirtualMachine {
   #size: MachineSize;
   #ended = false;
 
-  constructor({ spec, program, client, vsock, memory, clock }: CloudHypervisorParts) {
+  constructor({ spec, program, client, vsock, room, memory, clock }: CloudHypervisorParts) {
     this.#clock = clock;
+    this.#room = room;
     this.#memory = memory;
     this.#plugged = new Set(spec.devices.flatMap(({ kind, id }) => (kind === "network" ? [id] : [])));
     this.pid = program.pid;
@@ -78,6 +84,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
     this.exited = program.exited.then((how) => {
       this.#ended = true;
       client.close();
+      room?.[Symbol.dispose]();
       unlinkIfExists(vsock);
       const words = this.lastOutput();
       return { reason: words === "" ? how : `${how}: ${words}` };
@@ -95,6 +102,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
     }
     const added = await this.#add(device);
     if (added === undefined) {
+      this.#takeDisk(device.id);
       throw new KataError("hypervisor-error", {
         operation: "plug in device",
         object: device.id,
@@ -109,7 +117,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
   #add(device: Device): Promise<PciDevice | undefined> {
     switch (device.kind) {
       case "disk":
-        return this.#client.addDisk(diskConfig(device, this.#spec));
+        return this.#addDisk(device);
       case "network":
         return this.#client.addNetwork(networkRequest(device, this.#spec));
       case "served-disk":
@@ -123,6 +131,21 @@ export class CloudHypervisorMachine implements VirtualMachine {
     }
   }
 
+  async #addDisk(disk: DiskDevice): Promise<PciDevice | undefined> {
+    const path = this.#room?.put(disk) ?? disk.path;
+    try {
+      return await this.#client.addDisk(diskConfig({ ...disk, path }, this.#spec));
+    } catch (error) {
+      this.#takeDisk(disk.id);
+      throw error;
+    }
+  }
+
+  /** With the monitor's end all disks are taken away. */
+  #takeDisk(id: string): void {
+    if (!this.#ended) this.#room?.take(id);
+  }
+
   async detach(id: string): Promise<void> {
     this.#mustRun("detach device");
     if (!this.#plugged.has(id)) {
@@ -131,6 +154,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
     await this.#client.removeDevice(id);
     await this.#gone(id);
     this.#plugged.delete(id);
+    this.#takeDisk(id);
   }
 
   /** The monitor answers at once, and has the device, with what is behind it, until the guest has let go of it. Nothing tells when. */

@@ -46,6 +46,8 @@ const SPEC: MachineSpec = {
   cgroups: [],
 };
 
+const USER = { uid: 2_147_000_000, gid: 2_147_000_000, groups: [], directory: "/run/user/2147000000" };
+
 describe("vmConfig()", () => {
   test("gives a confidential guest its file, what stands for its initdata, and a console", () => {
     const confidential = {
@@ -92,6 +94,16 @@ describe("vmConfig()", () => {
       expect(config).not.toHaveProperty("landlock_enable");
       expect(config).not.toHaveProperty("landlock_rules");
     }
+  });
+
+  test("confines a monitor with a user of its own to that one's directory, where its disks are", () => {
+    const options = { ...NO_OPTIONS, landlock: [] };
+    expect(vmConfig({ ...SPEC, options, user: USER, runDirectory: USER.directory }, "/s")).toMatchObject({
+      landlock_rules: [
+        { path: "/dev", access: "rw" },
+        { path: USER.directory, access: "rw" },
+      ],
+    });
   });
 
   test("tells all of a machine, in the API's words", () => {
@@ -194,6 +206,11 @@ test("what is plugged in later keeps to the published schema", () => {
   });
   const passed = networkRequest({ ...card, backend: { kind: "vfio", pciAddress: "0000:01:00.0" } }, {});
   expect(passed).toEqual({ kind: "pass-through", id: "n", path: "/sys/bus/pci/devices/0000:01:00.0" });
+  const ofUser = () =>
+    networkRequest({ ...card, backend: { kind: "vfio", pciAddress: "0000:01:00.0" } }, { user: USER });
+  expect(ofUser).toThrow(
+    expect.objectContaining({ code: "unsupported", hint: expect.stringContaining("rootless") }),
+  );
   expect(faults(disk, "DiskConfig")).toEqual([]);
   expect(faults(taps.kind === "tap" && taps.config, "NetConfig")).toEqual([]);
   expect(faults({ id: "n", path: "/sys/x" }, "DeviceConfig")).toEqual([]);

@@ -294,10 +294,10 @@ export type NetworkRequest =
   /** A card of the host, by its directory in sysfs. */
   | { readonly kind: "pass-through"; readonly id: string; readonly path: string };
 
-/** @throws KataError `unsupported` for a card whose other end is a program (vhost-user). */
+/** @throws KataError `unsupported` for a card whose other end is a program (vhost-user), or that only root can pass on. */
 export function networkRequest(
   { id, macAddress, backend }: NetworkDevice,
-  { options }: Pick<MachineSpec, "options">,
+  { options, user }: Pick<MachineSpec, "options" | "user">,
 ): NetworkRequest {
   switch (backend.kind) {
     case "tap": {
@@ -313,6 +313,13 @@ export function networkRequest(
       return { kind: "tap", config, taps };
     }
     case "vfio":
+      if (user !== undefined) {
+        throw new KataError("unsupported", {
+          operation: "configure Cloud Hypervisor",
+          object: `network card ${id} of the host, for a monitor with a user of its own`,
+          hint: "devices of the host are root's; set rootless to false",
+        });
+      }
       return { kind: "pass-through", id, path: `/sys/bus/pci/devices/${backend.pciAddress}` };
     case "vhost-user":
       throw new KataError("unsupported", {
