@@ -56,6 +56,13 @@ export const GUEST_MODULES: readonly GuestModule[] = [
   { name: "9pnet_virtio", load: "on-demand", optional: true, why: "9p over virtio" },
   { name: "dm_verity", load: "on-demand", why: "image layers checked against a hash (policy)" },
   { name: "loop", load: "on-demand", why: "disk images in files" },
+  {
+    name: "vfio_pci",
+    load: "on-demand",
+    optional: true,
+    why: "cards that containers drive themselves (vfio_mode = vfio)",
+  },
+  { name: "vfio_iommu_type1", load: "on-demand", optional: true, why: "their access to memory" },
   { name: "tun", load: "on-demand", why: "/dev/net/tun for VPNs in containers" },
   { name: "veth", load: "on-demand", why: "containers that run containers" },
   { name: "bridge", load: "on-demand", why: "containers that run containers" },

@@ -65,7 +65,8 @@ describe("withGuestNumbers()", () => {
 });
 
 test.each([
-  [{ type: "vfio-pci", id: "x", guestPath: "", containerPath: "/dev/vfio/1" }, "unimplemented"],
+  [{ type: "vfio-ap", id: "x", guestPath: "", containerPath: "/dev/vfio/1" }, "unimplemented"],
+  [{ type: "vfio-pci", id: "1", guestPath: "", containerPath: "/dev/vfio/1" }, "invalid-argument"],
   [{ type: "blk", id: "zz", guestPath: "", containerPath: "/dev/disk" }, "invalid-argument"],
   [{ type: "mmioblk", id: "", guestPath: "/etc/passwd", containerPath: "/dev/disk" }, "invalid-argument"],
   [{ type: "scsi", id: "1:2:3", guestPath: "", containerPath: "/dev/disk" }, "invalid-argument"],

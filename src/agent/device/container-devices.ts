@@ -9,15 +9,15 @@ import { stat } from "../../sys/files.ts";
 import { capacityOf, namedBlockNode, SCSI_MODULES, scsiBlockNode, virtioBlockNode } from "./block-device.ts";
 
 export interface PluggedDevice {
-  /** `blk`, `mmioblk`, `nvdimm` or `scsi`. */
+  /** `blk`, `mmioblk`, `nvdimm`, `scsi`, `vfio-pci` or `vfio-pci-gk`. */
   readonly type: string;
-  /** PCI path or SCSI address. */
+  /** PCI path or SCSI address; of cards, what the host calls them. */
   readonly id: string;
   /** Node in the guest, where the host knows it. */
   readonly guestPath: string;
   /** The path in the spec's devices. */
   readonly containerPath: string;
-  /** `capacity=BYTES` of a disk whose node was there before. */
+  /** `capacity=BYTES` of a disk whose node was there before; `ADDRESS-ON-HOST=PCI-PATH` of cards. */
   readonly options?: readonly string[];
 }
 
@@ -49,14 +49,36 @@ export async function resolveDevices(
     });
   }
   const numbers = new Map<string, DeviceNumbers>();
+  let resolved = spec;
   for (const device of devices) {
+    if (isCards(device)) {
+      resolved = await withCards(resolved, device, timeoutMs, loadModule);
+      continue;
+    }
     const { deviceMajor, deviceMinor } = stat(await findNode(device, timeoutMs, loadModule));
     numbers.set(device.containerPath, { major: deviceMajor, minor: deviceMinor });
   }
-  return withGuestNumbers(spec, numbers);
+  return withGuestNumbers(resolved, numbers);
 }
 
-/** Loads a module of the kernel by its name; nothing for one that is built in. */
+function isCards({ type }: PluggedDevice): boolean {
+  return type === "vfio-pci" || type === "vfio-pci-gk";
+}
+
+/** Few pods have some. */
+async function withCards(
+  spec: Spec,
+  device: PluggedDevice,
+  timeoutMs: number,
+  loadModule: LoadModule,
+): Promise<Spec> {
+  const { takePassedCards, withGuestAddresses, withGuestGroup } = await import("./passed-cards.ts");
+  const { addresses, group } = await takePassedCards(device, timeoutMs, loadModule);
+  const named = withGuestAddresses(spec, addresses);
+  return group === undefined ? named : withGuestGroup(named, device.containerPath, group);
+}
+
+/** Loads a module of the kernel by its name or an alias; nothing for one that is built in. */
 export type LoadModule = (name: string) => void;
 
 function findNode(
@@ -77,7 +99,7 @@ function findNode(
       throw new KataError("unimplemented", {
         operation: "provide device",
         object: `of type ${JSON.stringify(type.slice(0, 40))}`,
-        hint: "this agent has blk, mmioblk, nvdimm and scsi",
+        hint: "this agent has blk, mmioblk, nvdimm, scsi, vfio-pci and vfio-pci-gk",
       });
   }
 }
