@@ -99,6 +99,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "net_rate_limiter_ops_one_time_burst",
     "enable_iommu",
     "pcie_switch_port",
+    "hot_plug_vfio",
     "guest_hook_path",
     "hypervisor_loglevel",
     "extra_monitor_socket",

@@ -127,8 +127,8 @@ export const HYPERVISOR_KEYS = {
   // Devices
   enable_iommu: flag(false, "Give the guest an IOMMU.", { drivers: "QC", annotation: true }),
   enable_iommu_platform: flag(false, "Virtio devices ask the guest for the memory that they use, as Secure Execution needs it; no server of files does that.", { drivers: "Q", annotation: true }),
-  hot_plug_vfio: choice(["no-port", "bridge-port", "root-port", "switch-port"], "Where VFIO devices are plugged while the machine runs.", { drivers: "QC", annotation: true, withoutEffect: "devices of the host are given to a machine before it boots (`cold_plug_vfio`)" }),
-  cold_plug_vfio: choice(["no-port", "bridge-port", "root-port", "switch-port"], "Where VFIO devices are plugged before it boots.", { drivers: "QC", annotation: true }),
+  hot_plug_vfio: choice(["no-port", "bridge-port", "root-port", "switch-port"], "Where a container's VFIO devices are plugged in: in QEMU's machine into a port of `pcie_root_port` or `pcie_switch_port`, or the bridge.", { drivers: "QC", annotation: true }),
+  cold_plug_vfio: choice(["no-port", "bridge-port", "root-port", "switch-port"], "Where network cards of the host (VFIO) are plugged in before the machine boots.", { drivers: "QC", annotation: true }),
   pcie_root_port: integer(0, "PCIe root ports made at boot.", { drivers: "Q", annotation: true, max: 16 }),
   pcie_switch_port: integer(0, "PCIe switch ports made at boot.", { drivers: "Q", annotation: true, max: 16 }),
   entropy_source: path("/dev/urandom", "Where the guest's randomness comes from; none if empty.", { drivers: "QFS", annotation: true, validBy: "valid_entropy_sources" }),

@@ -237,6 +237,16 @@ describe("without strictness", () => {
     );
   });
 
+  test.each([
+    ["root-port", "pcie_root_port"],
+    ["switch-port", "pcie_switch_port"],
+  ])("VFIO devices for a %s become a warning without %s", (port, key) => {
+    const lines = `${MINIMAL}hot_plug_vfio = "${port}"\n`;
+    const warning = `${FILE}:2:1: hot_plug_vfio: there is no ${port} without ${key}`;
+    expect(parse(lines).warnings).toContain(warning);
+    expect(parse(`${lines}${key} = 1\n`).warnings).not.toContain(warning);
+  });
+
   test("a key without effect becomes a warning with the reason, unless it says what goes without saying", () => {
     expect(parse(`${MINIMAL}memory_offset = 1024\nmsize_9p = 8192\n`).warnings).toEqual([
       `${FILE}:2:1: memory_offset: it has no effect: ${HYPERVISOR_KEYS.memory_offset.withoutEffect}`,

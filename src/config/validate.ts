@@ -133,8 +133,16 @@ function hypervisorRule(key: string, why: string): Contradiction {
 }
 
 /** Values that have no effect. */
-export function findOddities({ hypervisor }: Configuration): Contradiction[] {
+export function findOddities({ driver, hypervisor }: Configuration): Contradiction[] {
   const odd: Contradiction[] = [];
+  const { hot_plug_vfio: hot } = hypervisor;
+  for (const [port, key] of [
+    ["root-port", "pcie_root_port"],
+    ["switch-port", "pcie_switch_port"],
+  ] as const) {
+    if (driver === "qemu" && hot === port && hypervisor[key] === 0)
+      odd.push(hypervisorRule("hot_plug_vfio", `there is no ${port} without ${key}`));
+  }
   if (hypervisor.extra_monitor_socket !== "" && !hypervisor.enable_debug) {
     odd.push(hypervisorRule("extra_monitor_socket", "it has no effect without enable_debug"));
   }

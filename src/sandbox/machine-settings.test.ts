@@ -61,6 +61,7 @@ describe("monitorIdentity()", () => {
     ["a group of root's", "rootless_user = { uid = 7, gid = 0 }", "invalid-configuration"],
     ["what no user has", "rootless_user = { uid = 7, shell = 1 }", "invalid-configuration"],
     ["devices of the host", 'cold_plug_vfio = "root-port"', "unsupported"],
+    ["devices of the host", 'hot_plug_vfio = "root-port"', "unsupported"],
   ])("refuses %s", (_what, lines, code) => {
     expect(() => monitorIdentity(qemu(`rootless = true\n${lines}`))).toThrow(
       expect.objectContaining({ code }),

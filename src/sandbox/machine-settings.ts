@@ -3,6 +3,7 @@ import type { Configuration } from "../config/index.ts";
 import { KataError } from "../kata-error.ts";
 import type { ExtraMonitor, MachineOptions } from "./hypervisor/machine-options.ts";
 import type { NamedUser } from "./hypervisor/monitor-user.ts";
+import type { CardPort } from "./hypervisor/types.ts";
 
 /** @throws KataError `unsupported` for a way to attach disks that this version does not have. */
 export function machineOptions({ driver, hypervisor }: Configuration): MachineOptions {
@@ -15,6 +16,7 @@ export function machineOptions({ driver, hypervisor }: Configuration): MachineOp
     iommu: hypervisor.enable_iommu,
     iommuPlatform: hypervisor.enable_iommu_platform,
     switchPorts: hypervisor.pcie_switch_port,
+    cardPort: cardPort(hypervisor.hot_plug_vfio),
     // A person who looks for a fault opens it; otherwise it is one more way into the monitor.
     extraMonitor: hypervisor.enable_debug ? extraMonitor(hypervisor.extra_monitor_socket) : undefined,
     memoryDump:
@@ -45,6 +47,10 @@ function diskBus(name: string): MachineOptions["diskBus"] {
   );
 }
 
+function cardPort(name: string): CardPort | undefined {
+  return name === "root-port" || name === "switch-port" || name === "bridge-port" ? name : undefined;
+}
+
 function extraMonitor(name: string): ExtraMonitor | undefined {
   return name === "hmp" || name === "qmp" || name === "qmp-pretty" ? name : undefined;
 }
@@ -65,12 +71,9 @@ export function monitorIdentity({ driver, hypervisor }: Configuration): MonitorI
       ROOT_ALONE[driver] ?? "use [hypervisor.qemu] or [hypervisor.clh]",
     );
   }
-  if (hypervisor.cold_plug_vfio !== "no-port") {
-    throw refused(
-      "unsupported",
-      "rootless = true",
-      "devices of the host are root's; set cold_plug_vfio to no-port",
-    );
+  for (const key of ["cold_plug_vfio", "hot_plug_vfio"] as const) {
+    if (hypervisor[key] === "no-port") continue;
+    throw refused("unsupported", "rootless = true", `devices of the host are root's; set ${key} to no-port`);
   }
   return { kind: "own", named: namedUser(hypervisor.rootless_user) };
 }

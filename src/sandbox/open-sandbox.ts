@@ -14,6 +14,7 @@ import { endingWithSilence } from "./agent-silence.ts";
 import { assetHashes, checkAssetHashes } from "./asset-hashes.ts";
 import { CrashRecorder } from "./crash-recorder.ts";
 import { type MonitorUser, takeMonitorUser } from "./hypervisor/monitor-user.ts";
+import type { VirtualMachine } from "./hypervisor/types.ts";
 import { danFile } from "./network/dan-place.ts";
 import { liveGuest } from "./network/live-guest.ts";
 import { LiveNetwork } from "./network/live-network.ts";
@@ -41,6 +42,8 @@ import { SandboxDisks } from "./storage/sandbox-disks.ts";
 import type { SharedDirectory } from "./storage/shared-directory.ts";
 import { giveSwapLater } from "./storage/swap-later.ts";
 import type { Logger, Sandbox, SandboxRequest } from "./types.ts";
+import type { CardDrivers } from "./vfio/card-drivers.ts";
+import type { HostCards } from "./vfio/host-cards.ts";
 
 /**
  * Makes a pod's sandbox and boots its virtual machine.
@@ -80,6 +83,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       undo,
     );
 
+    const cards = cardsOfHost(settings, record, undo, logger);
     const user = takeUser(id, settings, record, undo);
     const starting = tracePhase("shim", "start machine");
     const started = await startPod({ request, settings, paths, range, choice, record, cgroups, user }, undo);
@@ -153,6 +157,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,
         guestPull: settings.guestPull,
+        hostCards: cards === undefined ? undefined : () => cards(machine),
         vhostUserStore: settings.vhostUser.store,
         changes: new ChangesDisk(disks, settings.layerChanges, paths.disks),
         logger,
@@ -189,6 +194,33 @@ function hostFiles(
   const copies = new GuestCopies(calls, loop, logger);
   undo.add("following volumes", () => copies.forgetAll());
   return new CopiedFiles(copies, share, logger);
+}
+
+/** What plugs cards of the host into the machine; undefined if none is. Called before it starts: drivers get their cards after its end. */
+function cardsOfHost(
+  { machine: { options }, constraints }: SandboxSettings,
+  record: CrashRecorder,
+  undo: Rollback,
+  logger: Logger,
+): ((machine: VirtualMachine) => Promise<HostCards>) | undefined {
+  const port = options.cardPort;
+  if (port === undefined) return undefined;
+  let drivers: CardDrivers | undefined;
+  undo.add("drivers of the host's cards", () => drivers?.giveBackAll());
+  let made: Promise<HostCards> | undefined;
+  const make = async (machine: VirtualMachine): Promise<HostCards> => {
+    const [{ CardDrivers }, { HostCards }] = await Promise.all([
+      import("./vfio/card-drivers.ts"),
+      import("./vfio/host-cards.ts"),
+    ]);
+    drivers = new CardDrivers(record.network, logger);
+    const guestKernelDrives = constraints.guestKernelOwnsVfio;
+    return new HostCards({ machine, port, drivers, guestKernelDrives, logger });
+  };
+  return (machine) => {
+    made ??= make(machine);
+    return made;
+  };
 }
 
 /** Who the monitor runs as; undefined for root. */

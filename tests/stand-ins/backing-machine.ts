@@ -173,6 +173,11 @@ export class BackingMachine {
     return await this.#plug(id, "virtio-net-pci", { netdev: `${id}-netdev`, mac, romfile: "" });
   }
 
+  /** A card that the guest has no driver for. @returns its slot on the root bus. */
+  async addEmulatedCard(id: string): Promise<number> {
+    return await this.#plug(id, "pci-testdev", {});
+  }
+
   /** @returns its slot on the root bus. */
   async addShare({ id, tag, socket, queueSize }: BackingShare): Promise<number> {
     const data = { addr: { type: "unix", data: { path: socket } }, server: false } as const;

@@ -1,5 +1,5 @@
 /** What an operator may ask of a machine beside its size and devices. Not every monitor has all of it. */
-import type { DiskRates } from "./types.ts";
+import type { CardPort, DiskRates } from "./types.ts";
 
 export interface MachineOptions {
   /** QEMU's filter of system calls, as its option `-sandbox` has it; empty for the strictest. */
@@ -18,6 +18,8 @@ export interface MachineOptions {
   readonly scsiThread: boolean;
   /** Downstream ports of a PCI Express switch. */
   readonly switchPorts: number;
+  /** What cards of the host are plugged into while the machine runs; undefined: none is. */
+  readonly cardPort: CardPort | undefined;
   /** A second control socket, in the sandbox's directory; undefined for none. */
   readonly extraMonitor: ExtraMonitor | undefined;
   /** What becomes of the memory of a guest whose kernel has panicked; undefined: it goes with the machine. */
@@ -51,6 +53,7 @@ export const NO_OPTIONS: MachineOptions = {
   diskBus: "virtio-blk",
   scsiThread: false,
   switchPorts: 0,
+  cardPort: undefined,
   extraMonitor: undefined,
   memoryDump: undefined,
   nested: true,

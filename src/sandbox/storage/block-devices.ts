@@ -174,7 +174,7 @@ export function requireUnused(path: string): void {
 }
 
 /** Whether the container may use any device, as a privileged one. */
-function mayUseAll(spec: Spec): boolean {
+export function mayUseAll(spec: Spec): boolean {
   const rules = spec.linux?.resources?.devices ?? [];
   const last = rules.findLast(
     ({ type = "a", major = -1, minor = -1 }) => (type === "a" || type === "") && major < 0 && minor < 0,

@@ -5,11 +5,13 @@
  * nodes of them.
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
-import type { Mount, Spec } from "../../oci/types.ts";
+import type { LinuxDevice, Mount, Spec } from "../../oci/types.ts";
 import { unlinkIfExists } from "../../sys/files.ts";
 import { Rollback } from "../../sys/rollback.ts";
 import { checkId } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
+import type { HostCards } from "../vfio/host-cards.ts";
+import { vfioNodesFor } from "../vfio/vfio-nodes.ts";
 import {
   type BlockDevice,
   blockDevicesOf,
@@ -38,6 +40,8 @@ export interface PodStorage extends VolumeContext {
   readonly blockRootfs: boolean;
   /** Whether the guest pulls the images of all containers by itself. */
   readonly guestPull: boolean;
+  /** What plugs cards of the host in; undefined: none is. */
+  readonly hostCards?: (() => Promise<Pick<HostCards, "plugIn">>) | undefined;
   /** Where nodes stand for disks that other programs serve; undefined for nowhere. */
   readonly vhostUserStore?: VhostUserStore | undefined;
   /** Where containers write over verified layers. */
@@ -72,6 +76,7 @@ export class ContainerMounts {
     try {
       for (const block of blockDevicesOf(request.spec, pod.logger, pod.vhostUserStore))
         await giveBlockDevice(pod, block, parts, undo);
+      for (const node of vfioNodesFor(request.spec, pod.logger)) await giveCards(pod, node, parts, undo);
       const path = await provideRootfs(pod, request, parts, undo);
       const mounts: Mount[] = [];
       for (const [index, plan] of planned.entries()) {
@@ -119,6 +124,24 @@ async function giveBlockDevice(
   undo.add(`block device ${block.path}`, () => disk.release());
   devices.push(message);
   blocks.push(block);
+}
+
+async function giveCards(
+  pod: PodStorage,
+  node: LinuxDevice,
+  { devices }: Collected,
+  undo: Rollback,
+): Promise<void> {
+  if (pod.hostCards === undefined) {
+    throw new KataError("unsupported", {
+      operation: "give VFIO device to container",
+      object: node.path,
+      hint: 'set hot_plug_vfio in configuration.toml, to "root-port" with pcie_root_port for example',
+    });
+  }
+  const cards = await (await pod.hostCards()).plugIn(node);
+  undo.add(`cards behind ${node.path}`, () => cards.release());
+  devices.push(cards.message);
 }
 
 /** Container managers mount a /dev/shm of the container's own below the pod's; nobody sees it, and policies allow one. */

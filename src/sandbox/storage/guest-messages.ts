@@ -18,9 +18,10 @@ export interface GuestStorage {
 
 /** Message `Device`: a device that has been plugged in for one container, at a path of its specification's devices. */
 export interface GuestDevice {
-  /** PCI path or SCSI address; empty for a device that is known by its node. */
+  /** PCI path or SCSI address; empty for a device that is known by its node. Of cards, the name of their node on the host. */
   readonly id: string;
-  readonly type: "blk" | "mmioblk" | "scsi";
+  /** Cards are `vfio-pci` for programs that drive them by VFIO themselves, `vfio-pci-gk` for drivers of the guest's kernel. */
+  readonly type: "blk" | "mmioblk" | "scsi" | "vfio-pci" | "vfio-pci-gk";
   /** Node in the guest, if the host knows it. */
   readonly vmPath: string;
   readonly containerPath: string;
@@ -45,7 +46,7 @@ export function diskOfStorage(
 /** How a container's device names a disk. */
 export function diskOfDevice(
   address: AttachedDevice,
-): Pick<GuestDevice, "id" | "type" | "vmPath" | "options"> {
+): Pick<GuestDevice, "id" | "vmPath" | "options"> & { readonly type: "blk" | "mmioblk" | "scsi" } {
   if ("pciPath" in address) return { id: address.pciPath, type: "blk", vmPath: "", options: [] };
   if ("scsi" in address) return { id: address.scsi, type: "scsi", vmPath: "", options: [] };
   return { id: "", type: "mmioblk", vmPath: address.node, options: [`${CAPACITY}${address.bytes}`] };

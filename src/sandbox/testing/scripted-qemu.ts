@@ -1,6 +1,7 @@
 /** QEMU's side of its monitor as a function: what it answers to a command, and the events that follow. For unit tests. */
 
 import type { Clock } from "../../sys/clock.ts";
+import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 import type { MonitorStream } from "../hypervisor/qemu/qmp-client.ts";
 import { QmpClient } from "../hypervisor/qemu/qmp-client.ts";
 
@@ -46,7 +47,7 @@ export class ScriptedQemu implements MonitorStream {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    const { execute, arguments: args, id } = JSON.parse(new TextDecoder().decode(bytes));
+    const { execute, arguments: args, id } = JSON.parse(utf8Decode(bytes));
     if (execute === "qmp_capabilities") {
       this.#say({ return: {}, id });
       return;
@@ -70,7 +71,7 @@ export class ScriptedQemu implements MonitorStream {
   }
 
   #say(message: object): void {
-    this.#lines.push(new TextEncoder().encode(`${JSON.stringify(message)}\r\n`));
+    this.#lines.push(utf8Encode(`${JSON.stringify(message)}\r\n`));
     this.#wake?.();
   }
 }

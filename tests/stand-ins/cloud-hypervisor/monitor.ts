@@ -97,6 +97,7 @@ const ENDPOINTS: Readonly<
     (monitor, body) => monitor.restore((body as { source_url: string }).source_url),
   ],
   "vm.add-fs": ["PUT", "FsConfig", (monitor, body) => monitor.addFs(body as Share)],
+  "vm.add-device": ["PUT", "DeviceConfig", (monitor, body) => monitor.addDevice(body)],
   "vm.add-disk": ["PUT", "DiskConfig", (monitor, body) => monitor.addDisk(body)],
   "vm.resize": ["PUT", "VmResize", (monitor, body) => monitor.resize(body)],
   "vm.remove-device": ["PUT", "VmRemoveDevice", (monitor, body) => monitor.removeDevice(body)],
@@ -281,6 +282,16 @@ export class Monitor {
     const state = this.#booted();
     this.#claimId(state, id);
     return { id, bdf: addressOf(await state.machine.addDisk({ id, path, readOnly: readonly })) };
+  }
+
+  /** There is no card of the host: the guest sees one that is emulated. */
+  async addDevice(body: unknown): Promise<unknown> {
+    const { id = "_vfio9", path = "" } = body as { id?: string; path?: string };
+    if (!/^\/sys\/bus\/pci\/devices\/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(path))
+      throw new Refused(500, `VfioCreate: no device at ${path}`);
+    const state = this.#booted();
+    this.#claimId(state, id);
+    return { id, bdf: addressOf(await state.machine.addEmulatedCard(id)) };
   }
 
   async addFs({ id = "_fs9", tag, socket, queue_size }: Share): Promise<unknown> {

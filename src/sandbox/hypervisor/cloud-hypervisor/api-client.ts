@@ -5,7 +5,7 @@
 import { hasCode, KataError } from "../../../kata-error.ts";
 import { type Clock, sleep } from "../../../sys/clock.ts";
 import type { RestClient } from "../rest-client.ts";
-import type { DiskConfig, FsConfig, NetworkRequest, VmConfig } from "./vm-config.ts";
+import type { DeviceConfig, DiskConfig, FsConfig, NetworkRequest, VmConfig } from "./vm-config.ts";
 
 const BASE = "/api/v1";
 /** Creating a machine with all its memory, and booting it, may wait for huge pages. */
@@ -99,7 +99,11 @@ export class CloudHypervisorApi {
   /** @returns undefined before the boot: the card comes with it. */
   addNetwork(request: NetworkRequest): Promise<PciDevice | undefined> {
     if (request.kind === "tap") return this.#add("vm.add-net", request.config, request.taps);
-    return this.#add("vm.add-device", { id: request.id, path: request.path });
+    return this.addHostCard({ id: request.id, path: request.path });
+  }
+
+  addHostCard(card: DeviceConfig): Promise<PciDevice | undefined> {
+    return this.#add("vm.add-device", card);
   }
 
   async removeDevice(id: string): Promise<void> {

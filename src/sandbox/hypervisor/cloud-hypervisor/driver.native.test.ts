@@ -26,7 +26,7 @@ import { makeTap } from "../../network/tap.ts";
 import { addressText } from "../../storage/guest-messages.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
 import { takeMonitorUser } from "../monitor-user.ts";
-import type { MachineSpec } from "../types.ts";
+import type { MachineSpec, VirtualMachine } from "../types.ts";
 import { cloudHypervisor } from "./driver.ts";
 
 unshare(CLONE_NEWNS | CLONE_NEWNET);
@@ -158,6 +158,8 @@ async function bootAndPlug(spec: MachineSpec): Promise<void> {
       interface: { ...eth7, device: "eth8", name: "eth8", hwAddr: "02:00:00:00:00:08" },
     });
     await machine.detach("network1");
+    // Devices of the host are root's.
+    if (spec.user === undefined) await plugHostCard(machine);
     const size = { vcpus: 2, memoryMib: spec.memoryMib + 128 };
     assertEqual(await machine.resize(size, 128), size);
     await agent.calls.onlineCPUMem({ wait: true, nbCpus: 1, cpuOnly: false });
@@ -192,6 +194,17 @@ async function bootAndPlug(spec: MachineSpec): Promise<void> {
   }
   assert(/exited with status 0/.test((await machine.exited).reason), (await machine.exited).reason);
   assertEqual(readDirectory("/proc/self/fd").length, before, "descriptors");
+}
+
+async function plugHostCard(machine: VirtualMachine): Promise<void> {
+  const passed = { kind: "host-card", id: "card0", pciAddress: "0000:81:00.0", port: "root-port" } as const;
+  assert(/^[0-9a-f]{2}$/.test(addressText(await machine.attach(passed))), "a slot of the root bus");
+  await assertThrows(
+    () => machine.attach({ ...passed, id: "card1", pciAddress: "../0" }),
+    (error) => hasCode(error, "hypervisor-error"),
+    "the monitor's own refusal",
+  );
+  await machine.detach("card0");
 }
 
 vmTest("a monitor that is killed is told, and leaves no socket", () =>

@@ -30,7 +30,9 @@ export function landlockConfig(
 ): LandlockConfig {
   const paths = options?.landlock;
   if (paths === undefined || isTemplate) return {};
-  const passesDevices = devices.some((device) => device.kind === "network" && device.backend.kind === "vfio");
+  const passesDevices =
+    options?.cardPort !== undefined ||
+    devices.some((device) => device.kind === "network" && device.backend.kind === "vfio");
   return {
     landlock_enable: true,
     landlock_rules: [

@@ -19,7 +19,7 @@ import type {
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
 import type { DiskRoom } from "./disk-room.ts";
 import { saveMachine } from "./saved-machine.ts";
-import { diskConfig, networkRequest, shareConfig } from "./vm-config.ts";
+import { diskConfig, hostCardConfig, networkRequest, shareConfig } from "./vm-config.ts";
 
 /** Ending by itself takes it some ten milliseconds; after this it is killed. */
 const QUIT_DEADLINE_MS = 1000;
@@ -120,6 +120,8 @@ export class CloudHypervisorMachine implements VirtualMachine {
         return this.#addDisk(device);
       case "network":
         return this.#client.addNetwork(networkRequest(device, this.#spec));
+      case "host-card":
+        return this.#client.addHostCard(hostCardConfig(device, this.#spec));
       case "served-disk":
         throw new KataError("unsupported", {
           operation: "plug in device",

@@ -3,7 +3,7 @@ import { faults } from "../../../../tests/stand-ins/cloud-hypervisor/schema.ts";
 import { type MachineOptions, NO_OPTIONS } from "../machine-options.ts";
 import type { MachineSpec } from "../types.ts";
 import { pciPath } from "./api-client.ts";
-import { diskConfig, networkRequest, programArguments, vmConfig } from "./vm-config.ts";
+import { diskConfig, hostCardConfig, networkRequest, programArguments, vmConfig } from "./vm-config.ts";
 
 const SPEC: MachineSpec = {
   id: "s",
@@ -214,6 +214,17 @@ test("what is plugged in later keeps to the published schema", () => {
   expect(faults(disk, "DiskConfig")).toEqual([]);
   expect(faults(taps.kind === "tap" && taps.config, "NetConfig")).toEqual([]);
   expect(faults({ id: "n", path: "/sys/x" }, "DeviceConfig")).toEqual([]);
+});
+
+test("a card of the host is named by its directory, behind the IOMMU if there is one, and Landlock lets it be read", () => {
+  const card = { kind: "host-card", id: "card0", pciAddress: "0000:81:00.0", port: "root-port" } as const;
+  const config = { id: "card0", path: "/sys/bus/pci/devices/0000:81:00.0" };
+  expect(hostCardConfig(card, {})).toEqual(config);
+  const behind = hostCardConfig(card, { options: { ...NO_OPTIONS, iommu: true } });
+  expect(behind).toEqual({ ...config, iommu: true });
+  expect(faults(behind, "DeviceConfig")).toEqual([]);
+  const options: MachineOptions = { ...NO_OPTIONS, landlock: [], cardPort: "root-port" };
+  expect(vmConfig({ ...SPEC, options }, "/s").landlock_rules).toContainEqual({ path: "/sys", access: "r" });
 });
 
 test("limits, and an IOMMU, keep to the published schema", () => {

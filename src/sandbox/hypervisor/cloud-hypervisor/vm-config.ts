@@ -15,6 +15,7 @@ import type {
   DiskDevice,
   DiskRates,
   FileServerSocket,
+  HostCardDevice,
   MachineSpec,
   SharedDirectoryDevice,
 } from "../types.ts";
@@ -99,6 +100,14 @@ export interface FsConfig {
   readonly num_queues: number;
   readonly queue_size: number;
   readonly pci_segment: number;
+}
+
+/** A card of the host. */
+export interface DeviceConfig {
+  readonly id: string;
+  /** Its directory in sysfs. */
+  readonly path: string;
+  readonly iommu?: true;
 }
 
 export type ConsoleConfig = { readonly mode: "Off" } | { readonly mode: "Tty" };
@@ -267,6 +276,17 @@ export function diskConfig(
   };
 }
 
+export function hostCardConfig(
+  { id, pciAddress }: HostCardDevice,
+  { options }: Pick<MachineSpec, "options">,
+): DeviceConfig {
+  return { id, path: sysfsOf(pciAddress), ...behindIommu(options) };
+}
+
+function sysfsOf(pciAddress: string): string {
+  return `/sys/bus/pci/devices/${pciAddress}`;
+}
+
 function behindIommu(options: MachineSpec["options"]): { readonly iommu?: true } {
   return options?.iommu === true ? { iommu: true } : {};
 }
@@ -320,7 +340,7 @@ export function networkRequest(
           hint: "devices of the host are root's; set rootless to false",
         });
       }
-      return { kind: "pass-through", id, path: `/sys/bus/pci/devices/${backend.pciAddress}` };
+      return { kind: "pass-through", id, path: sysfsOf(backend.pciAddress) };
     case "vhost-user":
       throw new KataError("unsupported", {
         operation: "configure Cloud Hypervisor",

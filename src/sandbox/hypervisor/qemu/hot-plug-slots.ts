@@ -1,5 +1,6 @@
 /** The places of a machine that devices can be plugged into: the slots of its bridge, then its ports, then those of its switch. */
 import { KataError } from "../../../kata-error.ts";
+import type { CardPort } from "../types.ts";
 import { FIRST_BRIDGE_SLOT, HOT_PLUG_BRIDGE, hotPlugPort } from "./command-line.ts";
 import { switchPort } from "./machine-extras.ts";
 
@@ -8,10 +9,18 @@ export interface HotPlugSlot {
   readonly bus: string;
   /** Number of the device on that bus. */
   readonly device: number;
+  readonly port: CardPort;
 }
 
 /** A device's number on its bus has five bits. */
 const LAST_BRIDGE_SLOT = 31;
+
+/** How an operator gets more of them. */
+const MORE: Readonly<Record<CardPort, string>> = {
+  "root-port": "raise pcie_root_port in configuration.toml",
+  "switch-port": "raise pcie_switch_port in configuration.toml",
+  "bridge-port": 'set hot_plug_vfio to "root-port" in configuration.toml, and pcie_root_port',
+};
 
 export class HotPlugSlots {
   readonly #free: HotPlugSlot[];
@@ -23,9 +32,10 @@ export class HotPlugSlots {
       ...Array.from({ length: bridge }, (_, index) => ({
         bus: HOT_PLUG_BRIDGE,
         device: FIRST_BRIDGE_SLOT + 1 + index,
+        port: "bridge-port" as const,
       })),
-      ...Array.from({ length: ports }, (_, index) => ({ bus: hotPlugPort(index), device: 0 })),
-      ...Array.from({ length: switchPorts }, (_, index) => ({ bus: switchPort(index), device: 0 })),
+      ...portsOf("root-port", ports, hotPlugPort),
+      ...portsOf("switch-port", switchPorts, switchPort),
     ];
   }
 
@@ -33,14 +43,15 @@ export class HotPlugSlots {
     return this.#free.length === 0;
   }
 
-  /** @throws KataError `resource-exhausted` if all are taken. */
-  take(id: string): HotPlugSlot {
-    const slot = this.#free.shift();
+  /** @param port the kind that it has to be; absent for any. @throws KataError `resource-exhausted` if all are taken. */
+  take(id: string, port?: CardPort): HotPlugSlot {
+    const index = this.#free.findIndex((slot) => port === undefined || slot.port === port);
+    const [slot] = index < 0 ? [] : this.#free.splice(index, 1);
     if (slot !== undefined) return slot;
     throw new KataError("resource-exhausted", {
       operation: "plug in device",
-      object: id,
-      hint: "all hot-plug slots of the machine are taken, raise pcie_root_port in configuration.toml",
+      object: port === undefined ? id : `${id} into a ${port}`,
+      hint: `all hot-plug slots of the machine are taken, ${MORE[port ?? "root-port"]}`,
     });
   }
 
@@ -48,4 +59,8 @@ export class HotPlugSlots {
   giveBack(slot: HotPlugSlot): void {
     this.#free.unshift(slot);
   }
+}
+
+function portsOf(port: CardPort, count: number, busOf: (index: number) => string): HotPlugSlot[] {
+  return Array.from({ length: count }, (_, index) => ({ bus: busOf(index), device: 0, port }));
 }

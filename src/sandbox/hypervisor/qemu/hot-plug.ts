@@ -85,7 +85,7 @@ export class HotPlug {
       throw new KataError("already-exists", { operation: "plug in device", object: device.id });
     }
     if (device.kind === "disk" && this.#scsi !== undefined) return this.#attachScsi(device, this.#scsi);
-    const slot = this.#slots.take(device.id);
+    const slot = this.#slots.take(device.id, device.kind === "host-card" ? device.port : undefined);
     try {
       const pciPath = await this.#pathOf(slot);
       const backend = await this.#addBackend(device);
@@ -157,6 +157,12 @@ export class HotPlug {
         return this.#addDisk(device);
       case "network":
         return plugNetworkCard(device, this.#network);
+      case "host-card":
+        return Promise.resolve({
+          driver: "vfio-pci",
+          properties: { host: device.pciAddress },
+          remove: () => Promise.resolve(),
+        });
       case "served-disk":
         return addServedDisk(device, this.#monitor, this.#network);
       case "shared-directory":
