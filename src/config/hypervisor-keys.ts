@@ -73,7 +73,7 @@ export const HYPERVISOR_KEYS = {
   hugepage_type: choice(["hugetlbfs", "thp"], "Kind of huge pages.", { dialect: "rs", annotation: true }),
   enable_numa: flag(false, "Show the host's NUMA nodes to the guest.", { drivers: "Q", dialect: "go" }),
   numa_mapping: texts([], "Host nodes for each node of the guest.", { drivers: "Q", dialect: "go", annotation: true }),
-  enable_guest_swap: flag(false, "Give the guest swap space on the host.", { drivers: "QCDO", annotation: true }),
+  enable_guest_swap: flag(false, "Give the guest swap space on the host: some after a while, and what containers ask for by the annotations `io.katacontainers.container.resource.swappiness` and `….swap_in_bytes`.", { drivers: "QCDO", annotation: true }),
   guest_swap_path: path("/run/kata-containers/swap", "Directory of the swap files.", { drivers: "QCDO", dialect: "rs" }),
   guest_swap_size_percent: integer(100, "Size of the swap space, percent of the memory.", { drivers: "QCDO", dialect: "rs", min: 1, max: 1000 }),
   guest_swap_create_threshold_secs: integer(60, "Seconds that a machine lives before it gets swap space.", { drivers: "QCDO", dialect: "rs" }),

@@ -125,8 +125,9 @@ function memoryWrites(memory: LinuxMemory, currentLimit: bigint | undefined): Cg
     if (given(value)) writes.push({ controller: "memory", file, value: String(value), optional: true });
   }
   if (memory.swappiness !== undefined) {
-    if (BigInt(memory.swappiness) > 100n)
-      throw invalidLimit(`swappiness ${memory.swappiness}`, "it is 0 to 100");
+    // Beyond what the specification has, as the kernel lets it: Linux mm/memcontrol.c, mem_cgroup_swappiness_write().
+    if (BigInt(memory.swappiness) > 200n)
+      throw invalidLimit(`swappiness ${memory.swappiness}`, "it is 0 to 200");
     write("memory.swappiness", memory.swappiness);
   }
   if (memory.useHierarchy === true) {

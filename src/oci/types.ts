@@ -297,7 +297,7 @@ export interface LinuxMemory {
   readonly swap?: Int64;
   readonly kernel?: Int64;
   readonly kernelTCP?: Int64;
-  /** 0 to 100. */
+  /** 0 to 100; the kernel takes 200. */
   readonly swappiness?: Int64;
   readonly disableOOMKiller?: boolean;
   readonly useHierarchy?: boolean;

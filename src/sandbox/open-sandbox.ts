@@ -34,6 +34,7 @@ import { sandboxPaths } from "./sandbox-paths.ts";
 import { type SandboxSettings, sandboxSettings } from "./settings.ts";
 import { startPod } from "./start/start-machine.ts";
 import { giveBack } from "./start/start-parts.ts";
+import { ContainerSwap } from "./storage/container-swap.ts";
 import { GuestCopies } from "./storage/guest-copies.ts";
 import { CopiedFiles, type HostFiles, SharedFiles } from "./storage/host-files.ts";
 import { ChangesDisk } from "./storage/layer-changes.ts";
@@ -127,8 +128,13 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
       logger,
       settings.vhostUser.reconnectSeconds,
     );
-    if (settings.swap !== undefined)
-      giveSwapLater(settings.swap, { id, machine, disks, calls: agent.calls, logger }, undo);
+    const { swap: swapSettings } = settings;
+    const swap =
+      swapSettings === undefined
+        ? undefined
+        : new ContainerSwap({ sandboxId: id, directory: swapSettings.directory, disks, calls: agent.calls });
+    if (swapSettings !== undefined)
+      giveSwapLater(swapSettings, { id, machine, disks, calls: agent.calls, logger }, undo);
     return new PodSandbox({
       id,
       machine,
@@ -157,6 +163,7 @@ export async function openSandbox(request: SandboxRequest): Promise<Sandbox> {
         emptyDirs: settings.emptyDirs,
         blockRootfs: settings.blockRootfs,
         guestPull: settings.guestPull,
+        swap: swap && { otherwise: settings.size.memoryMib * 2 ** 20, give: (bytes) => swap.give(bytes) },
         hostCards: cards === undefined ? undefined : () => cards(machine),
         vhostUserStore: settings.vhostUser.store,
         changes: new ChangesDisk(disks, settings.layerChanges, paths.disks),

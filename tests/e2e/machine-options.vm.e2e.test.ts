@@ -84,6 +84,37 @@ describe.skipIf(!isPc)("a machine of which an operator asks for more", () => {
     expect(existsSync(swap)).toBe(false);
   });
 
+  test("gives a container the swap space that its annotations ask for, with the limits that they are", async ({
+    bench,
+  }) => {
+    const swap = join(bench.scratch, "container-swap");
+    const configuration = writeKataConfiguration(bench.scratch, "container-swap", {
+      "hypervisor.qemu": {
+        enable_guest_swap: true,
+        guest_swap_path: swap,
+        guest_swap_create_threshold_secs: 600,
+      },
+    });
+    const prefix = "io.katacontainers.container.resource";
+    const flags = [
+      ...["--runtime-config-path", configuration],
+      ...["--memory-limit", `${64 << 20}`],
+      ...["--mount", "type=cgroup,src=cgroup,dst=/cg,options=ro"],
+      ...["--annotation", `${prefix}.swappiness=100`],
+      ...["--annotation", `${prefix}.swap_in_bytes=${96 << 20}`],
+    ];
+    const script =
+      "tail -1 /proc/swaps; cat /cg/memory.max /cg/memory.swap.max; dd if=/dev/zero of=/dev/shm/x bs=1M count=80 2>/dev/null; grep -c . /dev/shm/x >/dev/null; tail -1 /proc/swaps";
+    const result = await bench.run(script, flags);
+    expect(result).toMatchObject({ status: 0 });
+    const [before, memory, swapped, after = ""] = result.stdout.trim().split("\n");
+    expect(before).toMatch(/^\/dev\/vd[a-z] +partition\s+32768\s+0\s/);
+    expect([memory, swapped]).toEqual([`${64 << 20}`, `${32 << 20}`]);
+    // 80 MiB do not fit into 64.
+    expect(Number(after.split(/\s+/)[3])).toBeGreaterThan(16_000);
+    expect(existsSync(swap)).toBe(false);
+  });
+
   test("keeps the memory of a guest whose kernel panics, and ends", async ({ bench }) => {
     const dumps = join(bench.scratch, "dumps");
     mkdirSync(dumps);

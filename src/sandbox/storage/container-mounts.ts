@@ -5,9 +5,11 @@
  * nodes of them.
  */
 import { hasErrno, KataError } from "../../kata-error.ts";
+import { swapBytesOf, withSwapAnnotations } from "../../oci/swap-annotations.ts";
 import type { LinuxDevice, Mount, Spec } from "../../oci/types.ts";
 import { unlinkIfExists } from "../../sys/files.ts";
 import { Rollback } from "../../sys/rollback.ts";
+import { containerKind } from "../bundle-annotations.ts";
 import { checkId } from "../sandbox-paths.ts";
 import type { ContainerRequest, Logger } from "../types.ts";
 import type { HostCards } from "../vfio/host-cards.ts";
@@ -40,6 +42,8 @@ export interface PodStorage extends VolumeContext {
   readonly blockRootfs: boolean;
   /** Whether the guest pulls the images of all containers by itself. */
   readonly guestPull: boolean;
+  /** Gives the guest swap space for a container. @returns what gives it up. Undefined: it has none for containers. */
+  readonly swap?: SwapForContainers | undefined;
   /** What plugs cards of the host in; undefined: none is. */
   readonly hostCards?: (() => Promise<Pick<HostCards, "plugIn">>) | undefined;
   /** Where nodes stand for disks that other programs serve; undefined for nowhere. */
@@ -47,6 +51,12 @@ export interface PodStorage extends VolumeContext {
   /** Where containers write over verified layers. */
   readonly changes: ChangesDisk;
   readonly logger: Logger;
+}
+
+export interface SwapForContainers {
+  /** Bytes for a container that asks for swap space and has no limits. */
+  readonly otherwise: number;
+  give(bytes: number): Promise<() => void>;
 }
 
 export class ContainerMounts {
@@ -73,7 +83,9 @@ export class ContainerMounts {
     );
     const undo = new Rollback();
     const parts: Collected = { storages: [], devices: [], blocks: [] };
+    const limited = withSwapAnnotations(request.spec);
     try {
+      await giveSwapSpace(pod, limited, undo);
       for (const block of blockDevicesOf(request.spec, pod.logger, pod.vhostUserStore))
         await giveBlockDevice(pod, block, parts, undo);
       for (const node of vfioNodesFor(request.spec, pod.logger)) await giveCards(pod, node, parts, undo);
@@ -94,7 +106,7 @@ export class ContainerMounts {
           await giveBlockDevice(pod, block, parts, undo);
         }
       }
-      const spec = withBlockDevices(request.spec, parts.blocks);
+      const spec = withBlockDevices(limited, parts.blocks);
       return new ContainerMounts({ ...spec, root: { ...spec.root, path }, mounts }, parts, undo);
     } catch (error) {
       await undo.run();
@@ -124,6 +136,13 @@ async function giveBlockDevice(
   undo.add(`block device ${block.path}`, () => disk.release());
   devices.push(message);
   blocks.push(block);
+}
+
+async function giveSwapSpace({ swap }: PodStorage, spec: Spec, undo: Rollback): Promise<void> {
+  // A pod's annotations reach the container that only holds it, too.
+  if (swap === undefined || containerKind(spec) === "pod_sandbox") return;
+  const bytes = swapBytesOf(spec, swap.otherwise);
+  if (bytes > 0) undo.add("swap space", await swap.give(bytes));
 }
 
 async function giveCards(

@@ -7,15 +7,15 @@ import { giveSwap } from "./guest-swap.ts";
 import type { DiskRequest } from "./sandbox-disks.ts";
 
 const DIRECTORY = `/tmp/kata-guest-swap.${getpid()}`;
-const SETTINGS = { directory: `${DIRECTORY}/swap`, percent: 150, afterMs: 0 };
+const SETTINGS = { directory: `${DIRECTORY}/swap` };
 
-/** Swap space for a guest of 3 MiB that finds the disk at `address`. @returns what was asked for, and what happened. */
+/** Swap space of 4 MiB for a guest that finds the disk at `address`. @returns what happened. */
 async function give(address: AttachedDevice, refuses = false) {
   const log: unknown[] = [];
-  const bytes = giveSwap({
-    sandboxId: "pod1",
-    settings: SETTINGS,
-    memoryMib: 3,
+  const given = giveSwap({
+    name: "pod1",
+    ...SETTINGS,
+    bytes: 4 << 20,
     disks: {
       attach: async (request: DiskRequest) => {
         const path = "path" in request ? request.path : "";
@@ -31,7 +31,7 @@ async function give(address: AttachedDevice, refuses = false) {
       addSwapPath: async (request) => void log.push(request),
     },
   });
-  return { log, bytes };
+  return { log, given };
 }
 
 const ATTACHED = ["attach", `${SETTINGS.directory}/pod1.swap`, 4 << 20, 0o600];
@@ -40,14 +40,14 @@ test("the guest is told of the disk as it finds it, and neither file nor directo
   mkdirAll(DIRECTORY, 0o700);
   try {
     const pci = await give({ pciPath: "02/0a" });
-    assertEqual(await pci.bytes, 4 << 20);
+    await pci.given;
     assertEqual(pci.log, [ATTACHED, { PCIPath: [2, 10] }]);
     const node = await give({ node: "/dev/vdb", bytes: 0n });
-    await node.bytes;
+    await node.given;
     assertEqual(node.log, [ATTACHED, { path: "/dev/vdb" }]);
     assertEqual(exists(SETTINGS.directory), false);
     mkdirAll(SETTINGS.directory, 0o700);
-    await (await give({ pciPath: "02" })).bytes;
+    await (await give({ pciPath: "02" })).given;
     assertEqual(readDirectory(SETTINGS.directory), [], "the operator's directory stays");
   } finally {
     removeTree(DIRECTORY);
@@ -61,9 +61,9 @@ test("a disk that the guest cannot use is taken out again", async () => {
       [{ pciPath: "02" }, true, "rpc-failed"],
       [{ scsi: "0:1" }, false, "unsupported"],
     ] as const) {
-      const { log, bytes } = await give(address, refuses);
+      const { log, given } = await give(address, refuses);
       await assertThrows(
-        () => bytes,
+        () => given,
         (error) => hasCode(error, code),
         code,
       );

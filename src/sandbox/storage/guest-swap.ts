@@ -14,6 +14,7 @@ import {
   O_RDWR,
   open,
   removeIfEmpty,
+  statfs,
   statIfExists,
   unlinkIfExists,
 } from "../../sys/files.ts";
@@ -31,32 +32,34 @@ export interface SwapSettings {
 }
 
 export interface SwapRequest {
-  readonly sandboxId: string;
-  readonly settings: SwapSettings;
-  readonly memoryMib: number;
+  /** Of the file, while it has one: no other pod's. */
+  readonly name: string;
+  /** Where it is made. */
+  readonly directory: string;
+  readonly bytes: number;
+  /** Whether the host has to have room for all of it now. */
+  readonly mustFit?: boolean;
   readonly disks: Pick<SandboxDisks, "attach">;
   readonly calls: Pick<AgentClient, "addSwap" | "addSwapPath">;
 }
 
 /** The guest looks for the disk, and writes one page, ms. */
 const CALL = { timeoutMs: 30_000 };
-const MIB = 1 << 20;
-const PERCENT = 100;
 
-/** @returns bytes of the swap space. @throws KataError; the guest has no more than before then. */
+/** @throws KataError; the guest has no more than before then. */
 export async function giveSwap({
-  sandboxId,
-  settings,
-  memoryMib,
+  name,
+  directory,
+  bytes,
+  mustFit,
   disks,
   calls,
-}: SwapRequest): Promise<number> {
-  const { directory, percent } = settings;
-  const bytes = Math.floor((memoryMib * percent) / PERCENT) * MIB;
+}: SwapRequest): Promise<void> {
   const isOurs = statIfExists(directory) === undefined;
   mkdirAll(directory, 0o700);
-  const path = `${directory}/${sandboxId}.swap`;
+  const path = `${directory}/${name}.swap`;
   try {
+    if (mustFit === true) requireRoom(directory, bytes);
     makeFile(path, bytes);
     const disk = await disks.attach({ path, readOnly: false, isMade: true });
     try {
@@ -69,7 +72,16 @@ export async function giveSwap({
     unlinkIfExists(path);
     if (isOurs) removeIfEmpty(directory);
   }
-  return bytes;
+}
+
+function requireRoom(directory: string, bytes: number): void {
+  const { availableBlocks, blockSize } = statfs(directory);
+  if (availableBlocks * blockSize >= bytes) return;
+  throw new KataError("resource-exhausted", {
+    operation: "give swap space to guest",
+    object: `${bytes} bytes in ${directory}`,
+    hint: "ask for less (annotation io.katacontainers.container.resource.swap_in_bytes), or set guest_swap_path to where there is room",
+  });
 }
 
 function makeFile(path: string, bytes: number): void {

@@ -8,6 +8,9 @@ import type { Logger } from "../types.ts";
 import type { SwapSettings } from "./guest-swap.ts";
 import type { SandboxDisks } from "./sandbox-disks.ts";
 
+const MIB = 1 << 20;
+const PERCENT = 100;
+
 /** A pod that is to have swap space. */
 export interface SwapReceiver {
   readonly id: string;
@@ -28,7 +31,9 @@ export function giveSwapLater(
   const give = async (): Promise<void> => {
     try {
       const { giveSwap } = await import("./guest-swap.ts");
-      const bytes = await giveSwap({ sandboxId: id, settings, memoryMib, disks, calls });
+      const { directory, percent } = settings;
+      const bytes = Math.floor((memoryMib * percent) / PERCENT) * MIB;
+      await giveSwap({ name: id, directory, bytes, disks, calls });
       logger.info("the guest has swap space", { bytes });
     } catch (error) {
       if (!isOver) logger.warn("the guest gets no swap space", { error: describeError(error) });
