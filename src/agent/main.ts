@@ -69,8 +69,10 @@ function loadForKernel(module: string): number {
 async function runGuest(): Promise<number> {
   const guest = bootGuest();
   serveModuleRequests(guest.initialRoot.fd);
-  const modules = new KernelModules(guest.initialRoot.fd, readTextFile("/proc/cmdline"));
+  const commandLine = readTextFile("/proc/cmdline");
+  const modules = new KernelModules(guest.initialRoot.fd, commandLine);
   modules.loadEarly();
+  await mountExtensions(commandLine, modules);
   loadVsock(modules, guest.settings.serverAddress);
   const sandbox = prepare(guest, modules, guest.initialRoot.fd);
   closeGate(sandbox.context.policy, guest.initialRoot.fd, modules, sandbox.context.logger);
@@ -86,6 +88,13 @@ async function runGuest(): Promise<number> {
   );
   await server.ended;
   throw new KataError("internal", { operation: "run guest", object: "the server ended" });
+}
+
+/** Few guests have some. */
+async function mountExtensions(commandLine: string, modules: KernelModules): Promise<void> {
+  if (!commandLine.includes("kata.extension.")) return;
+  const { extensionImages, mountExtensionImages } = await import("./boot/extension-images.ts");
+  await mountExtensionImages(extensionImages(commandLine), modules);
 }
 
 const VSOCK_MODULE = "vmw_vsock_virtio_transport";

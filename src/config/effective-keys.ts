@@ -100,6 +100,7 @@ export const EFFECTIVE_KEYS: Readonly<Record<SectionName, ReadonlySet<string>>> 
     "enable_iommu",
     "pcie_switch_port",
     "hot_plug_vfio",
+    "guest_extension_images",
     "guest_hook_path",
     "hypervisor_loglevel",
     "extra_monitor_socket",

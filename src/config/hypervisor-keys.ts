@@ -134,7 +134,7 @@ export const HYPERVISOR_KEYS = {
   entropy_source: path("/dev/urandom", "Where the guest's randomness comes from; none if empty.", { drivers: "QFS", annotation: true, validBy: "valid_entropy_sources" }),
   valid_entropy_sources: texts(["/dev/urandom", "/dev/random", ""], "Globs for the annotation `entropy_source`.", { drivers: "QFS" }),
   guest_hook_path: text("", "Directory in the guest with hooks for containers.", { annotation: true }),
-  guest_extension_images: tables("More read-only disks: `name`, `path`, `verity_params`.", { withoutEffect: "the agent mounts no other images than the guest's own; a volume can be a disk" }),
+  guest_extension_images: tables("Disks with EROFS that the guest mounts at `/run/kata-extensions/NAME` before it answers, by qemu and clh: `name`, `path`, and `verity_params` of one with hashes, as `kernel_verity_params`."),
   use_legacy_serial: flag(false, "An ISA serial line as console.", { drivers: "Q", dialect: "go", annotation: true, withoutEffect: "the console is the board's own serial line already" }),
   // Confidential guests
   confidential_guest: flag(false, "Protect the guest's memory from the host, by what the host has for it.", { drivers: "QC" }),

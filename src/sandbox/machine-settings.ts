@@ -1,9 +1,9 @@
 /** What the configuration says of a machine beside its size and devices. */
 import type { Configuration } from "../config/index.ts";
 import { KataError } from "../kata-error.ts";
+import type { CardPort } from "./hypervisor/host-card.ts";
 import type { ExtraMonitor, MachineOptions } from "./hypervisor/machine-options.ts";
 import type { NamedUser } from "./hypervisor/monitor-user.ts";
-import type { CardPort } from "./hypervisor/types.ts";
 
 /** @throws KataError `unsupported` for a way to attach disks that this version does not have. */
 export function machineOptions({ driver, hypervisor }: Configuration): MachineOptions {

@@ -70,6 +70,22 @@ test("sandboxSettings() needs nothing of this host for machines that are made el
   });
 });
 
+test("sandboxSettings() gives images that extend the root to monitors that name disks, and tells the kernel of them", () => {
+  const text = (driver: string) =>
+    `[hypervisor.${driver}]\nvirtio_fs_daemon = "/v"\nguest_extension_images = [{ name = "tools", path = "/t.img" }]\n`;
+  for (const driver of ["qemu", "clh"]) {
+    const { machine } = sandboxSettings(parseConfiguration(text(driver), "/c.toml"));
+    expect(machine.extensions).toEqual([{ name: "tools", path: "/t.img", verityParameters: "" }]);
+    expect(machine.kernelParameters.split(" ")).toContain("kata.extension.tools.verity_params");
+  }
+  expect(() => sandboxSettings(parseConfiguration(text("firecracker"), "/c.toml"))).toThrow(
+    expect.objectContaining({
+      code: "unsupported",
+      object: expect.stringContaining("guest_extension_images"),
+    }),
+  );
+});
+
 test("sandboxSettings() refuses to share files with a machine that is made elsewhere", () => {
   const text = '[hypervisor.remote]\nshared_fs = "virtio-fs"\nvirtio_fs_daemon = "/v"\n';
   expect(() => sandboxSettings(parseConfiguration(text, "/c.toml"))).toThrowError(

@@ -6,6 +6,11 @@ import { exists } from "../sys/files.ts";
 import { agentParameters } from "./agent-parameters.ts";
 import { type ConfidentialWish, confidentialWish } from "./confidential-guest.ts";
 import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
+import {
+  type ExtensionImage,
+  extensionParameters,
+  parseExtensionImages,
+} from "./hypervisor/extension-images.ts";
 import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
 import type { MachineOptions } from "./hypervisor/machine-options.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
@@ -33,6 +38,7 @@ export interface SandboxSettings {
     readonly firmware: string;
     readonly kernel: string;
     readonly root: GuestRoot;
+    readonly extensions: readonly ExtensionImage[];
     readonly kernelParameters: string;
     readonly debug: boolean;
     readonly hugePages: boolean;
@@ -138,6 +144,10 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
   if (model !== "tcfilter" && model !== "macvtap" && model !== "none") {
     throw unsupported("internetworking_model", model, "tcfilter, macvtap or none");
   }
+  const extensions = parseExtensionImages(hypervisor.guest_extension_images);
+  if (extensions.length > 0 && (HYPERVISORS[driver] as Hypervisor).namesDisks !== true) {
+    throw unsupported("guest_extension_images", `of ${driver}`, "them for qemu and clh");
+  }
   return {
     driver,
     machine: {
@@ -147,7 +157,12 @@ export function sandboxSettings(configuration: Configuration): SandboxSettings {
       cpuFeatures: hypervisor.cpu_features,
       firmware: hypervisor.firmware,
       kernel: hypervisor.kernel,
-      kernelParameters: [...agentParameters(configuration), hypervisor.kernel_params].join(" "),
+      extensions,
+      kernelParameters: [
+        ...agentParameters(configuration),
+        ...extensionParameters(extensions),
+        hypervisor.kernel_params,
+      ].join(" "),
       root: guestRoot(hypervisor),
       debug: hypervisor.enable_debug,
       // Transparent ones come by themselves where the host's kernel has them for shared memory.

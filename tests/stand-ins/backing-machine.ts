@@ -70,6 +70,8 @@ export interface BackingDisk {
   readonly readOnly: boolean;
   /** A device of the host, not a file. */
   readonly isDevice?: boolean;
+  /** Its number for the guest; of a disk of the start. */
+  readonly serial?: string;
 }
 
 export interface BackingCard {
@@ -308,13 +310,13 @@ function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
       `virtio-serial-pci,id=serial0,${at()}`,
     ],
     ...["-device", `virtserialport,bus=serial0.0,chardev=agent,name=${AGENT_PORT_NAME}`],
-    ...spec.disks.flatMap(({ id, path, readOnly, isDevice = false }) => [
+    ...spec.disks.flatMap(({ id, path, readOnly, isDevice = false, serial = "" }) => [
       "-blockdev",
       `driver=${isDevice ? "host_device" : "file"},node-name=${id}-file,filename=${path},read-only=${readOnly ? "on" : "off"}`,
       "-blockdev",
       `driver=raw,node-name=${id}-node,file=${id}-file,read-only=${readOnly ? "on" : "off"}`,
       "-device",
-      `virtio-blk-pci,id=${id},drive=${id}-node,${at()}`,
+      `virtio-blk-pci,id=${id},drive=${id}-node,serial=${serial},${at()}`,
     ]),
     ...spec.shares.flatMap(({ tag, socket, queueSize }, index) => [
       "-chardev",

@@ -13,6 +13,8 @@ import { accessLetters, EXECUTE, obstacleTo, READ } from "./user-access.ts";
  * @throws KataError `invalid-configuration` that names the key to set.
  */
 export function checkGuestFiles(spec: MachineSpec, section: string): void {
+  for (const { name, path } of spec.extensions ?? [])
+    requireFile(`guest_extension_images (${name})`, path, section);
   const asset = spec.root.kind;
   if (spec.confidential?.kind === "secure-execution") {
     requireFile("kernel", spec.kernel, section);
@@ -55,6 +57,7 @@ export function checkReadable(spec: MachineSpec, section: string): void {
     { key: "initrd", path: initialArchive(spec.root) ?? "", wanted: READ },
     { key: "firmware", path: spec.firmware, wanted: READ },
     { key: "igvm", path: spec.confidential?.kind === "sev-snp" ? spec.confidential.igvm : "", wanted: READ },
+    ...(spec.extensions ?? []).map(({ path }) => ({ key: "guest_extension_images", path, wanted: READ })),
   ];
   for (const { key, path, wanted } of files) {
     const obstacle = path === "" ? undefined : obstacleTo(path, user, wanted);
@@ -69,7 +72,8 @@ export function checkReadable(spec: MachineSpec, section: string): void {
 }
 
 function requireFile(key: string, path: string, section: string): void {
-  const build = key === "firmware" ? "" : ", or build one with npm run image";
+  const build =
+    key === "firmware" || key.startsWith("guest_extension_images") ? "" : ", or build one with npm run image";
   const hint = `set ${key} of ${section} in configuration.toml to the guest's ${key}${build}`;
   try {
     const status = stat(path);

@@ -1,5 +1,6 @@
 /** What an operator may ask of a machine beside its size and devices. Not every monitor has all of it. */
-import type { CardPort, DiskRates } from "./types.ts";
+import type { CardPort } from "./host-card.ts";
+import type { DiskRates } from "./types.ts";
 
 export interface MachineOptions {
   /** QEMU's filter of system calls, as its option `-sandbox` has it; empty for the strictest. */

@@ -11,6 +11,8 @@ import type { SocketAddress } from "../../sys/socket.ts";
 import type { MachineSize } from "../resources/sizing.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
+import type { ExtensionImage } from "./extension-images.ts";
+import type { HostCardDevice } from "./host-card.ts";
 import type { MachineOptions } from "./machine-options.ts";
 import type { MonitorUser } from "./monitor-user.ts";
 import type { NetworkDevice } from "./network-device.ts";
@@ -91,19 +93,6 @@ export interface ServedDiskDevice {
 
 /** What a machine can be started with. */
 export type StartDevice = DiskDevice | NetworkDevice | SharedDirectoryDevice;
-
-/** What a card of the host is plugged into. */
-export type CardPort = "root-port" | "switch-port" | "bridge-port";
-
-/** A PCI card of the host that the guest has for itself. It is bound to vfio-pci, with all others of its IOMMU group. */
-export interface HostCardDevice {
-  readonly kind: "host-card";
-  readonly id: string;
-  /** `0000:01:00.0` */
-  readonly pciAddress: string;
-  /** Of monitors that have several kinds. */
-  readonly port: CardPort;
-}
 
 /** What can be plugged into one. */
 export type Device = StartDevice | ServedDiskDevice | HostCardDevice;
@@ -191,6 +180,8 @@ export interface MachineSpec {
   readonly confidential?: ConfidentialGuest | undefined;
   readonly kernel: string;
   readonly root: GuestRoot;
+  /** Disks that extend the root; of monitors that give disks serial numbers. */
+  readonly extensions?: readonly ExtensionImage[];
   /** Parameters that come after the driver's own, and win. */
   readonly kernelParameters: string;
   /** Debug output of guest and monitor. */
@@ -376,6 +367,8 @@ export interface HypervisorTraits {
   readonly limitsCards?: boolean;
   /** Whether a machine that goes on copies the memory that it is given: the file stays as it is, so that it may be the template's. */
   readonly copiesSavedMemory?: boolean;
+  /** Whether its disks have serial numbers that it is told. */
+  readonly namesDisks?: boolean;
   /** Whether its machines keep the size that they boot with. */
   readonly fixedSize?: boolean;
 }

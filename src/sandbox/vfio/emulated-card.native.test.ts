@@ -15,12 +15,13 @@ import { assert, assertEqual, runTests } from "../../sys/testing/native-test.ts"
 import { utf8Decode, utf8Encode } from "../../sys/utf8.ts";
 import type { AgentClient } from "../agent-client.ts";
 import { connectAgent } from "../agent-connection.ts";
+import type { CardPort } from "../hypervisor/host-card.ts";
 import { NO_OPTIONS } from "../hypervisor/machine-options.ts";
 import { qemu } from "../hypervisor/qemu/driver.ts";
 import { HotPlug } from "../hypervisor/qemu/hot-plug.ts";
 import { HotPlugSlots } from "../hypervisor/qemu/hot-plug-slots.ts";
 import { QmpClient } from "../hypervisor/qemu/qmp-client.ts";
-import type { AttachedDevice, CardPort, MachineSpec } from "../hypervisor/types.ts";
+import type { AttachedDevice, MachineSpec } from "../hypervisor/types.ts";
 import { addressText, diskOfStorage, type GuestDevice } from "../storage/guest-messages.ts";
 import { runHostProgram } from "../storage/host-program.ts";
 import {

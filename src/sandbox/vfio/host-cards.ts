@@ -4,7 +4,8 @@
  */
 import { describeError, KataError } from "../../kata-error.ts";
 import type { LinuxDevice } from "../../oci/types.ts";
-import type { CardPort, VirtualMachine } from "../hypervisor/types.ts";
+import type { CardPort } from "../hypervisor/host-card.ts";
+import type { VirtualMachine } from "../hypervisor/types.ts";
 import type { GuestDevice } from "../storage/guest-messages.ts";
 import type { Logger } from "../types.ts";
 import type { CardDrivers } from "./card-drivers.ts";

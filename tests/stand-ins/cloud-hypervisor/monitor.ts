@@ -42,7 +42,12 @@ interface Config {
   readonly payload: { readonly kernel?: string; readonly cmdline?: string; readonly initramfs?: string };
   readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
   readonly memory: { readonly size: number; readonly shared?: boolean; readonly hotplug_size?: number };
-  readonly disks?: readonly { readonly id?: string; readonly path: string; readonly readonly?: boolean }[];
+  readonly disks?: readonly {
+    readonly id?: string;
+    readonly path: string;
+    readonly readonly?: boolean;
+    readonly serial?: string;
+  }[];
   readonly fs?: readonly Share[];
   readonly vsock?: { readonly cid: number; readonly socket: string };
 }
@@ -186,6 +191,7 @@ export class Monitor {
         id: disk.id ?? `_disk${index}`,
         path: disk.path,
         readOnly: disk.readonly ?? false,
+        ...(disk.serial === undefined ? {} : { serial: disk.serial }),
       })),
       cards,
       shares: (config.fs ?? []).map(({ tag, socket, queue_size }) => ({

@@ -54,7 +54,8 @@ export function fingerprint(spec: MachineSpec): MachineFingerprint {
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };
   const text = JSON.stringify(vmConfig({ ...spec, devices: [] }, "", true));
-  const files = [spec.program, spec.kernel, spec.root.path].map(fileState);
+  const extensions = (spec.extensions ?? []).map(({ path }) => path);
+  const files = [spec.program, spec.kernel, spec.root.path, ...extensions].map(fileState);
   return {
     kind: "fingerprint",
     text: [`cloud-hypervisor ${text}`, ...files, processorIdentity()].join("\n"),

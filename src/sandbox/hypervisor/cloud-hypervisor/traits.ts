@@ -4,4 +4,5 @@ export const CLOUD_HYPERVISOR: HypervisorTraits = {
   name: "Cloud Hypervisor",
   fileServerIs: "listening",
   copiesSavedMemory: true,
+  namesDisks: true,
 };

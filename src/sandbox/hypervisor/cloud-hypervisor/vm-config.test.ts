@@ -216,6 +216,25 @@ test("what is plugged in later keeps to the published schema", () => {
   expect(faults({ id: "n", path: "/sys/x" }, "DeviceConfig")).toEqual([]);
 });
 
+test("images that extend the root are read-only disks with serial numbers, before all others, and none of a confidential guest", () => {
+  const extensions = [{ name: "tools", path: "/tools.img", verityParameters: "" }];
+  const config = vmConfig({ ...SPEC, extensions }, "/s");
+  expect(config.disks?.[0]).toMatchObject({
+    id: "extension-tools",
+    path: "/tools.img",
+    readonly: true,
+    serial: "extension-tools",
+  });
+  expect(faults(config, "VmConfig")).toEqual([]);
+  const confidential = { kind: "secure-execution" } as const;
+  expect(() => vmConfig({ ...SPEC, extensions, confidential }, "/s")).toThrow(
+    expect.objectContaining({
+      code: "unsupported",
+      object: expect.stringContaining("guest_extension_images"),
+    }),
+  );
+});
+
 test("a card of the host is named by its directory, behind the IOMMU if there is one, and Landlock lets it be read", () => {
   const card = { kind: "host-card", id: "card0", pciAddress: "0000:81:00.0", port: "root-port" } as const;
   const config = { id: "card0", path: "/sys/bus/pci/devices/0000:81:00.0" };

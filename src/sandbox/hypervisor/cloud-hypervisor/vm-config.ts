@@ -6,16 +6,17 @@
  */
 import { decodeBase64 } from "../../../crypto/base64.ts";
 import { KataError } from "../../../kata-error.ts";
+import { extensionSerial } from "../extension-images.ts";
 import type { RateLimiter } from "../firecracker/api-client.ts";
 import { diskLimiter } from "../firecracker/rate-limiter.ts";
 import { initialArchive } from "../guest-root.ts";
+import type { HostCardDevice } from "../host-card.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice } from "../network-device.ts";
 import type {
   DiskDevice,
   DiskRates,
   FileServerSocket,
-  HostCardDevice,
   MachineSpec,
   SharedDirectoryDevice,
 } from "../types.ts";
@@ -79,6 +80,7 @@ export interface DiskConfig {
   readonly num_queues: number;
   readonly queue_size: number;
   readonly direct: boolean;
+  readonly serial?: string;
   readonly iommu?: true;
   readonly rate_limiter_config?: RateLimiter;
 }
@@ -129,7 +131,13 @@ const MIB = 1 << 20;
 export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): VmConfig {
   const shares = spec.devices.filter((device) => device.kind === "shared-directory");
   const disks = spec.devices.filter((device) => device.kind === "disk");
-  const root = spec.root.kind === "image" ? [rootDisk(spec.root.path)] : [];
+  const root = [
+    ...(spec.root.kind === "image" ? [guestDisk("root", spec.root.path)] : []),
+    ...(spec.extensions ?? []).map((image) => ({
+      ...guestDisk(extensionSerial(image), image.path),
+      serial: extensionSerial(image),
+    })),
+  ];
   if (spec.firmware !== "" && spec.kernel !== "") {
     throw new KataError("unsupported", {
       operation: "configure Cloud Hypervisor",
@@ -177,6 +185,13 @@ export function vmConfig(spec: MachineSpec, vsock: string, isTemplate = false): 
 function payload(spec: MachineSpec): VmConfig["payload"] {
   const { confidential } = spec;
   if (confidential !== undefined) {
+    if ((spec.extensions ?? []).length > 0) {
+      throw new KataError("unsupported", {
+        operation: "configure Cloud Hypervisor",
+        object: "guest_extension_images of a confidential guest",
+        hint: "the parameters that tell of them would have to be in its IGVM file",
+      });
+    }
     if (confidential.kind !== "sev-snp" || confidential.igvm === "") {
       throw new KataError("unsupported", {
         operation: "configure Cloud Hypervisor",
@@ -246,9 +261,10 @@ function pathOf(socket: FileServerSocket): string {
   });
 }
 
-function rootDisk(path: string): DiskConfig {
+/** Of the guest itself: nobody can write to it. */
+function guestDisk(id: string, path: string): DiskConfig {
   return {
-    id: "root",
+    id,
     path,
     readonly: true,
     image_type: "Raw",

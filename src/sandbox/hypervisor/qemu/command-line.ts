@@ -12,6 +12,7 @@ import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice, TapQueue } from "../network-device.ts";
 import type { MachineSpec, NumaNode, SharedDirectoryDevice, StartDevice } from "../types.ts";
 import { confidentialArguments } from "./confidential.ts";
+import { extensionDisks } from "./extension-disks.ts";
 import { SLOW_TO_EMULATE } from "./fast-emulation.ts";
 import { flashChips } from "./flash-chips.ts";
 import {
@@ -100,6 +101,7 @@ export function qemuArguments(spec: MachineSpec, inherited: InheritedDescriptors
       : []),
     ...scsiArguments(spec.options, virtio(spec, "virtio-scsi")),
     ...rootDisk(spec),
+    ...extensionDisks(spec, virtio(spec, "virtio-blk")),
     ...hotPlugPorts(spec),
     ...spec.devices.flatMap((device, index) => deviceArguments(spec, device, inherited.devices[index])),
     ...lateArguments(spec),

@@ -40,6 +40,7 @@ const SECTION = "[hypervisor.qemu]";
 
 export const qemu: Hypervisor = {
   name: "QEMU",
+  namesDisks: true,
   boot,
   fileServerIs: "connected",
   adopt,

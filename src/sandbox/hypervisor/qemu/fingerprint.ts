@@ -41,6 +41,7 @@ export function fingerprint(request: MachineSpec): MachineFingerprint {
     spec.program,
     spec.kernel,
     spec.root.path,
+    ...(spec.extensions ?? []).map(({ path }) => path),
     ...(archive === undefined || archive === spec.root.path ? [] : [archive]),
     ...(spec.firmware === "" ? [] : [spec.firmware]),
   ];

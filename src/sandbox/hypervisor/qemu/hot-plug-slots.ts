@@ -1,6 +1,6 @@
 /** The places of a machine that devices can be plugged into: the slots of its bridge, then its ports, then those of its switch. */
 import { KataError } from "../../../kata-error.ts";
-import type { CardPort } from "../types.ts";
+import type { CardPort } from "../host-card.ts";
 import { FIRST_BRIDGE_SLOT, HOT_PLUG_BRIDGE, hotPlugPort } from "./command-line.ts";
 import { switchPort } from "./machine-extras.ts";
 
