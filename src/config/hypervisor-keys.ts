@@ -110,7 +110,7 @@ export const HYPERVISOR_KEYS = {
   disk_rate_limiter_bw_one_time_burst: integer(0, "Bits beyond that once.", { drivers: "CQF", max: MAX_I64 }),
   disk_rate_limiter_ops_max_rate: integer(0, "Operations per second of a disk; 0 is without limit.", { drivers: "CQF", max: MAX_I64 }),
   disk_rate_limiter_ops_one_time_burst: integer(0, "Operations beyond that once.", { drivers: "CQF", max: MAX_I64 }),
-  disable_image_nvdimm: flag(false, "Attach `image` as a disk instead of an NVDIMM.", { drivers: "QC", annotation: true, driverDefaults: { clh: true }, withoutEffect: "`image` is a virtio-blk disk in any case: every kernel has it, and dm-verity works over it" }),
+  disable_image_nvdimm: flag(false, "Attach `image` as a disk instead of an NVDIMM.", { drivers: "QC", annotation: true, driverDefaults: { clh: true }, withoutEffect: "`image` is a virtio-blk disk in any case: every kernel has it, dm-verity works over it, and an NVDIMM saves memory only with an image that has a header for DAX" }),
   enable_vhost_user_store: flag(false, "Disks served by vhost-user processes.", { drivers: "Q", annotation: true }),
   vhost_user_store_path: path("/var/run/kata-containers/vhost-user", "Directory of their sockets and nodes.", { drivers: "Q", annotation: true, validBy: "valid_vhost_user_store_paths" }),
   valid_vhost_user_store_paths: texts(["/var/run/kata-containers/vhost-user"], "Globs for the annotation `vhost_user_store_path`.", { drivers: "Q" }),
