@@ -23,7 +23,7 @@ export function compileBody(
   context: CodeContext,
   last: (after: CodeContext) => Step,
 ): Step {
-  const { plans, bound } = planBody(goals, context.bound, context.depth);
+  const { plans, bound } = planBody(goals, context.bound, context.depth, context.allocate);
   let step = last({ ...context, bound });
   for (let i = plans.length - 1; i >= 0; i--) step = compilePlan(plans[i] as Plan, context, step);
   return step;

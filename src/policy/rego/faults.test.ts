@@ -48,6 +48,35 @@ for (const [why, rules, code, object] of refused) {
   });
 }
 
+/** Bodies that OPA calls unsafe because of a variable that a comprehension shares with them: see closure-safety.ts. */
+const sharing: [why: string, rules: string][] = [
+  ["opens just what its comprehensions share", "p if { x := 0; [input.a[x], [1 | x > 1]] != 3 }"],
+  ["opens it between other brackets", "p if { x := 0; input.a[input.b[[x]]] != {x | input.c} }"],
+  ["opens it in a term alone", "p if { x := 0; {input.a[x]: [1 | x > 1]} }"],
+  ["is a call without an output", "p if { x := 0; f(input.a[x], [1 | x > 1]) }\nf(a, b) := 1"],
+  ["is a call whose output is a constant", "p if { x := 0; count([input.a[x], [1 | x > 1]], 2) }"],
+  ["opens all that they share", "p if { some x, y in input.a; [input.a[x], input.a[y], [x | y]] != 3 }"],
+  ["gives them their variable itself", "p if { z = [input.a[x], [1 | x > 1]] }"],
+  ["gives it to a member of the same equation", "p if { [x, y] = [1, [1 | x > 0]] }"],
+  ["holds their call, which comes first", "p if { input.a[x] + count([1 | x > 0]) > 1 }"],
+  ["is the value of a modifier", "p if { q with input.b as [input.a[x], [1 | x > 1]] }\nq := 1"],
+];
+for (const [why, rules] of sharing) {
+  test(`compileModules() calls a shared variable unsafe where its expression ${why}`, () => {
+    const { code, hint } = faultOf(() => compile(rules));
+    expect([code, hint?.slice(0, 15)]).toEqual(["policy-compile", "var x is unsafe"]);
+  });
+}
+
+test("compileModules() names the unsafe variable of a head, not the place that holds it", () => {
+  const { object, hint } = faultOf(() => compile("p := [y]"));
+  expect([object, hint]).toEqual(["t.rego:2:7", "var y is unsafe"]);
+});
+
+test("compileModules() refuses to print what only the print would go through", () => {
+  expect(faultOf(() => compile("p if { print(input[_]) }")).hint).toBe("var _ is unsafe");
+});
+
 const conflicts: [what: string, rules: string][] = [
   ["two values of a complete rule", "p := 1 if input.x\np := 2 if input.x"],
   ["two values of a function", "f(x) := x\nf(x) := x + 1\np := f(1)"],

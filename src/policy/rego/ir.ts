@@ -64,6 +64,9 @@ export interface IrComprehension {
   readonly at: Position;
 }
 
+/** Variables that must have a value before a goal's own references give them one; see closure-safety.ts. */
+type Before = ReadonlySet<Variable> | undefined;
+
 /** One thing that a body must satisfy. */
 export type Goal =
   | {
@@ -74,9 +77,10 @@ export type Goal =
       readonly isClosed?: boolean;
       /** The right side is a call whose last operand was its output, the left side. */
       readonly isCall?: boolean;
+      readonly before?: Before;
       readonly at: Position;
     }
-  | { readonly kind: "test"; readonly term: Ir; readonly at: Position }
+  | { readonly kind: "test"; readonly term: Ir; readonly before?: Before; readonly at: Position }
   | {
       readonly kind: "not";
       readonly goals: readonly Goal[];
@@ -91,6 +95,7 @@ export type Goal =
       readonly collection: Ir;
       readonly goals: readonly Goal[];
       readonly depth: number;
+      readonly before?: Before;
       readonly at: Position;
     }
   | { readonly kind: "print"; readonly args: readonly Ir[]; readonly at: Position }
@@ -98,6 +103,7 @@ export type Goal =
       readonly kind: "with";
       readonly goals: readonly Goal[];
       readonly replacements: readonly Replacement[];
+      readonly before?: Before;
       readonly at: Position;
     };
 
@@ -106,6 +112,12 @@ export type Replacement =
   | { readonly kind: "input"; readonly path: readonly Value[]; readonly value: Ir }
   | { readonly kind: "data"; readonly path: readonly Value[]; readonly value: Ir }
   | { readonly kind: "function"; readonly target: CallTarget; readonly by: CallTarget | Ir };
+
+/** The terms that a replacement computes: none if it puts a function in a function's place. */
+export function replacementValues(replacement: Replacement): readonly Ir[] {
+  const value = replacement.kind === "function" ? replacement.by : replacement.value;
+  return value.kind === "builtin" || value.kind === "function" ? [] : [value];
+}
 
 /** Variables that a term or goal mentions and that live outside of closures deeper than `depth`. */
 export function collectVariables(term: Ir, depth: number, into: Set<Variable>): void {
@@ -167,10 +179,7 @@ export function collectGoalVariables(goal: Goal, depth: number, into: Set<Variab
       return;
     case "with":
       for (const inner of goal.goals) collectGoalVariables(inner, depth, into);
-      for (const replacement of goal.replacements) {
-        const value = replacement.kind === "function" ? replacement.by : replacement.value;
-        if (value.kind !== "builtin" && value.kind !== "function") collectVariables(value, depth, into);
-      }
+      for (const value of goal.replacements.flatMap(replacementValues)) collectVariables(value, depth, into);
       return;
   }
 }

@@ -48,6 +48,30 @@ const areas: Record<string, [what: string, rules: string, expected: string, inpu
   ],
   bodies: [
     ["are met in the order that safety asks for", "p if { x > 1; x = 2 }", "true"],
+    [
+      "let a call in an operand give the variable that the rest of its expression waits for",
+      "p := [x | count(input[x]) > y; y = x]",
+      "[0]",
+      [[1], [2]],
+    ],
+    [
+      "go through the value of a modifier",
+      "p := {x | x := input.b with input.b as input.a[_]}",
+      "{1, 2}",
+      { a: [1, 2] },
+    ],
+    [
+      "share a variable with a comprehension once another expression gave it",
+      "p := [x | some x in [0, 1]; y := input[x]; y != [1 | x > 0]]",
+      "[0, 1]",
+      [1, 2],
+    ],
+    [
+      "share one of two variables between brackets with a comprehension",
+      "p := [[x, k] | some x in [0, 1]; some k in [1]; [input[x], input[k], [1 | x > 0]] != 3]",
+      "[[0, 1], [1, 1]]",
+      [1, 2],
+    ],
     ["unify in both directions", "p := [x, y] if { [x, 2] = [1, y] }", "[1, 2]"],
     ["match nested patterns", 'p := [a, b] if { {"x": [a, b]} = input }', "[1, 2]", { x: [1, 2] }],
     ["join through shared variables", "p contains v if { some i; v := [1, 2][i]; [1, 3][i] == v }", "{1}"],

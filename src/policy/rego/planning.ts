@@ -5,6 +5,7 @@
  * brackets gives them values by going through the collection. Goals keep their written order as far as that allows.
  * Source: OPA policy reference, "Variable safety".
  */
+import type { Position } from "./ast.ts";
 import { compileError } from "./fault.ts";
 import {
   collectGoalVariables,
@@ -12,8 +13,10 @@ import {
   type Goal,
   type Ir,
   type IrRef,
+  replacementValues,
   type Variable,
 } from "./ir.ts";
+import { separateCalls } from "./separate-calls.ts";
 
 /** A goal, the references to go through before it, and how an equation is met. */
 export interface Plan {
@@ -33,6 +36,7 @@ export interface Plan {
  *
  * @param bound variables that have a value before.
  * @param depth closures around the body.
+ * @param allocate gives the slot of another variable of the frame.
  * @returns the plans and all variables that have a value after them.
  * @throws KataError `policy-compile` naming a variable that nothing gives a value.
  */
@@ -40,14 +44,16 @@ export function planBody(
   goals: readonly Goal[],
   bound: ReadonlySet<Variable>,
   depth: number,
+  allocate: () => number,
 ): { readonly plans: readonly Plan[]; readonly bound: ReadonlySet<Variable> } {
+  const fresh = (at: Position): Variable => ({ name: "$", slot: allocate(), depth, at });
   const plans: Plan[] = [];
   let known = bound;
   let waiting = [...goals];
   while (waiting.length > 0) {
     const later: Goal[] = [];
     for (const goal of waiting) {
-      const plan = planGoal(goal, known, depth);
+      const plan = planGoal(goal, known, depth, allocate);
       if (!plan) {
         later.push(goal);
         continue;
@@ -55,32 +61,33 @@ export function planBody(
       plans.push(plan.plan);
       known = plan.after;
     }
-    if (later.length === waiting.length) throw unsafe(later, known, depth);
-    waiting = later;
+    const isStuck = later.length === waiting.length;
+    waiting = isStuck ? later.flatMap((goal) => separateCalls(goal, depth, fresh)) : later;
+    if (isStuck && waiting.length === later.length) throw unsafe(later, known, depth);
   }
   return { plans, bound: known };
 }
 
+/** Names the first variable without a value that the source writes down. */
 function unsafe(goals: readonly Goal[], bound: ReadonlySet<Variable>, depth: number): Error {
-  for (const goal of goals) {
-    const variables = new Set<Variable>();
-    collectGoalVariables(goal, depth, variables);
-    for (const variable of variables) {
-      if (!bound.has(variable)) {
-        return compileError(
-          variable.at,
-          `var ${variable.name.startsWith("$") ? "_" : variable.name} is unsafe`,
-        );
-      }
-    }
-  }
-  return compileError(goals[0]?.at ?? { file: "", line: 0, column: 0 }, "expression is unsafe");
+  const missing = goals
+    .flatMap((goal) => [...beforeOf(goal), ...goalVariables(goal, depth)])
+    .filter((variable) => !bound.has(variable));
+  const variable = missing.find(({ name }) => name !== "$") ?? missing[0];
+  if (!variable)
+    return compileError(goals[0]?.at ?? { file: "", line: 0, column: 0 }, "expression is unsafe");
+  return compileError(variable.at, `var ${variable.name.startsWith("$") ? "_" : variable.name} is unsafe`);
+}
+
+function beforeOf(goal: Goal): Iterable<Variable> {
+  return ("before" in goal && goal.before) || [];
 }
 
 function planGoal(
   goal: Goal,
   bound: ReadonlySet<Variable>,
   depth: number,
+  allocate: () => number,
 ): { readonly plan: Plan; readonly after: ReadonlySet<Variable> } | undefined {
   const opened = new Set(bound);
   const iterations: IrRef[] = [];
@@ -91,6 +98,7 @@ function planGoal(
     for (const variable of outputs(goal, depth)) opened.add(variable);
     return { plan: { goal, iterations, boundBefore, computed, bound: before }, after: opened };
   };
+  if (!isReady(beforeOf(goal), bound)) return undefined;
   switch (goal.kind) {
     case "unify": {
       if (goal.isClosed && !isReady(variablesOf(goal.right, depth), opened)) return undefined;
@@ -107,19 +115,14 @@ function planGoal(
       if (!open([goal.collection])) return undefined;
       return isReady(goalVariables(goal, depth), opened) ? done() : undefined;
     case "print":
-      if (!open(goal.args)) return undefined;
-      return isReady(goalVariables(goal, depth), opened) ? done() : undefined;
     case "not":
       return isReady(goalVariables(goal, depth), opened) ? done() : undefined;
     case "with": {
-      const values = goal.replacements.flatMap((replacement): Ir[] => {
-        const value = replacement.kind === "function" ? replacement.by : replacement.value;
-        return value.kind === "builtin" || value.kind === "function" ? [] : [value];
-      });
+      const values = goal.replacements.flatMap(replacementValues);
       if (!open(values)) return undefined;
       if (!values.every((value) => isReady(variablesOf(value, depth), opened))) return undefined;
       try {
-        const inner = planBody(goal.goals, opened, depth);
+        const inner = planBody(goal.goals, opened, depth, allocate);
         return {
           plan: { goal, iterations, boundBefore, computed: undefined, bound: opened },
           after: inner.bound,

@@ -1,7 +1,8 @@
 /** Bodies to goals: assignments and equalities are taken apart, declarations vanish, `with` wraps what it changes. */
 import type { Body, CallTerm, Literal, Position, Term, WithModifier } from "./ast.ts";
+import { checkShared, sharedBefore } from "./closure-safety.ts";
 import { compileError } from "./fault.ts";
-import type { Goal, Ir, Replacement } from "./ir.ts";
+import { type Goal, type Ir, type Replacement, replacementValues } from "./ir.ts";
 import { arityOf, dottedPath, findFunction, wrongArity } from "./resolve-calls.ts";
 import { Scope } from "./resolve-names.ts";
 import { callTarget, makeCall, type ResolveContext, resolveTerm } from "./resolve-terms.ts";
@@ -27,7 +28,8 @@ function resolveLiteral(literal: Literal, scope: Scope, context: ResolveContext)
   if (literal.negated) goals = negate(literal, goals, scope);
   if (literal.modifiers.length === 0) return goals;
   const replacements = literal.modifiers.map((modifier) => resolveModifier(modifier, scope, context));
-  return [{ kind: "with", goals, replacements, at }];
+  const before = sharedBefore(replacements.flatMap(replacementValues), scope.depth);
+  return [{ kind: "with", goals, replacements, before, at }];
 }
 
 /** What has to be computed for a negated expression is computed before it, as in OPA; a body is negated as a whole. */
@@ -66,7 +68,9 @@ function resolveForm(literal: Literal, scope: Scope, context: ResolveContext): G
         ? resolveTerm(literal.key, scope, context)
         : { kind: "variable", variable: scope.fresh(at), at };
       checkMembers(value, collection, at);
-      return [{ kind: "unify", left: value, right: { kind: "ref", head: collection, path: [key], at }, at }];
+      const before = sharedBefore([value, key, collection], scope.depth);
+      const right: Ir = { kind: "ref", head: collection, path: [key], at };
+      return [{ kind: "unify", left: value, right, before, at }];
     }
     case "every":
       return [resolveEvery(literal, scope, context)];
@@ -74,9 +78,21 @@ function resolveForm(literal: Literal, scope: Scope, context: ResolveContext): G
       return resolveLogic(literal, scope, context);
     case "term":
       return literal.term.kind === "call"
-        ? resolveCallGoal(literal.term, scope, context)
-        : [{ kind: "test", term: resolveTerm(literal.term, scope, context), at }];
+        ? resolveCallGoal(literal.term, literal.negated, scope, context)
+        : [testGoal(resolveTerm(literal.term, scope, context), literal, scope)];
   }
+}
+
+/** A goal that a term holds. A negated expression gives no variable a value, so what it needs is known anyway. */
+function testGoal(
+  term: Ir,
+  { negated, at }: { readonly negated: boolean; readonly at: Position },
+  scope: Scope,
+): Goal {
+  if (negated) return { kind: "test", term, at };
+  const operands = term.kind === "call" ? term.args : [term];
+  checkShared(operands, undefined, scope.depth, at);
+  return { kind: "test", term, before: sharedBefore(operands, scope.depth), at };
 }
 
 function resolveEvery(
@@ -91,10 +107,11 @@ function resolveEvery(
   const value = scope.declare(literal.value.name, literal.value.at, undefined);
   scope.prepare(literal.body, []);
   const goals = resolveBody(literal.body, scope, context);
-  return { kind: "every", key, value, collection, goals, depth: scope.depth, at };
+  const before = sharedBefore([collection], outer.depth);
+  return { kind: "every", key, value, collection, goals, depth: scope.depth, before, at };
 }
 
-function resolveCallGoal(term: CallTerm, scope: Scope, context: ResolveContext): Goal[] {
+function resolveCallGoal(term: CallTerm, negated: boolean, scope: Scope, context: ResolveContext): Goal[] {
   const { at } = term;
   const target = callTarget(term, context);
   const name = target.kind === "builtin" ? target.builtin.name : "";
@@ -106,18 +123,28 @@ function resolveCallGoal(term: CallTerm, scope: Scope, context: ResolveContext):
       name === "assign"
         ? beforeDeclaring(scope, () => resolveTerm(right, scope, context))
         : resolveTerm(right, scope, context);
-    return splitUnification(resolveTerm(left, scope, context), value, at);
+    const pattern = resolveTerm(left, scope, context);
+    return withBefore(splitUnification(pattern, value, at), [pattern, value], scope);
   }
   const args = term.args.map((arg) => resolveTerm(arg, scope, context));
   if (name === "print") return [{ kind: "print", args, at }];
   const arity = arityOf(target);
   const output = args[arity];
-  if (args.length === arity) return [{ kind: "test", term: makeCall(target, args, at, scope, context), at }];
+  if (args.length === arity)
+    return [testGoal(makeCall(target, args, at, scope, context), { negated, at }, scope)];
   if (args.length !== arity + 1 || !output) throw wrongArity(term, target, at);
-  const call = makeCall(target, args.slice(0, arity), at, scope, context);
-  return splitUnification(output, call, at).map((goal) =>
+  const operands = args.slice(0, arity);
+  if (!negated) checkShared(operands, output, scope.depth, at);
+  const call = makeCall(target, operands, at, scope, context);
+  const goals = splitUnification(output, call, at).map((goal) =>
     goal.kind === "unify" && goal.right.kind === "call" ? { ...goal, isCall: true } : goal,
   );
+  return withBefore(goals, args, scope);
+}
+
+function withBefore(goals: readonly Goal[], operands: readonly Ir[], scope: Scope): Goal[] {
+  const before = sharedBefore(operands, scope.depth);
+  return goals.map((goal) => (before && goal.kind === "unify" ? { ...goal, before } : goal));
 }
 
 /** Resolves what stands on the far side of a declaration: the declared names do not exist there yet. */

@@ -168,10 +168,11 @@ export function patternVariables(term: Term): { readonly name: string; readonly 
 
 /** The terms of a literal outside of bodies nested in it. */
 function openTerms(literal: Literal): Term[] {
-  // A lone name there may be a function's; as a variable it is in need of another place that binds it.
-  const values = literal.modifiers
-    .map(({ value }) => value)
-    .filter(({ kind }) => kind !== "variable" && kind !== "ref");
+  // A name there may be a function's; as a variable it is in need of another place that binds it.
+  const values = literal.modifiers.flatMap(({ value }): readonly Term[] => {
+    if (value.kind === "variable") return [];
+    return value.kind === "ref" ? value.path : [value];
+  });
   switch (literal.kind) {
     case "some":
     case "logic":
