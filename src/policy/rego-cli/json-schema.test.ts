@@ -128,3 +128,13 @@ test("hosts without a library say so", () => {
   const options = { strictBuiltinErrors: true, input: fromJson({ schema: {}, document: "1" }) };
   expect(() => PROGRAM.evaluate("data.t.match", options)).toThrow(/reads no JSON schemas/);
 });
+
+test("what is no schema is told in OPA's words", () => {
+  const verdicts = [5, null, true, "{", "[]", "5", []].map((schema) => evaluate("verify", { schema }));
+  const [type, json, schema] = [
+    "wrong type, expected string or object",
+    "invalid JSON string",
+    "schema is invalid",
+  ].map((why) => [false, `jsonschema: ${why}`]);
+  expect(verdicts).toEqual([type, type, type, json, schema, schema, schema]);
+});

@@ -1,5 +1,6 @@
 /** What the compiler and the evaluator know of a builtin function. */
 import type { Position } from "./ast.ts";
+import { toBigInt } from "./decimal.ts";
 import type { HostProviders, Run } from "./evaluation.ts";
 import { BuiltinFault } from "./fault.ts";
 import { isArray, isNumber, RegoObject, RegoSet, type TypeName, typeName, type Value } from "./values.ts";
@@ -110,4 +111,13 @@ export function objectOf(name: string, value: Value | undefined): RegoObject {
 export function smallInteger(value: Value | undefined): number | undefined {
   if (!isNumber(value) || typeof value !== "number" || !Number.isSafeInteger(value)) return undefined;
   return value;
+}
+
+/** As {@link smallInteger} for a bound that may lie far outside of what it bounds: the nearest safe integer. */
+export function clampedInteger(value: Value | undefined): number | undefined {
+  if (!isNumber(value)) return undefined;
+  const exact = toBigInt(value);
+  if (exact === undefined) return undefined;
+  if (exact > BigInt(Number.MAX_SAFE_INTEGER)) return Number.MAX_SAFE_INTEGER;
+  return exact < BigInt(Number.MIN_SAFE_INTEGER) ? Number.MIN_SAFE_INTEGER : Number(exact);
 }

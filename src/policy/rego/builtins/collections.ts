@@ -1,5 +1,5 @@
 /** Arrays and sets. Source: OPA policy reference, "Arrays", "Sets". */
-import { builtin, fault, membersOf, smallInteger } from "../builtin-registry.ts";
+import { builtin, clampedInteger, fault, membersOf } from "../builtin-registry.ts";
 import type { Run } from "../evaluation.ts";
 import { isArray, RegoSet, type Value } from "../values.ts";
 
@@ -41,8 +41,8 @@ export const COLLECTIONS = [
   builtin("array.reverse", "a", ([value]) => [...array(value)].reverse()),
   builtin("array.flatten", "a", ([value]) => flatten(array(value))),
   builtin("array.slice", "a,n,n", ([value, from, to]) => {
-    const start = smallInteger(from);
-    const stop = smallInteger(to);
+    const start = clampedInteger(from);
+    const stop = clampedInteger(to);
     if (start === undefined || stop === undefined) return undefined;
     return array(value).slice(Math.max(0, start), Math.max(0, stop));
   }),

@@ -247,11 +247,14 @@ export const JSON_DOCUMENTS = [
         throw fault("json.marshal_with_options", `object contained unknown key ${formatRego(key)}`);
       }
     }
-    const isPretty = settings.get("pretty") ?? (settings.has("indent") || settings.has("prefix"));
+    const [prefix, indent] = [text("prefix", ""), text("indent", "\t")];
+    const pretty = settings.get("pretty");
+    if (pretty !== undefined && typeof pretty !== "boolean")
+      throw fault("json.marshal_with_options", "pretty must be a boolean");
+    const isPretty = pretty ?? (settings.has("indent") || settings.has("prefix"));
     if (isPretty !== true) return marshal(formatJson(value as Value));
-    const prefix = text("prefix", "");
     // Only values are escaped: the prefix stands as it is given.
-    const lines = formatPrettyJson(value as Value, text("indent", "\t")).split("\n");
+    const lines = formatPrettyJson(value as Value, indent).split("\n");
     return lines.map((line) => prefix + marshal(line)).join("\n");
   }),
   builtin("json.unmarshal", "s", ([text]) => parseJson(typeof text === "string" ? text : "")),

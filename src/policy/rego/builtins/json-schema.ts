@@ -1,9 +1,10 @@
 /** JSON Schema, which only hosts have a library for. Source: OPA policy reference, "Object". */
+import { hasCode } from "../../../kata-error.ts";
 import { type BuiltinCall, builtin, fault } from "../builtin-registry.ts";
 import type { SchemaProvider } from "../evaluation.ts";
 import { BuiltinFault } from "../fault.ts";
 import { parseJson } from "../json.ts";
-import { RegoObject, type Value } from "../values.ts";
+import { isNumber, RegoObject, type Value } from "../values.ts";
 
 function provider(name: string, { host }: BuiltinCall): SchemaProvider {
   if (host.schemas === undefined) throw fault(name, "this host reads no JSON schemas");
@@ -16,10 +17,20 @@ function documentOf(value: Value | undefined): Value {
   try {
     return parseJson(value);
   } catch (error) {
-    if (error instanceof BuiltinFault || error instanceof SyntaxError)
+    if (error instanceof BuiltinFault || hasCode(error, "invalid-json"))
       throw new BuiltinFault("invalid JSON string");
     throw error;
   }
+}
+
+/** What may be a schema at all, in OPA's words if it is none. */
+function schemaOf(value: Value | undefined): Value {
+  if (typeof value !== "string" && (value === null || typeof value !== "object" || isNumber(value)))
+    throw new BuiltinFault("wrong type, expected string or object");
+  const schema = documentOf(value);
+  if (!(schema instanceof RegoObject) && typeof schema !== "boolean")
+    throw new BuiltinFault("schema is invalid");
+  return schema;
 }
 
 function named<T>(name: string, work: () => T): T {
@@ -49,10 +60,10 @@ export const JSON_SCHEMAS = [
     });
     return [issues.length === 0, list];
   }),
-  builtin("json.verify_schema", "so", ([schema], call) => {
+  builtin("json.verify_schema", "*", ([schema], call) => {
     const schemas = provider("json.verify_schema", call);
     try {
-      schemas.check(documentOf(schema), () => call.run.step());
+      schemas.check(schemaOf(schema), () => call.run.step());
       return [true, null];
     } catch (error) {
       if (error instanceof BuiltinFault) return [false, `jsonschema: ${error.message}`];

@@ -25,10 +25,17 @@ function part(name: string, encoded: string): Uint8Array {
   return bytes;
 }
 
-function parseToken(name: string, token: string): Token {
+/** The bytes that a token's signature is of, and the signature as it stands there. */
+function signedPart(name: string, token: string): [signed: Uint8Array, signature: string] {
   const parts = token.split(".");
-  const [header = "", payload = "", signature = ""] = parts;
+  const [header, payload, signature = ""] = parts;
   if (parts.length !== 3) throw fault(name, `encoded JWT must have 3 sections, found ${parts.length}`);
+  return [encodeUtf8(`${header}.${payload}`), signature];
+}
+
+function parseToken(name: string, token: string): Token {
+  const [signed, signature] = signedPart(name, token);
+  const [header = "", payload = ""] = token.split(".");
   const fields = parseJson(decodeUtf8Lossy(part(name, header)));
   if (!(fields instanceof RegoObject)) throw fault(name, "the header is no object");
   if (fields.has("enc")) throw fault(name, "JWT is a JWE object, which is not supported");
@@ -38,7 +45,7 @@ function parseToken(name: string, token: string): Token {
     // A token in a token stands there as it is, or as a JSON string.
     payload: holdsToken(fields) && !content.startsWith('"') ? content : parseJson(content),
     signature: part(name, signature),
-    signed: encodeUtf8(`${header}.${payload}`),
+    signed,
   };
 }
 
@@ -64,11 +71,13 @@ function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
+function isSignedBy(algorithm: string, key: string, signed: Uint8Array, signature: Uint8Array): boolean {
+  const hash = HMAC_HASHES[algorithm as keyof typeof HMAC_HASHES];
+  return equalBytes(hmac(hash, encodeUtf8(key), signed), signature);
+}
+
 function verifies(name: string, algorithm: string, key: string, token: Token, call: BuiltinCall): boolean {
-  if (algorithm in HMAC_HASHES) {
-    const hash = HMAC_HASHES[algorithm as keyof typeof HMAC_HASHES];
-    return equalBytes(hmac(hash, encodeUtf8(key), token.signed), token.signature);
-  }
+  if (algorithm in HMAC_HASHES) return isSignedBy(algorithm, key, token.signed, token.signature);
   if (!PUBLIC_KEY_ALGORITHMS.includes(algorithm)) return false;
   const { certificates } = call.host;
   if (!certificates) throw fault(name, "this host has no library for public keys");
@@ -77,6 +86,13 @@ function verifies(name: string, algorithm: string, key: string, token: Token, ca
 
 function verifier(algorithm: string): Builtin {
   const name = `io.jwt.verify_${algorithm.toLowerCase()}`;
+  if (algorithm in HMAC_HASHES) {
+    // What the header and the payload hold does not matter: the signature is of their text.
+    return builtin(name, "s,s", ([token, key]) => {
+      const [signed, signature] = signedPart(name, text(token));
+      return isSignedBy(algorithm, text(key), signed, part(name, signature));
+    });
+  }
   return builtin(name, "s,s", ([token, key], call) =>
     verifies(name, algorithm, text(key), parseToken(name, text(token)), call),
   );

@@ -69,7 +69,7 @@ export function sprintf(format: string, args: readonly Value[]): string {
 function goType(value: Value): string {
   if (!isNumber(value)) return "string";
   if (!isInteger(value)) return "float64";
-  return typeof value === "number" && Number.isSafeInteger(value) ? "int" : "*big.Int";
+  return typeof value === "number" && Number.isSafeInteger(value) ? "int64" : "*big.Int";
 }
 
 function plain(value: Value): string {

@@ -1,8 +1,10 @@
 /** Strings. Offsets count code points. Source: OPA policy reference, "Strings". */
-import { builtin, fault, objectOf, smallInteger, stringsOf } from "../builtin-registry.ts";
+
+import { builtin, clampedInteger, fault, objectOf, smallInteger, stringsOf } from "../builtin-registry.ts";
 import type { Run } from "../evaluation.ts";
 import { isArray, RegoSet, type Value } from "../values.ts";
 import { codePointsBefore, isSimple, sliceCodePoints } from "./code-points.ts";
+import { lowerCase, upperCase } from "./letter-case.ts";
 import { sprintf } from "./sprintf.ts";
 
 function text(value: Value | undefined): string {
@@ -79,9 +81,13 @@ function anyMatch(name: string, test: (value: string, affix: string) => boolean)
   });
 }
 
+const FIELD = /\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g;
+
 /** Go's text/template with nothing but fields, which is what policies use it for. */
 function renderTemplate(template: string, fields: ReturnType<typeof objectOf>): string {
-  return template.replace(/\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g, (_, name: string) => {
+  const [action] = template.replace(FIELD, "").match(/\{\{.*?(?:\}\}|$)/s) ?? [];
+  if (action !== undefined) throw fault("strings.render_template", `${action}: only fields are rendered`);
+  return template.replace(FIELD, (_, name: string) => {
     const value = fields.get(name);
     return value === undefined ? "<undefined>" : sprintf("%v", [value]);
   });
@@ -101,9 +107,10 @@ export const STRINGS = [
   onStrings("contains", 2, (value, part) => value.includes(part)),
   onStrings("startswith", 2, (value, part) => value.startsWith(part)),
   onStrings("endswith", 2, (value, part) => value.endsWith(part)),
-  onStrings("lower", 1, (value) => value.toLowerCase()),
-  onStrings("upper", 1, (value) => value.toUpperCase()),
+  onStrings("lower", 1, lowerCase),
+  onStrings("upper", 1, upperCase),
   onStrings("indexof", 2, (value, part) => {
+    // The agent's users know -1 from upstream's engine; OPA reports an error.
     const at = part === "" ? -1 : value.indexOf(part);
     return at < 0 ? -1 : codePointsBefore(value, at);
   }),
@@ -111,7 +118,7 @@ export const STRINGS = [
   onStrings("replace", 3, replaceAll),
   onStrings("split", 2, (value, separator) => split(value, separator)),
   builtin("strings.split_n", "s,s,n", ([value, separator, count]) => {
-    const wanted = smallInteger(count);
+    const wanted = clampedInteger(count);
     if (wanted === undefined) throw fault("strings.split_n", "operand 3 must be integer number");
     return splitSome(text(value), text(separator), wanted);
   }),

@@ -139,7 +139,6 @@ function difference(first: Moment, second: Moment): Value {
   let hours = b.hour - a.hour;
   let minutes = b.minute - a.minute;
   let seconds = b.second - a.second;
-  if (b.nanosecond < a.nanosecond) seconds--;
   if (seconds < 0) {
     seconds += 60;
     minutes--;

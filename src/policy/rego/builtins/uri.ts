@@ -3,13 +3,13 @@ import { builtin, fault } from "../builtin-registry.ts";
 import { RegoObject, type Value } from "../values.ts";
 
 const URI = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/s;
-const AUTHORITY = /^(?:(.*)@)?(\[[0-9A-Fa-f:.%]+\]|[^:@[]*)(?::(\d*))?$/;
+const AUTHORITY = /^(?:(.*)@)?(\[[0-9A-Fa-f:.%]+\]|[^:@[ ]*)(?::(\d*))?$/;
 /** What may stand before the `@`. Source: RFC 3986, section 3.2.1. */
 const USER_INFO = /^(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$/;
 
 function parseUri(value: string): RegoObject | undefined {
   const match = URI.exec(value);
-  if (!match || /[\u0000-\u0020\u007f]/.test(value) || /%(?![0-9A-Fa-f]{2})/.test(value)) return undefined;
+  if (!match || /[\u0000-\u001f\u007f]/.test(value) || /%(?![0-9A-Fa-f]{2})/.test(value)) return undefined;
   const [, scheme, authority, path = "", query, fragment] = match;
   if (scheme === undefined && /^[^/?#]*:/.test(path)) return undefined;
   const result = new RegoObject();

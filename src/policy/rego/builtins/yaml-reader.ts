@@ -40,8 +40,11 @@ class YamlReader {
 
   document(): Value {
     this.skipBlank();
+    const start = this.at;
     while (this.lines[this.at]?.text.startsWith("%")) this.at++;
     const first = this.lines[this.at];
+    if (this.at > start && !first?.text.startsWith("---"))
+      throw new YamlFault(`line ${this.at + 1}: a document begins with --- behind its directives`);
     if (first && /^---(\s|$)/.test(first.text)) {
       const rest = first.text.slice(3).trim();
       if (rest === "" || rest.startsWith("#")) this.at++;
