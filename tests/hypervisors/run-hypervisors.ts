@@ -44,9 +44,9 @@ const LEFT_OUT: Partial<Record<MonitorName, readonly string[]>> = {
   "qemu-microvm": ["**/live-network*"],
 };
 
-/** What is worth showing with one monitor, by the configuration of its tests: another user than root; pods of a kubelet, on other hosts. */
+/** What is worth showing with one monitor, by the configuration of its tests: another user than root, disks that grow; pods of a kubelet, on other hosts. */
 const ALSO: Partial<Record<MonitorName, readonly [config: string, ...tests: string[]]>> = {
-  clh: ["tests/vitest.e2e.config.ts", "rootless"],
+  clh: ["tests/vitest.e2e.config.ts", "rootless", "volumes"],
   remote: ["tests/vitest.containerd.config.ts", "remote-pods"],
 };
 

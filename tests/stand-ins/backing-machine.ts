@@ -232,6 +232,11 @@ export class BackingMachine {
       await this.#monitor.execute("blockdev-del", { "node-name": diskNode(id) });
   }
 
+  /** Makes the file behind a disk that was plugged in that large, and tells the guest. */
+  async resizeDisk(id: string, bytes: number): Promise<void> {
+    await this.#monitor.execute("block_resize", { "node-name": diskNode(id), size: bytes });
+  }
+
   /** Makes it as large as that, as far as it grows. */
   async grow(vcpus: number, memoryBytes: number): Promise<void> {
     await this.#cpus.growTo(vcpus);

@@ -27,6 +27,8 @@ const BASE = "/api/v1/";
 const VERSION = "v51.1";
 /** What the API calls the network queues of one descriptor. */
 const QUEUES_OF_A_PAIR = 2;
+/** In which disks are resized. */
+const SECTOR_BYTES = 512;
 
 interface Share {
   readonly id?: string;
@@ -105,6 +107,11 @@ const ENDPOINTS: Readonly<
   "vm.add-device": ["PUT", "DeviceConfig", (monitor, body) => monitor.addDevice(body)],
   "vm.add-disk": ["PUT", "DiskConfig", (monitor, body) => monitor.addDisk(body)],
   "vm.resize": ["PUT", "VmResize", (monitor, body) => monitor.resize(body)],
+  "vm.resize-disk": [
+    "PUT",
+    "VmResizeDisk",
+    (monitor, body) => monitor.resizeDisk(body as { id?: string; desired_size?: number }),
+  ],
   "vm.remove-device": ["PUT", "VmRemoveDevice", (monitor, body) => monitor.removeDevice(body)],
 };
 
@@ -318,6 +325,21 @@ export class Monitor {
     if (vcpus < 1 || vcpus > cpus.max_vcpus) throw new Refused(500, "DesiredVCpuCountExceedsMax");
     if (bytes > memory.size + (memory.hotplug_size ?? 0)) throw new Refused(500, "InsufficientHotplugRam");
     await state.machine.grow(vcpus, bytes);
+    return undefined;
+  }
+
+  /** As version 51 does: the file is made that large, which a block device cannot be. */
+  async resizeDisk({
+    id = "",
+    desired_size: bytes = 0,
+  }: {
+    id?: string;
+    desired_size?: number;
+  }): Promise<undefined> {
+    const state = this.#booted();
+    if (!state.plugged.has(id)) throw new Refused(500, `ResizeDisk: UnknownDeviceId ${id}`);
+    if (bytes % SECTOR_BYTES !== 0) throw new Refused(500, `ResizeDisk: InvalidSize ${bytes}`);
+    await state.machine.resizeDisk(id, bytes);
     return undefined;
   }
 

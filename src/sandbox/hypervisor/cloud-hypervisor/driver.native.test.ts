@@ -15,6 +15,7 @@ import {
   open,
   readDirectory,
   removeTree,
+  stat,
 } from "../../../sys/files.ts";
 import { MS_PRIVATE, MS_REC, mount } from "../../../sys/mount.ts";
 import { unshare } from "../../../sys/namespaces.ts";
@@ -24,6 +25,7 @@ import { connectAgent } from "../../agent-connection.ts";
 import { NetworkNamespace } from "../../network/network-namespace.ts";
 import { makeTap } from "../../network/tap.ts";
 import { addressText } from "../../storage/guest-messages.ts";
+import { loopDevice } from "../../testing/host-tools.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
 import { takeMonitorUser } from "../monitor-user.ts";
 import type { MachineSpec, VirtualMachine } from "../types.ts";
@@ -144,7 +146,25 @@ async function bootAndPlug(spec: MachineSpec): Promise<void> {
       (error) => hasCode(error, "already-exists"),
       "already-exists",
     );
+    await machine.resizeDisk("disk0", 2n << 20n);
+    assertEqual(stat(disk).size, 2 << 20, "size of the file");
     await machine.detach("disk0");
+    await assertThrows(
+      () => machine.resizeDisk("disk0", 4n << 20n),
+      (error) => hasCode(error, "not-found"),
+      "not-found",
+    );
+    {
+      // It would stop the guest's CPUs in this version.
+      await using block = await loopDevice(disk);
+      await machine.attach({ kind: "disk", id: "disk1", path: block.path, readOnly: false });
+      await assertThrows(
+        () => machine.resizeDisk("disk1", 4n << 20n),
+        (error) => hasCode(error, "unsupported"),
+        "unsupported",
+      );
+      await machine.detach("disk1");
+    }
     // Its place is free again.
     await machine.attach(device);
     await machine.detach("disk0");

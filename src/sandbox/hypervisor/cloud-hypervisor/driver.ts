@@ -101,7 +101,7 @@ async function boot(
     logger.debug(`${NAME} is running`, { pid: program.pid, version });
     undo.keep();
     const memory = origin.kind === "template" ? origin.memory : undefined;
-    return new CloudHypervisorMachine({ spec, program, client, vsock, room, memory, clock });
+    return new CloudHypervisorMachine({ spec, program, client, version, vsock, room, memory, clock });
   } catch (error) {
     await undo.run();
     throw spec.accelerator === "tcg" ? withoutVirtualization(error) : error;

@@ -1,7 +1,7 @@
 /** A running Cloud Hypervisor. */
 import { KataError } from "../../../kata-error.ts";
 import { type Clock, sleep } from "../../../sys/clock.ts";
-import { unlinkIfExists } from "../../../sys/files.ts";
+import { S_IFBLK, S_IFMT, stat, unlinkIfExists } from "../../../sys/files.ts";
 import type { MachineSize } from "../../resources/sizing.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
 import { threadsByName } from "../threads-by-name.ts";
@@ -18,6 +18,7 @@ import type {
 } from "../types.ts";
 import { type CloudHypervisorApi, type PciDevice, pciPath } from "./api-client.ts";
 import type { DiskRoom } from "./disk-room.ts";
+import { requireResizing } from "./resizing-disks.ts";
 import { saveMachine } from "./saved-machine.ts";
 import { diskConfig, hostCardConfig, networkRequest, shareConfig } from "./vm-config.ts";
 
@@ -36,6 +37,8 @@ export interface CloudHypervisorParts {
   readonly spec: MachineSpec;
   readonly program: SupervisedProgram;
   readonly client: CloudHypervisorApi;
+  /** Of the monitor: `v51.1`. */
+  readonly version: string;
   /** Path of the socket that leads to the guest's ports. */
   readonly vsock: string;
   /** Where it gets its disks, if it is not root. */
@@ -54,16 +57,20 @@ export class CloudHypervisorMachine implements VirtualMachine {
   readonly #program: SupervisedProgram;
   readonly #client: CloudHypervisorApi;
   readonly #room: DiskRoom | undefined;
+  readonly #version: string;
   readonly #memory: number | undefined;
   readonly #clock: Clock;
   /** Ids of what can be taken out: a card of the start, too. */
   readonly #plugged: Set<string>;
+  /** Ids of disks that are block devices of the host. */
+  readonly #blockDevices = new Set<string>();
   #size: MachineSize;
   #ended = false;
 
-  constructor({ spec, program, client, vsock, room, memory, clock }: CloudHypervisorParts) {
+  constructor({ spec, program, client, version, vsock, room, memory, clock }: CloudHypervisorParts) {
     this.#clock = clock;
     this.#room = room;
+    this.#version = version;
     this.#memory = memory;
     this.#plugged = new Set(spec.devices.flatMap(({ kind, id }) => (kind === "network" ? [id] : [])));
     this.pid = program.pid;
@@ -134,9 +141,12 @@ export class CloudHypervisorMachine implements VirtualMachine {
   }
 
   async #addDisk(disk: DiskDevice): Promise<PciDevice | undefined> {
+    const isBlockDevice = (stat(disk.path).mode & S_IFMT) === S_IFBLK;
     const path = this.#room?.put(disk) ?? disk.path;
     try {
-      return await this.#client.addDisk(diskConfig({ ...disk, path }, this.#spec));
+      const added = await this.#client.addDisk(diskConfig({ ...disk, path }, this.#spec));
+      if (isBlockDevice) this.#blockDevices.add(disk.id);
+      return added;
     } catch (error) {
       this.#takeDisk(disk.id);
       throw error;
@@ -156,6 +166,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
     await this.#client.removeDevice(id);
     await this.#gone(id);
     this.#plugged.delete(id);
+    this.#blockDevices.delete(id);
     this.#takeDisk(id);
   }
 
@@ -176,6 +187,7 @@ export class CloudHypervisorMachine implements VirtualMachine {
   async resizeDisk(id: string, bytes: bigint): Promise<void> {
     this.#mustRun("resize disk");
     if (!this.#plugged.has(id)) throw new KataError("not-found", { operation: "resize disk", object: id });
+    requireResizing(this.#version, this.#blockDevices.has(id));
     // Up to 2^53 bytes, more than any disk has.
     await this.#client.resizeDisk(id, Number(bytes));
   }
