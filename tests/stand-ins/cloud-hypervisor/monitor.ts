@@ -21,6 +21,7 @@ import { copySparse } from "../../../src/sys/sparse-copy.ts";
 import { utf8Encode } from "../../../src/sys/utf8.ts";
 import { type BackingCard, BackingMachine } from "../backing-machine.ts";
 import type { HttpAnswer, HttpRequest } from "../http-request.ts";
+import { Confinement, type ConfinementRequest } from "./confinement.ts";
 import { faults } from "./schema.ts";
 
 const BASE = "/api/v1/";
@@ -40,7 +41,7 @@ interface Share {
 /** On which the driver has its shares. */
 const SHARE_SEGMENT = "0001";
 
-interface Config {
+interface Config extends ConfinementRequest {
   readonly payload: { readonly kernel?: string; readonly cmdline?: string; readonly initramfs?: string };
   readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
   readonly memory: { readonly size: number; readonly shared?: boolean; readonly hotplug_size?: number };
@@ -118,6 +119,7 @@ const ENDPOINTS: Readonly<
 export class Monitor {
   readonly #quit: () => void;
   #state: State = { is: "Nothing" };
+  #confinement: Confinement | undefined;
 
   /** @param quit ends the process. */
   constructor(quit: () => void) {
@@ -164,6 +166,9 @@ export class Monitor {
     }
     if (config.payload.kernel === undefined) throw new Refused(500, "KernelMissing");
     if (config.vsock === undefined || config.vsock.cid < 3) throw new Refused(500, "VsockCidInvalid");
+    const confinement = Confinement.of(config);
+    if (typeof confinement === "string") throw new Refused(500, confinement);
+    this.#confinement = confinement;
     this.#state = { is: "Created", config, cards: [] };
     return undefined;
   }
@@ -293,6 +298,9 @@ export class Monitor {
       readonly = false,
     } = body as { id?: string; path?: string; readonly?: boolean };
     const state = this.#booted();
+    if (this.#confinement?.lets(path, readonly ? "r" : "rw") === false) {
+      throw new Refused(500, `Disk: ${path}: Permission denied (os error 13)`);
+    }
     this.#claimId(state, id);
     return { id, bdf: addressOf(await state.machine.addDisk({ id, path, readOnly: readonly })) };
   }

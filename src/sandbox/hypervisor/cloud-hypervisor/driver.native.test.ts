@@ -24,9 +24,11 @@ import { assert, assertEqual, assertThrows, runTests } from "../../../sys/testin
 import { connectAgent } from "../../agent-connection.ts";
 import { NetworkNamespace } from "../../network/network-namespace.ts";
 import { makeTap } from "../../network/tap.ts";
+import { sandboxPaths } from "../../sandbox-paths.ts";
 import { addressText } from "../../storage/guest-messages.ts";
-import { loopDevice } from "../../testing/host-tools.ts";
-import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
+import { type LoopDevice, loopDevice, makeSparseFile } from "../../testing/host-tools.ts";
+import { TestLogger, testConfiguration, testId, testPlace, vmTest } from "../../testing/test-pod.ts";
+import { NO_OPTIONS } from "../machine-options.ts";
 import { takeMonitorUser } from "../monitor-user.ts";
 import type { MachineSpec, VirtualMachine } from "../types.ts";
 import { cloudHypervisor } from "./driver.ts";
@@ -225,6 +227,69 @@ async function plugHostCard(machine: VirtualMachine): Promise<void> {
     "the monitor's own refusal",
   );
   await machine.detach("card0");
+}
+
+for (const isRootless of [false, true]) {
+  const who = isRootless ? "another user than root" : "root";
+  vmTest(
+    `a monitor that confines itself as ${who} gets the pod's disks, and of the host's what it may`,
+    async () => {
+      const id = testId();
+      const user = isRootless ? takeMonitorUser(id, undefined) : undefined;
+      using place = testPlace();
+      const [volumes, elsewhere] = [`${place.path}/volumes`, `${place.path}/elsewhere`];
+      for (const directory of [volumes, elsewhere]) mkdirAll(directory);
+      const { disks } = sandboxPaths(id);
+      mkdirAll(disks, 0o700);
+      await using block = await loopDeviceOver(`${place.path}/block`);
+      const options = { ...NO_OPTIONS, landlock: [volumes] };
+      const run = async (spec: MachineSpec): Promise<void> => {
+        const machine = await cloudHypervisor.boot(spec, { clock: loop, logger: new TestLogger() });
+        const give = async (path: string) => {
+          if (!exists(path)) makeSparseFile(path, 1);
+          await machine.attach({
+            kind: "disk",
+            id: "disk0",
+            path,
+            readOnly: false,
+            isMade: path !== block.path,
+          });
+          await machine.detach("disk0");
+        };
+        try {
+          // Before it listens the guest lets go of no disk.
+          const { signal } = new CancelSource();
+          (await connectAgent(machine.agentChannel, DIAL_TIMEOUT_MS, signal)).close();
+          for (const path of [`${disks}/made`, `${volumes}/image`, block.path]) await give(path);
+          // To another user than root everything comes by its own directory.
+          if (isRootless) await give(`${elsewhere}/image`);
+          else {
+            await assertThrows(
+              () => give(`${elsewhere}/image`),
+              (error) => hasCode(error, "hypervisor-error") && String(error).includes("Permission denied"),
+              "a disk that no rule lets it open",
+            );
+          }
+        } finally {
+          await machine.stop();
+        }
+      };
+      try {
+        await withDirectory(run, {
+          id,
+          options,
+          ...(user === undefined ? {} : { user, runDirectory: user.directory }),
+        });
+      } finally {
+        removeTree(disks);
+      }
+    },
+  );
+}
+
+async function loopDeviceOver(path: string): Promise<LoopDevice> {
+  makeSparseFile(path, 1);
+  return await loopDevice(path);
 }
 
 vmTest("a monitor that is killed is told, and leaves no socket", () =>
