@@ -6,6 +6,8 @@
 import { type Configuration, defaultConfiguration } from "../../../config/index.ts";
 import { describeError, hasCode } from "../../../kata-error.ts";
 import type { Spec } from "../../../oci/types.ts";
+import { sleep } from "../../../sys/clock.ts";
+import { loop } from "../../../sys/event-loop.ts";
 import {
   chmod,
   exists,
@@ -49,6 +51,8 @@ mount("tmpfs", "/run/user", "tmpfs", MS_NODEV | MS_NOSUID);
 
 const STAND_IN = `${getcwd()}/build/test/stand-in-cloud-hypervisor`;
 const TEMPLATES = `/run/kata-clh-rootless-test.${getpid()}`;
+/** An emulated guest on a busy host, until its program has written something, ms. */
+const WRITE_MS = 20_000;
 
 function configuration(changes: Partial<Configuration["hypervisor"]> = {}): Configuration {
   const base = defaultConfiguration("clh");
@@ -231,6 +235,8 @@ vmTest("the monitor is a user without any privilege, and its pod has network, fi
     await pod.sandbox.createContainer({ id: container, bundle: place.path, spec, rootfs: [] });
     try {
       await pod.sandbox.startContainer(container);
+      const hasWritten = () => readTextFile(`${place.path}/written`).startsWith("told\n");
+      for (let left = WRITE_MS / 20; left > 0 && !hasWritten(); left--) await sleep(loop, 20);
       assertEqual(readDirectory(disks), [], "the host sees nothing of the monitor's disks");
       assert(
         await can(monitor, "/bin/dd", `if=${disks}/disk0`, "of=/dev/null", "count=1"),
