@@ -4,6 +4,7 @@ import { KataError } from "../kata-error.ts";
 import type { CardPort } from "./hypervisor/host-card.ts";
 import type { ExtraMonitor, MachineOptions } from "./hypervisor/machine-options.ts";
 import type { NamedUser } from "./hypervisor/monitor-user.ts";
+import { cardWindows } from "./vfio/card-windows.ts";
 
 /** @throws KataError `unsupported` for a way to attach disks that this version does not have. */
 export function machineOptions({ driver, hypervisor }: Configuration): MachineOptions {
@@ -17,6 +18,7 @@ export function machineOptions({ driver, hypervisor }: Configuration): MachineOp
     iommuPlatform: hypervisor.enable_iommu_platform,
     switchPorts: hypervisor.pcie_switch_port,
     cardPort: cardPort(hypervisor.hot_plug_vfio),
+    cardWindows: driver === "qemu" && hypervisor.hot_plug_vfio !== "no-port" ? cardWindows() : undefined,
     // A person who looks for a fault opens it; otherwise it is one more way into the monitor.
     extraMonitor: hypervisor.enable_debug ? extraMonitor(hypervisor.extra_monitor_socket) : undefined,
     memoryDump:

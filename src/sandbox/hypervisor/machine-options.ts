@@ -1,4 +1,5 @@
 /** What an operator may ask of a machine beside its size and devices. Not every monitor has all of it. */
+import type { CardWindows } from "../vfio/card-windows.ts";
 import type { CardPort } from "./host-card.ts";
 import type { DiskRates } from "./types.ts";
 
@@ -21,6 +22,8 @@ export interface MachineOptions {
   readonly switchPorts: number;
   /** What cards of the host are plugged into while the machine runs; undefined: none is. */
   readonly cardPort: CardPort | undefined;
+  /** Address space of each port for the memory of such cards, where that is more than ports have; for monitors with ports. */
+  readonly cardWindows: CardWindows | undefined;
   /** A second control socket, in the sandbox's directory; undefined for none. */
   readonly extraMonitor: ExtraMonitor | undefined;
   /** What becomes of the memory of a guest whose kernel has panicked; undefined: it goes with the machine. */
@@ -55,6 +58,7 @@ export const NO_OPTIONS: MachineOptions = {
   scsiThread: false,
   switchPorts: 0,
   cardPort: undefined,
+  cardWindows: undefined,
   extraMonitor: undefined,
   memoryDump: undefined,
   nested: true,

@@ -34,13 +34,17 @@ import {
   vmTest,
 } from "../testing/test-pod.ts";
 
-/** Where cards would be on the host, and what is emulated for them: one with 128 KiB of memory, and one with 256 MiB. */
+/** Where cards would be on the host, and what is emulated for them: the last two have 32 MiB below 4 GiB, and 16 GiB anywhere. */
 const CARD = "0000:81:00.0";
-const LARGE_CARD = "0000:82:00.0";
+const LOW_CARD = "0000:82:00.0";
+const HIGH_CARD = "0000:83:00.0";
 const EMULATED = [
   [CARD, '"driver":"e1000"'],
-  [LARGE_CARD, '"driver":"nvme","serial":"x","cmb_size_mb":256'],
+  [LOW_CARD, '"driver":"bochs-display","vgamem":33554432'],
+  [HIGH_CARD, '"driver":"ivshmem-plain","memdev":"shared"'],
 ] as const;
+const LOW_BYTES = 32n << 20n;
+const HIGH_BYTES = 16n << 30n;
 const DIAL_TIMEOUT_MS = 60_000;
 const CALL = { timeoutMs: 60_000 };
 const ROOT = "/run/kata-containers/sandbox/storage/root";
@@ -59,7 +63,7 @@ function machineSpec(runDirectory: string): MachineSpec {
     firmware: "",
     kernel: hypervisor.kernel,
     root: { kind: "initrd", path: hypervisor.initrd },
-    kernelParameters: "pci=hpmmioprefsize=512M",
+    kernelParameters: "",
     debug: false,
     vcpus: 1,
     maxVcpus: 1,
@@ -73,7 +77,14 @@ function machineSpec(runDirectory: string): MachineSpec {
     networkNamespace: undefined,
     runDirectory,
     cgroups: [],
-    options: { ...NO_OPTIONS, iommu: true, switchPorts: 1, extraMonitor: "qmp" },
+    options: {
+      ...NO_OPTIONS,
+      iommu: true,
+      switchPorts: 1,
+      extraMonitor: "qmp",
+      cardPort: "root-port",
+      cardWindows: { memoryMib: 64, prefetchableMib: 32 << 10 },
+    },
   };
 }
 
@@ -165,7 +176,20 @@ vmTest(
         { hostname: "box", dns: [], storages: [], sandboxPidns: false, sandboxId: "s", kernelModules: [] },
         CALL,
       );
-      const hotPlug = new HotPlug(await monitorWithCards(runDirectory), new HotPlugSlots(true, 1, 1));
+      const monitor = await monitorWithCards(runDirectory);
+      const hotPlug = new HotPlug(monitor, new HotPlugSlots(true, 1, 1));
+      const memory = `${place.path}/shared`;
+      {
+        using file = open(memory, O_RDWR | O_CREAT, 0o600);
+        ftruncate(file.fd, Number(HIGH_BYTES));
+      }
+      await monitor.execute("object-add", {
+        "qom-type": "memory-backend-file",
+        id: "shared",
+        size: Number(HIGH_BYTES),
+        "mem-path": memory,
+        share: true,
+      });
       const root = await hotPlug.attach({ kind: "disk", id: "disk0", path: disk, readOnly: false });
       for (const port of ["root-port", "switch-port", "bridge-port"] as const satisfies CardPort[]) {
         const at = await hotPlug.attach({ kind: "host-card", id: "card0", pciAddress: CARD, port });
@@ -190,6 +214,35 @@ vmTest(
           assert(/^\d+\nvfio-pci\nopen\n$/.test(told), `its group is open: ${JSON.stringify(told)}`);
         }
         await hotPlug.detach("card0");
+      }
+      for (const [card, register, bytes] of [
+        [HIGH_CARD, 2, HIGH_BYTES],
+        [LOW_CARD, 0, LOW_BYTES],
+      ] as const) {
+        const at = await hotPlug.attach({
+          kind: "host-card",
+          id: "card1",
+          pciAddress: card,
+          port: "root-port",
+        });
+        const options = [`${CARD}=${addressText(at)}`];
+        const device = {
+          id: "13",
+          type: "vfio-pci-gk",
+          vmPath: "",
+          containerPath: "/dev/vfio/13",
+          options,
+        } as const;
+        const script = "cat /sys/bus/pci/devices/$PCIDEVICE_TEST/resource";
+        const registers = (await runWith(calls, script, device, root)).split("\n");
+        const [first = "", last = ""] = registers[register]?.split(" ") ?? [];
+        assertEqual(
+          BigInt(last) - BigInt(first) + 1n,
+          bytes,
+          "memory of a large card, for which a port has room",
+        );
+        // QEMU's display of this kind does not go.
+        if (card === HIGH_CARD) await hotPlug.detach("card1");
       }
       agent.close();
     } finally {

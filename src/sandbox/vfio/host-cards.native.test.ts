@@ -14,6 +14,7 @@ import type { NetworkStep } from "../network/network-steps.ts";
 import { type QemuReply, ScriptedQemu } from "../testing/scripted-qemu.ts";
 import { TestLogger } from "../testing/test-pod.ts";
 import { CardDrivers } from "./card-drivers.ts";
+import { cardWindows } from "./card-windows.ts";
 import { HostCards } from "./host-cards.ts";
 
 const BRIDGE = "0000:00:01.0";
@@ -265,6 +266,18 @@ test("nodes that are none of the host's, and mediated devices, are refused", asy
     "unsupported",
   );
   assertEqual([one.told, one.steps], [[], []]);
+});
+
+test("ports get room for the largest card that is bound ahead, and none is asked for small ones", () => {
+  using sysfs = fakeSysfs();
+  assertEqual(cardWindows(sysfs.path), undefined);
+  assertEqual(cardWindows(`${sysfs.path}/nowhere`), undefined);
+  symlink(`../../devices/${READY}`, `${sysfs.path}/bus/pci/drivers/mlx5_vfio_pci/${READY}`);
+  const resource = `${sysfs.path}/bus/pci/devices/${READY}/resource`;
+  writeFile(resource, "0x0000384000000000 0x00003840000fffff 0x000000000014220c\n");
+  assertEqual(cardWindows(sysfs.path), undefined, "a mebibyte");
+  writeFile(resource, "0x0000384000000000 0x00003843ffffffff 0x000000000014220c\n");
+  assertEqual(cardWindows(sysfs.path), { memoryMib: 2, prefetchableMib: 32_768 });
 });
 
 runTests();

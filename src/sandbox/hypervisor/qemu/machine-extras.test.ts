@@ -51,6 +51,19 @@ test("chips of an Arm board come in their order", () => {
   ]);
 });
 
+test("ports have room for the memory of large cards, and the PC for all of its ports", () => {
+  const changes = { machineType: "q35", hotPlugSlots: 2 } as const;
+  const small = withOptions(
+    { cardWindows: { memoryMib: 32, prefetchableMib: 2048 }, switchPorts: 1 },
+    changes,
+  );
+  expect(extraKernelParameters(small)).toEqual(["pci=hpmmiosize=32M,hpmmioprefsize=2048M"]);
+  expect(earlyArguments(small)).toEqual([]);
+  const large = withOptions({ cardWindows: { memoryMib: 32, prefetchableMib: 16_384 } }, changes);
+  expect(earlyArguments(large)).toEqual(["-global", "q35-pcihost.pci-hole64-size=98304M"]);
+  expect(earlyArguments({ ...large, machineType: "virt" })).toEqual([]);
+});
+
 test("an IOMMU is there before all devices, and the kernel uses it for containers alone", () => {
   const spec = withOptions({ iommu: true });
   expect(earlyArguments(spec)).toEqual([

@@ -10,6 +10,8 @@ import { flashArguments } from "./flash-chips.ts";
 const SWITCH = "switch0";
 /** Chassis numbers of the switch's ports, away from those of root ports and bridges. */
 const FIRST_SWITCH_CHASSIS = 100;
+/** Source: QEMU, hw/pci-host/q35.c, `pci-hole64-size`. */
+const PC_CARD_SPACE_MIB = 32 << 10;
 /** Name of the socket in the sandbox's directory, which is upstream's. */
 const EXTRA_MONITOR_SOCKET = "extra-monitor.sock";
 
@@ -28,9 +30,24 @@ export function extraBoardOptions({ options, accelerator }: MachineSpec): string
   return options?.iommu === true && accelerator === "kvm" ? ["kernel-irqchip=split"] : [];
 }
 
-/** What the kernel has to be told of the IOMMU: it is the containers' that want it, not the kernel for its own devices. */
+/** What the kernel has to be told of the IOMMU: it is the containers' that want it, not the kernel for its own devices; and of cards. */
 export function extraKernelParameters({ options }: MachineSpec): string[] {
-  return options?.iommu === true ? ["intel_iommu=on", "iommu=pt"] : [];
+  const windows = options?.cardWindows;
+  return [
+    ...(options?.iommu === true ? ["intel_iommu=on", "iommu=pt"] : []),
+    ...(windows === undefined
+      ? []
+      : [`pci=hpmmiosize=${windows.memoryMib}M,hpmmioprefsize=${windows.prefetchableMib}M`]),
+  ];
+}
+
+/** The PC's address space above its memory has room for 32 GiB of cards, and no more, unless it is asked for. */
+function cardSpace({ machineType, hotPlugSlots, options }: MachineSpec): string[] {
+  const windows = options?.cardWindows;
+  if (windows === undefined || machineType !== "q35") return [];
+  // The port above a switch has one, too, and what is between the windows of all is about as much again.
+  const mib = 2 * windows.prefetchableMib * (hotPlugSlots + (options?.switchPorts ?? 0) + 1);
+  return mib <= PC_CARD_SPACE_MIB ? [] : ["-global", `q35-pcihost.pci-hole64-size=${mib}M`];
 }
 
 /** Before all devices: they are behind the IOMMU only if it is there first. */
@@ -38,6 +55,7 @@ export function earlyArguments(spec: MachineSpec): string[] {
   const { options } = spec;
   return [
     ...flashArguments(spec),
+    ...cardSpace(spec),
     // Of all of them, also those that come later.
     ...(options?.iommuPlatform === true
       ? ["-global", "virtio-device.iommu_platform=on", "-global", "virtio-pci.disable-legacy=on"]
