@@ -123,22 +123,48 @@ function compileRef(term: IrRef, context: CodeContext): Evaluate {
 
 /** `head` and then the members named by `path`. */
 function compilePath(head: Evaluate, path: readonly Ir[], context: CodeContext): Evaluate {
-  return path.reduce<Evaluate>((from, step) => {
-    if (step.kind === "constant") {
-      const { value: key } = step;
-      return (frame) => {
-        const value = from(frame);
-        return value === undefined ? undefined : member(value, key);
-      };
-    }
-    const keyTerm = compileTerm(step, context);
+  let from = head;
+  for (let at = 0; at < path.length; ) {
+    const keys = constantsFrom(path, at);
+    const step = path[at];
+    if (keys.length > 0) from = fixedPath(from, keys);
+    else if (step) from = computedStep(from, compileTerm(step, context));
+    at += Math.max(1, keys.length);
+  }
+  return from;
+}
+
+/** The constant steps of `path` from `at` up to the first other one. */
+function constantsFrom(path: readonly Ir[], at: number): Value[] {
+  const keys: Value[] = [];
+  for (let step = path[at]; step?.kind === "constant"; step = path[at + keys.length]) keys.push(step.value);
+  return keys;
+}
+
+/** Several steps in one closure: a closure a step costs a policy decision some twentieth more. */
+function fixedPath(from: Evaluate, keys: readonly Value[]): Evaluate {
+  const [first, second] = keys;
+  if (first === undefined) return from;
+  if (second === undefined) {
     return (frame) => {
       const value = from(frame);
-      if (value === undefined) return undefined;
-      const key = keyTerm(frame);
-      return key === undefined ? undefined : member(value, key);
+      return value === undefined ? undefined : member(value, first);
     };
-  }, head);
+  }
+  return (frame) => {
+    let value = from(frame);
+    for (let i = 0; i < keys.length && value !== undefined; i++) value = member(value, keys[i] as Value);
+    return value;
+  };
+}
+
+function computedStep(from: Evaluate, keyTerm: Evaluate): Evaluate {
+  return (frame) => {
+    const value = from(frame);
+    if (value === undefined) return undefined;
+    const key = keyTerm(frame);
+    return key === undefined ? undefined : member(value, key);
+  };
 }
 
 /** The rule that the constant steps of a path lead to, with the number of steps; undefined if they reach none. */
