@@ -66,7 +66,7 @@ export const HYPERVISOR_KEYS = {
   memory_slots: integer(10, "Memory modules that can be hot-plugged.", { annotation: true, max: 255 }),
   default_maxmemory: integer(0, "Most memory after hot-plugging; 0 is as much as the host has.", { max: MAX_I64 }),
   memory_offset: integer(0, "Address space beside the memory, for NVDIMMs.", { drivers: "QFS", annotation: true, max: MAX_I64, withoutEffect: "no NVDIMM is plugged in, and the space for more memory follows from `default_maxmemory`" }),
-  enable_virtio_mem: flag(false, "Grow memory by virtio-mem instead of modules.", { drivers: "Q", annotation: true }),
+  enable_virtio_mem: flag(false, "Grow memory by virtio-mem instead of modules.", { drivers: "QC", annotation: true }),
   enable_mem_prealloc: flag(false, "Take all memory from the host at boot.", { drivers: "QF", annotation: true }),
   reclaim_guest_freed_memory: flag(false, "Give memory that the guest frees back to the host.", { drivers: "QCD", annotation: true }),
   enable_hugepages: flag(false, "Guest memory in huge pages.", { drivers: "QCFD", annotation: true }),

@@ -3,14 +3,16 @@
  * stood in for, and a socket that leads to the agent's port as their vsock does.
  */
 
-import { AGENT_PORT_NAME } from "../../src/sandbox/hypervisor/qemu/command-line.ts";
+import { AGENT_PORT_NAME, VIRTIO_MEMORY } from "../../src/sandbox/hypervisor/qemu/command-line.ts";
 import { blockNode, diskNode } from "../../src/sandbox/hypervisor/qemu/disk-options.ts";
 import { SLOW_TO_EMULATE } from "../../src/sandbox/hypervisor/qemu/fast-emulation.ts";
+import type { GrowingMemory } from "../../src/sandbox/hypervisor/qemu/growing-memory.ts";
 import { HotPlugCpus } from "../../src/sandbox/hypervisor/qemu/hot-plug-cpus.ts";
 import { MemoryModules } from "../../src/sandbox/hypervisor/qemu/memory-modules.ts";
 import { QmpClient } from "../../src/sandbox/hypervisor/qemu/qmp-client.ts";
 import type { BlockNode } from "../../src/sandbox/hypervisor/qemu/qmp-messages.ts";
 import { restoreState, saveState } from "../../src/sandbox/hypervisor/qemu/saved-state.ts";
+import { VirtioMemory } from "../../src/sandbox/hypervisor/qemu/virtio-memory.ts";
 import type { FileDescriptor } from "../../src/sys/descriptor.ts";
 import { loop } from "../../src/sys/event-loop.ts";
 import { FdStream } from "../../src/sys/fd-stream.ts";
@@ -44,6 +46,8 @@ export interface BackingSpec {
   readonly memoryBytes: number;
   /** What may come while it runs. */
   readonly hotPlugBytes: number;
+  /** Memory comes and goes by virtio-mem, not in modules. */
+  readonly growsInPieces?: boolean;
   readonly vcpus: number;
   readonly maxVcpus: number;
   readonly kernel: string;
@@ -92,7 +96,7 @@ export class BackingMachine {
   readonly #monitor: QmpClient;
   readonly #freeSlots: number[];
   readonly #cpus: HotPlugCpus;
-  readonly #memory: MemoryModules;
+  readonly #memory: GrowingMemory;
   /** The nodes below those of the disks, where they are not the first ones. */
   readonly #backings = new Map<string, string>();
   /** Ids of what has a backend of its own, which goes with it. */
@@ -108,15 +112,14 @@ export class BackingMachine {
     this.#disks = new Set(spec.disks.map(({ id }) => id));
     // QEMU cannot take an emulated processor out.
     this.#cpus = new HotPlugCpus(monitor, spec.vcpus, false);
-    this.#memory = new MemoryModules({
-      monitor,
-      bootMib: spec.memoryBytes / MIB,
-      slots: MEMORY_SLOTS,
-      maxMemoryMib: (spec.memoryBytes + spec.hotPlugBytes) / MIB,
-      hugePages: false,
-      preallocate: false,
-      balloon: false,
-    });
+    const [bootMib, maxMemoryMib] = [spec.memoryBytes / MIB, (spec.memoryBytes + spec.hotPlugBytes) / MIB];
+    this.#memory =
+      spec.growsInPieces === true
+        ? new VirtioMemory(monitor, loop, bootMib, maxMemoryMib)
+        : new MemoryModules({
+            ...{ monitor, bootMib, maxMemoryMib, slots: MEMORY_SLOTS },
+            ...{ hugePages: false, preallocate: false, balloon: false },
+          });
   }
 
   /** Boots it. Its console is this process's stdout. */
@@ -238,9 +241,12 @@ export class BackingMachine {
   }
 
   /** Makes it as large as that, as far as it grows. */
-  async grow(vcpus: number, memoryBytes: number): Promise<void> {
+  async grow(vcpus: number, memoryBytes: number | undefined): Promise<void> {
     await this.#cpus.growTo(vcpus);
-    await this.#memory.growTo(memoryBytes / MIB, MEMORY_BLOCK_MIB);
+    if (memoryBytes === undefined) return;
+    const memoryMib = memoryBytes / MIB;
+    if (memoryMib < this.#memory.sizeMib) await this.#memory.shrinkTo(memoryMib);
+    else await this.#memory.growTo(memoryMib, MEMORY_BLOCK_MIB);
   }
 
   /** Writes everything but the memory, which is in the file of the specification, to where `state` is. It is stopped then. */
@@ -281,6 +287,13 @@ function memoryBackend(mib: number, file: number | undefined): string {
   return `memory-backend-${kind},id=memory0,size=${mib}M,share=on${path}`;
 }
 
+function virtioMemory(mib: number, at: string): string[] {
+  return [
+    ...["-object", `memory-backend-memfd,id=memory1,size=${mib}M,share=on,reserve=off`],
+    ...["-device", `virtio-mem-pci,id=${VIRTIO_MEMORY},memdev=memory1,requested-size=0,${at}`],
+  ];
+}
+
 /** A block node to be put below a disk's. */
 function backing(name: string, filename: string, readOnly: boolean, isDevice: boolean): BlockNode {
   const cache = { direct: false, "no-flush": false };
@@ -304,6 +317,7 @@ function qemuArguments(spec: BackingSpec, nextSlot: () => number): string[] {
     ...["-cpu", ["max", ...SLOW_TO_EMULATE.x86_64.map((name) => `${name}=off`)].join(",")],
     ...["-smp", `${spec.vcpus},maxcpus=${spec.maxVcpus}`, "-m", `${memory}M${growth}`],
     ...["-object", memoryBackend(memory, spec.memory)],
+    ...(spec.growsInPieces === true ? virtioMemory(spec.hotPlugBytes / MIB, at()) : []),
     ...(spec.state === undefined ? [] : ["-incoming", "defer"]),
     ...["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"],
     ...["-chardev", `socket,id=monitor,fd=${FIRST_INHERITED}`, "-mon", "chardev=monitor,mode=control"],

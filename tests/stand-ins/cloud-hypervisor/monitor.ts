@@ -22,6 +22,7 @@ import { utf8Encode } from "../../../src/sys/utf8.ts";
 import { type BackingCard, BackingMachine } from "../backing-machine.ts";
 import type { HttpAnswer, HttpRequest } from "../http-request.ts";
 import { Confinement, type ConfinementRequest } from "./confinement.ts";
+import { type PayloadRequest, payloadFault } from "./payload.ts";
 import { faults } from "./schema.ts";
 
 const BASE = "/api/v1/";
@@ -41,10 +42,14 @@ interface Share {
 /** On which the driver has its shares. */
 const SHARE_SEGMENT = "0001";
 
-interface Config extends ConfinementRequest {
-  readonly payload: { readonly kernel?: string; readonly cmdline?: string; readonly initramfs?: string };
+interface Config extends ConfinementRequest, PayloadRequest {
   readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
-  readonly memory: { readonly size: number; readonly shared?: boolean; readonly hotplug_size?: number };
+  readonly memory: {
+    readonly size: number;
+    readonly shared?: boolean;
+    readonly hotplug_size?: number;
+    readonly hotplug_method?: "Acpi" | "VirtioMem";
+  };
   readonly disks?: readonly {
     readonly id?: string;
     readonly path: string;
@@ -164,7 +169,8 @@ export class Monitor {
     if (config.cpus.boot_vcpus < 1 || config.cpus.boot_vcpus > config.cpus.max_vcpus) {
       throw new Refused(500, "CpusMaxLowerThanBoot");
     }
-    if (config.payload.kernel === undefined) throw new Refused(500, "KernelMissing");
+    const missing = payloadFault(config);
+    if (missing !== undefined) throw new Refused(500, missing);
     if (config.vsock === undefined || config.vsock.cid < 3) throw new Refused(500, "VsockCidInvalid");
     const confinement = Confinement.of(config);
     if (typeof confinement === "string") throw new Refused(500, confinement);
@@ -176,6 +182,8 @@ export class Monitor {
   async boot(): Promise<undefined> {
     const state = this.#state;
     if (state.is !== "Created") throw new Refused(state.is === "Nothing" ? 404 : 500, "VmNotCreated");
+    if (state.config.platform?.sev_snp === true)
+      throw new Refused(500, "VmBoot: this processor has no SEV-SNP");
     await this.#start(state.config, state.cards);
     return undefined;
   }
@@ -194,6 +202,7 @@ export class Monitor {
       ...(saved === undefined ? {} : { state: saved.state }),
       memoryBytes: config.memory.size,
       hotPlugBytes: config.memory.hotplug_size ?? 0,
+      growsInPieces: config.memory.hotplug_method === "VirtioMem" && (config.memory.hotplug_size ?? 0) > 0,
       vcpus: config.cpus.boot_vcpus,
       maxVcpus: config.cpus.max_vcpus,
       kernel: config.payload.kernel ?? "",
@@ -326,12 +335,13 @@ export class Monitor {
   async resize(body: unknown): Promise<undefined> {
     const state = this.#booted();
     const { cpus, memory } = state.config;
-    const { desired_vcpus: vcpus = 1, desired_ram: bytes = 0 } = body as {
+    const { desired_vcpus: vcpus = 1, desired_ram: bytes } = body as {
       desired_vcpus?: number;
       desired_ram?: number;
     };
     if (vcpus < 1 || vcpus > cpus.max_vcpus) throw new Refused(500, "DesiredVCpuCountExceedsMax");
-    if (bytes > memory.size + (memory.hotplug_size ?? 0)) throw new Refused(500, "InsufficientHotplugRam");
+    if (bytes !== undefined && bytes > memory.size + (memory.hotplug_size ?? 0))
+      throw new Refused(500, "InsufficientHotplugRam");
     await state.machine.grow(vcpus, bytes);
     return undefined;
   }

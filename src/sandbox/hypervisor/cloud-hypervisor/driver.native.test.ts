@@ -318,6 +318,39 @@ vmTest("what the monitor refuses is told in its words, and nothing is left runni
   }),
 );
 
+vmTest("a confidential guest is described as one, down to what its processor lacks here", () =>
+  withDirectory(async (spec) => {
+    const igvm = `${spec.runDirectory}/guest.igvm`;
+    makeSparseFile(igvm, 1);
+    const confidential = {
+      kind: "sev-snp",
+      encryptionBit: 51,
+      policy: 0,
+      idBlock: "",
+      idAuthentication: "",
+      hostData: `${"A".repeat(43)}=`,
+      igvm,
+    } as const;
+    const boot = (changes: { readonly hostData?: string }) =>
+      cloudHypervisor.boot(
+        // As the sandbox asks for it: nothing of a confidential guest changes.
+        { ...spec, maxVcpus: 1, memoryGrowth: undefined, confidential: { ...confidential, ...changes } },
+        { clock: loop, logger: new TestLogger() },
+      );
+    await assertThrows(
+      () => boot({}),
+      (error) =>
+        hasCode(error, "hypervisor-error") && String(error).includes("this processor has no SEV-SNP"),
+      "a machine that the monitor would boot",
+    );
+    await assertThrows(
+      () => boot({ hostData: "AAAA" }),
+      (error) => hasCode(error, "hypervisor-error") && String(error).includes("InvalidHostData"),
+      "host data of another length",
+    );
+  }),
+);
+
 vmTest("a program that is none names the key to set", () =>
   withDirectory(async (spec) => {
     await assertThrows(

@@ -347,6 +347,29 @@ vmTest("a disk that is made for the pod is the user's, and gone after it", async
   );
 });
 
+vmTest("its memory comes by virtio-mem for a container, and goes after it", async () => {
+  await withPod(
+    async (pod) => {
+      const total = async (change?: (spec: Spec) => Spec) =>
+        Number(/MemTotal: *(\d+) kB/.exec(await run(pod, "cat /proc/meminfo", change))?.[1]);
+      // Without any container the machine is about to end, and keeps its size.
+      const [id, spec] = [testId(), podSpec(pod.place.rootfs, pod.network, "sleep 1000")];
+      await pod.sandbox.createContainer({ id, bundle: pod.place.path, spec, rootfs: [] });
+      const before = await total();
+      const limit = (spec: Spec): Spec => ({
+        ...spec,
+        linux: { ...spec.linux, resources: { memory: { limit: 256n << 20n } } },
+      });
+      assert((await total(limit)) > before + (200 << 10), "the container has its memory");
+      // The machine shrinks once the container is gone.
+      let after = await total();
+      for (let tries = 0; tries < 20 && after > before + (64 << 10); tries++) after = await total();
+      assert(after <= before + (64 << 10), `${after} KiB after, ${before} before`);
+    },
+    configuration({ enable_virtio_mem: true }),
+  );
+});
+
 vmTest(
   "what only root can read of the guest's own files is refused with the command that helps",
   async () => {

@@ -51,6 +51,11 @@ export function fingerprint(spec: MachineSpec): MachineFingerprint {
   // It would have to open files of root's: those of the saved machine, and the memory that it copies.
   if (spec.user !== undefined) return { kind: "unsupported", reason: "rootless is set" };
   if (spec.hugePages) return { kind: "unsupported", reason: "enable_hugepages is set" };
+  if (spec.confidential !== undefined)
+    return { kind: "unsupported", reason: "a confidential guest's memory is its own" };
+  // What its device has given to the guest is known to that device alone.
+  if (spec.memoryGrowth?.kind === "virtio-mem")
+    return { kind: "unsupported", reason: "enable_virtio_mem is set" };
   const other = spec.devices.find(({ kind }) => kind !== "network");
   if (other !== undefined) return { kind: "unsupported", reason: `a ${other.kind} cannot be saved` };
   const text = JSON.stringify(vmConfig({ ...spec, devices: [] }, "", true));
