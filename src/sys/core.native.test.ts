@@ -22,9 +22,10 @@ import {
   removeTree,
   replaceFile,
   symlink,
+  writeAll,
   writeFile,
 } from "./files.ts";
-import { pipe } from "./pipe.ts";
+import { bytesWaiting, pipe } from "./pipe.ts";
 import {
   clone,
   closeFrom,
@@ -114,6 +115,16 @@ test("a pipe carries bytes and readable() can be cancelled", async () => {
     "all bytes arrive in order",
   );
   reader.close();
+});
+
+test("bytesWaiting() tells what a pipe holds, also when its writer is gone", () => {
+  using ends = pipe();
+  assertEqual(bytesWaiting(ends.reader.fd), 0);
+  writeAll(ends.writer.fd, new Uint8Array(3000));
+  assertEqual(bytesWaiting(ends.reader.fd), 3000);
+  ends.writer.close();
+  readToEnd(ends.reader.fd, "pipe");
+  assertEqual(bytesWaiting(ends.reader.fd), 0);
 });
 
 test("writes are sent whole and in the order of the calls", async () => {

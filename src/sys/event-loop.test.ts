@@ -54,3 +54,25 @@ test("a second wait for the same direction of a descriptor is refused", async ()
   loop.forget(5);
   await expect(first).rejects.toMatchObject({ code: "closed" });
 });
+
+test("after abandon() nothing happens of what was waited for before, and the loop serves as a new one", async () => {
+  const kernel = new RecordingKernel();
+  using _replaced = useKernel(kernel);
+  kernel.answer("epoll_pwait", () => 0);
+  const loop = new EventLoop();
+  const heard: string[] = [];
+  loop.readable(5).then(
+    () => heard.push("ready"),
+    () => heard.push("failed"),
+  );
+  loop.after(0, () => heard.push("timer"));
+  loop.soon(() => heard.push("soon"));
+  loop.abandon();
+  expect(loop.turn()).toBe(false);
+  const again = loop.readable(5);
+  loop.forget(5);
+  await expect(again).rejects.toMatchObject({ code: "closed" });
+  loop.soon(() => heard.push("new"));
+  expect(loop.turn()).toBe(true);
+  expect(heard).toEqual(["new"]);
+});

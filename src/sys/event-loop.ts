@@ -102,11 +102,13 @@ class PendingTimer implements Timer {
 
 export class EventLoop implements Clock {
   #epoll = -1;
-  readonly #watches = new Map<number, Watch>();
-  readonly #timers: PendingTimer[] = [];
+  #watches = new Map<number, Watch>();
+  #timers: PendingTimer[] = [];
   #timerOrder = 0;
   #waiters = 0;
-  readonly #ready: (() => void)[] = [];
+  #ready: (() => void)[] = [];
+  /** Of the process that this one is a clone of. */
+  #left: readonly unknown[] = [];
   // x86_64 packs struct epoll_event to 12 bytes; elsewhere its 64-bit member is aligned.
   readonly #eventBytes = kernel().architecture === "x86_64" ? 12 : 16;
   readonly #eventList = new Uint8Array(16 * BATCH);
@@ -198,15 +200,19 @@ export class EventLoop implements Clock {
 
   /**
    * What a clone of this process without exec must do first: the epoll instance is shared with the parent, so it is
-   * dropped, with everything that was waited for.
+   * dropped, and nothing that was waited for happens any more.
+   *
+   * What waited is kept: to free it would be to write to nearly every page of the parent's heap, which a clone copies for that.
    */
   abandon(): void {
     if (this.#epoll >= 0) kernel().syscall("close", this.#epoll);
     this.#epoll = -1;
-    this.#watches.clear();
-    this.#timers.length = 0;
-    this.#ready.length = 0;
+    this.#left = [this.#left, this.#watches, this.#timers, this.#ready];
+    this.#watches = new Map();
+    this.#timers = [];
+    this.#ready = [];
     this.#waiters = 0;
+    this.#cancelledTimers = 0;
   }
 
   #wait(fd: number, direction: Direction, signal: CancelSignal | undefined): Promise<void> {

@@ -1,4 +1,4 @@
-/** Pipes. Source: pipe(2). */
+/** Pipes. Sources: pipe(2); ioctl_tty(2), FIONREAD. */
 import { FileDescriptor } from "./descriptor.ts";
 import { check, kernel } from "./kernel.ts";
 
@@ -23,4 +23,17 @@ export function pipe(): Pipe {
       writer.close();
     },
   };
+}
+
+const FIONREAD = 0x541b;
+const EIO = 5;
+const waiting = new Int32Array(1);
+
+/** How many bytes are in a pipe or a terminal, waiting to be read; 0 also at its end. */
+export function bytesWaiting(fd: number): number {
+  const result = kernel().syscall("ioctl", fd, FIONREAD, waiting);
+  // A terminal whose other end is gone.
+  if (result === -EIO) return 0;
+  check(result, "ask for waiting bytes of", fd);
+  return waiting[0] ?? 0;
 }

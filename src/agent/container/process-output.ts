@@ -11,12 +11,19 @@ import { EAGAIN, EINTR } from "../../sys/errno.ts";
 import { loop } from "../../sys/event-loop.ts";
 import { setNonBlocking } from "../../sys/fd-stream.ts";
 import { check, kernel } from "../../sys/kernel.ts";
+import { bytesWaiting } from "../../sys/pipe.ts";
 
 /** What a terminal's master end answers when the last process has closed the other end. */
 const EIO = 5;
 
 /** Most that one read answers with, bytes: well below the largest message of the protocol (4 MiB). */
 export const MAX_READ_BYTES = 1 << 20;
+
+/**
+ * Least room that a read is given, bytes: what comes after the kernel was asked how much there is. More would have to be zeroed, and
+ * most reads find nothing.
+ */
+const LEAST_ROOM = 512;
 
 export class ProcessOutput {
   readonly #descriptor: FileDescriptor;
@@ -57,7 +64,6 @@ export class ProcessOutput {
     this.#reading = true;
     try {
       for (;;) {
-        // A buffer is made only when there may be something for it: most reads wait, and for a long time.
         const bytes = this.#readNow(Math.min(limit, MAX_READ_BYTES));
         if (bytes !== undefined) return bytes;
         await loop.readable(this.#descriptor.fd, signal);
@@ -79,7 +85,7 @@ export class ProcessOutput {
     if (this.#wasAsked || !this.#descriptor.isOpen) return undefined;
     this.#wasAsked = true;
     const data = this.#readNow(limit);
-    // One read takes all that a pipe holds; whether it was the last, the next one tells.
+    // One read takes all that the pipe held when it began; whether it was the last, the next one tells.
     const isMore = data !== undefined && data.length > 0 && data.length < limit;
     const all = joined(data, isMore ? this.#readNow(limit - data.length) : undefined);
     if (!this.#descriptor.isOpen) return all;
@@ -95,9 +101,9 @@ export class ProcessOutput {
   /** What is there; nothing at the end of the stream, undefined if it has to be waited for. */
   #readNow(limit: number): Uint8Array | undefined {
     const fd = this.#descriptor.fd;
-    const into = new Uint8Array(limit);
+    const into = new Uint8Array(Math.min(limit, Math.max(bytesWaiting(fd), LEAST_ROOM)));
     for (;;) {
-      const count = kernel().syscall("read", fd, into, limit);
+      const count = kernel().syscall("read", fd, into, into.length);
       if (count === -EINTR) continue;
       if (count === -EAGAIN) return undefined;
       if (count !== 0 && count !== -EIO) return into.subarray(0, check(count, `read ${this.#name}`, fd));
