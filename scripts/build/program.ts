@@ -22,6 +22,11 @@ export interface Program {
    * end of the binary, in no segment, and costs no memory before. It is bundled for itself, so its classes are its own.
    */
   readonly extension?: string;
+  /**
+   * Directories whose parts keep no line numbers, a tenth of their size: what a person runs once tells its failures in sentences, and
+   * where it fails by a mistake of ours, the names of functions remain.
+   */
+  readonly withoutLines?: readonly string[];
   /** `small` if it is not said. */
   readonly engine?: EngineKind;
   /** The binary to write, relative to the project's root. */
@@ -45,10 +50,18 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
   await mkdir(directory, { recursive: true });
   await mkdir(dirname(join(root, program.output)), { recursive: true });
   const parts = await bundle(root, target.architecture, program.entry, directory, name);
-  await run(
-    engine.compiler,
-    parts.flatMap((part) => [part.script, part.name, part.bytecode]),
+  const rare = parts.filter(
+    ({ sources, importsLater }) =>
+      // Without its name, which goes with the lines, a part does not find others.
+      !importsLater &&
+      sources.every((source) => program.withoutLines?.some((above) => source.startsWith(above))),
   );
+  await compile(
+    engine,
+    [],
+    parts.filter((part) => !rare.includes(part)),
+  );
+  if (rare.length > 0) await compile(engine, ["--without-lines"], rare);
   await writeFile(join(directory, "embed.S"), embed(parts));
   const binary = join(directory, name);
   await run(
@@ -83,11 +96,16 @@ export async function buildProgram(root: string, engine: Engine, program: Progra
     );
     if (only === undefined || more.length > 0)
       throw new Error(`${program.extension}: an extension has one part`);
-    await run(engine.compiler, ["--without-lines", only.script, only.name, only.bytecode]);
+    await compile(engine, ["--without-lines"], [only]);
     await appendFile(binary, withTrailer(await readFile(only.bytecode)));
   }
   // Renamed into place: a running program keeps its file.
   await rename(binary, join(root, program.output));
+}
+
+async function compile(engine: Engine, flags: readonly string[], parts: readonly Part[]): Promise<void> {
+  const files = parts.flatMap((part) => [part.script, part.name, part.bytecode]);
+  await run(engine.compiler, [...flags, ...files]);
 }
 
 function intermediateName(name: string, architecture: Architecture): string {
@@ -98,6 +116,10 @@ function intermediateName(name: string, architecture: Architecture): string {
 interface Part {
   /** What the others import, and stack traces show. */
   readonly name: string;
+  /** Files that it is made of, relative to the project's root. */
+  readonly sources: readonly string[];
+  /** Whether it has an `import()`. */
+  readonly importsLater: boolean;
   /** Files of this part, absolute. */
   readonly script: string;
   readonly sourceLines: string;
@@ -156,15 +178,17 @@ async function bundle(
     ordered.map(async (script): Promise<Part> => {
       const map = result.outputFiles.find(({ path }) => path === `${script.path}.map`);
       if (map === undefined) throw new Error(`${script.path}: esbuild wrote no source map`);
+      const described: { readonly sources: readonly string[] } = JSON.parse(map.text);
+      const fromRoot = (source: string) => relative(root, join(directory, source));
       const part = {
         name: isFirst(script) ? name : basename(script.path),
+        sources: described.sources.map(fromRoot),
+        importsLater: /\bimport\(/.test(script.text),
         script: script.path,
         sourceLines: `${script.path}.lines`,
         bytecode: `${script.path}.bytecode`,
       };
-      const lines = sourceLinesTable(JSON.parse(map.text), (source) =>
-        relative(root, join(directory, source)),
-      );
+      const lines = sourceLinesTable(JSON.parse(map.text), fromRoot);
       await writeFile(part.script, withQuickDisposal(withoutIdleBanner(script.text)));
       await writeFile(part.sourceLines, lines);
       return part;

@@ -6,7 +6,11 @@ export const PROGRAMS: readonly Program[] = [
   { entry: "src/overlay/main.ts", output: "build/bin/kata-overlay" },
   { entry: "src/tarfs/main.ts", output: "build/bin/mount.tar" },
   { entry: "src/shim/main.ts", output: "build/bin/containerd-shim-kata-v2" },
-  { entry: "src/cli/main.ts", output: "build/bin/kata-runtime" },
+  {
+    entry: "src/cli/main.ts",
+    withoutLines: ["src/azure/", "src/cli/"],
+    output: "build/bin/kata-runtime",
+  },
   {
     entry: "src/agent/main.ts",
     extension: "src/agent/policy/extension.ts",
