@@ -8,10 +8,10 @@ import {
   listInterfaces,
   type PresentInterface,
   type PresentRoute,
-  updateInterface,
   updateRoutes,
 } from "../guest/network.ts";
-import type { GuestNetwork, Sandbox } from "../sandbox/sandbox.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { GuestNetwork } from "../sandbox/sandbox-network.ts";
 import {
   type AgentServiceHandlers,
   type InterfaceInput,
@@ -37,9 +37,7 @@ export function networkCalls(sandbox: Sandbox): NetworkCalls {
       const message = required(request.interface, "update interface", "interface");
       sandbox.requireGuest("set up network");
       await sandbox.modulesLoaded;
-      const wanted = interfaceOf(message);
-      await sandbox.fetchCard(wanted);
-      await updateInterface(wanted, sandbox.context.settings.hotplugTimeoutMs);
+      await sandbox.network.update(interfaceOf(message));
       return message;
     },
 

@@ -7,106 +7,34 @@
 import { describeError, KataError } from "../../kata-error.ts";
 import type { Hooks, Spec } from "../../oci/types.ts";
 import type { CancelSignal } from "../../sys/cancellation.ts";
-import { mkdirAll, replaceFile } from "../../sys/files.ts";
-import type { Logger } from "../../sys/log.ts";
+import { mkdirAll } from "../../sys/files.ts";
 import { Rollback } from "../../sys/rollback.ts";
-import { traced, tracedNow, tracePhase } from "../../sys/trace.ts";
-import type { KernelModules } from "../boot/kernel-modules.ts";
-import type { ChildReaper } from "../child-reaper.ts";
+import { traced, tracePhase } from "../../sys/trace.ts";
 import { withGuestsOwn } from "../confidential/guests-own.ts";
 import { bundleDirectory } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
-import type { CgroupRoom } from "../container/container-cgroup.ts";
 import { type ContainerContext, checkId, createContainer } from "../container/create-container.ts";
 import { runHooks } from "../container/hooks.ts";
-import { type PluggedDevice, resolveDevices } from "../device/container-devices.ts";
+import { resolveDevices } from "../device/container-devices.ts";
 import { deviceModules } from "../device/device-modules.ts";
 import { GuestProcesses } from "../guest/guest-processes.ts";
-import { becomeMachine, type MachineIdentity } from "../guest/machine-identity.ts";
+import { becomeMachine } from "../guest/machine-identity.ts";
 import { MemoryAgent } from "../guest/memory-agent.ts";
-import {
-  addNeighbours,
-  type GuestInterface,
-  type GuestNeighbour,
-  type GuestRoute,
-  updateInterface,
-  updateRoutes,
-} from "../guest/network.ts";
-import { ParkedCards } from "../guest/parked-cards.ts";
 import type { ImageStore } from "../image/image-store.ts";
-import type { PolicyGate } from "../policy/policy-gate.ts";
-import type { Settings } from "../settings.ts";
 import { StorageRegistry } from "../storage/registry.ts";
 import { remountEphemeral } from "../storage/remount.ts";
 import type { Storage } from "../storage/storage.ts";
 import { scanGuestHooks, withGuestHooks } from "./guest-hooks.ts";
+import { writeNameServers } from "./name-servers.ts";
 import { OomEvents } from "./oom-events.ts";
-import { RESOLV_CONF, SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "./paths.ts";
+import { SANDBOX_DIRECTORY, SHARED_DIRECTORY } from "./paths.ts";
 import { type PidHolder, startPidHolder } from "./pid-holder.ts";
+import { isAny, SandboxNetwork } from "./sandbox-network.ts";
+import type { ModuleRequest, NewContainer, SandboxContext, SandboxRequest } from "./sandbox-request.ts";
 import { makeSharedNamespaces, type SharedNamespaces } from "./shared-namespaces.ts";
 
-export interface SandboxRequest {
-  readonly id: string;
-  readonly hostname: string;
-  /** Lines of resolv.conf. */
-  readonly dns: readonly string[];
-  readonly storages: readonly Storage[];
-  /** Whether all containers are in one pid namespace. */
-  readonly sharedPidNamespace: boolean;
-  /** Kernel modules that the pod needs. */
-  readonly modules: readonly ModuleRequest[];
-  /** Directory of hooks in the guest; empty for none. */
-  readonly guestHookPath: string;
-  /** Makes what is the same for every pod: the machine is saved or kept ready, and a second request tells of its pod. */
-  readonly prepare: boolean;
-  /** For a clone: who it is from now on. */
-  readonly identity: MachineIdentity | undefined;
-  readonly network: GuestNetwork;
-  /** Puts the machine's network cards out of sight until a request has interfaces. */
-  readonly parkCards: boolean;
-}
-
-/** What else than its containers the pod's machine is told at once; each may be empty. */
-export interface GuestNetwork {
-  readonly interfaces: readonly GuestInterface[];
-  /** undefined leaves the routes as they are. */
-  readonly routes: readonly GuestRoute[] | undefined;
-  readonly neighbours: readonly GuestNeighbour[];
-}
-
-export interface ModuleRequest {
-  readonly name: string;
-  /** `name=value` texts. */
-  readonly parameters: readonly string[];
-}
-
-export interface NewContainer {
-  readonly id: string;
-  readonly spec: Spec;
-  /** What the host has plugged in for it. */
-  readonly devices: readonly PluggedDevice[];
-  readonly storages: readonly Storage[];
-  /** Whether it is in the pod's pid namespace. */
-  readonly sharedPidNamespace: boolean;
-}
-
-export interface SandboxContext {
-  readonly settings: Settings;
-  readonly reaper: ChildReaper;
-  readonly cgroups: CgroupRoom;
-  readonly logger: Logger;
-  readonly policy: PolicyGate;
-  /** Whether the machine is the agent's own. */
-  readonly isGuest: boolean;
-  /** The guest's modules; undefined natively. */
-  readonly modules?: KernelModules | undefined;
-  /** The directory that the machine booted from; undefined natively. */
-  readonly initialRoot?: number | undefined;
-}
-
-/** Most containers in a pod, and most lines of name servers: a host sends a handful. */
+/** Most containers in a pod: a host sends a handful. */
 const MAX_CONTAINERS = 1024;
-const MAX_DNS_LINES = 256;
 /** Ending all processes when the pod is destroyed, for each container, ms. */
 const DESTROY_DEADLINE_MS = 10_000;
 
@@ -126,12 +54,13 @@ export class Sandbox {
   #guestHooks: Hooks = {};
   #pidHolder: PidHolder | undefined;
   #images: Promise<ImageStore> | undefined;
-  readonly #parked = new ParkedCards();
+  readonly network: SandboxNetwork;
   /** Settles when the modules are loaded that containers need, or one of them has failed. */
   readonly modulesLoaded: Promise<void>;
 
   constructor(context: SandboxContext) {
     this.context = context;
+    this.network = new SandboxNetwork(context.settings.hotplugTimeoutMs);
     this.memoryAgent = new MemoryAgent(context.settings.memoryAgent, context.isGuest, context.reaper);
     this.guestProcesses = new GuestProcesses(context.settings.debugConsole);
     this.modulesLoaded = context.modules?.loadLate() ?? Promise.resolve();
@@ -208,11 +137,12 @@ export class Sandbox {
       for (const storage of request.storages) await this.#provide(storage, undo);
       if (request.prepare) this.context.cgroups.prepare();
       this.#guestHooks = this.#findHooks(request.guestHookPath);
-      if (request.dns.length > 0) this.#writeNameServers(request.dns);
-      await this.#connect(request.network);
+      if (request.dns.length > 0) writeNameServers(request.dns, this.context.isGuest);
+      if (isAny(request.network)) this.requireGuest("set up network");
+      await this.network.connect(request.network);
       if (request.parkCards) {
         this.requireGuest("park network cards");
-        this.#parked.park();
+        this.network.park();
       }
     } catch (error) {
       this.#state = before;
@@ -229,25 +159,6 @@ export class Sandbox {
     }
     await this.storages.use(storage);
     undo.add(`storage ${storage.mountPoint}`, () => this.storages.release(storage.mountPoint));
-  }
-
-  async #connect({ interfaces, routes, neighbours }: GuestNetwork): Promise<void> {
-    if (interfaces.length > 0 || routes !== undefined || neighbours.length > 0) {
-      this.requireGuest("set up network");
-    }
-    // No container has begun its life: they wait for the end of this.
-    if (interfaces.length > 0) this.#parked.unpark();
-    for (const each of interfaces) {
-      const update = updateInterface(each, this.context.settings.hotplugTimeoutMs);
-      await traced("guest", `set up ${each.name}`, update);
-    }
-    if (routes !== undefined) tracedNow("guest", "set up routes", () => updateRoutes(routes));
-    if (neighbours.length > 0) addNeighbours(neighbours);
-  }
-
-  /** Brings a card that was plugged in late to a pod that has no network yet, if it is not here. @throws KataError as `ParkedCards.fetch`. */
-  fetchCard(wanted: GuestInterface): Promise<void> {
-    return this.#parked.fetch(wanted, this.context.settings.hotplugTimeoutMs);
   }
 
   /** A guest whose image lacks the directory has no hooks: upstream's hosts name one for all images. */
@@ -271,20 +182,6 @@ export class Sandbox {
   requireGuest(operation: string): void {
     if (this.context.isGuest) return;
     throw new KataError("failed-precondition", { operation, object: "this machine is not the agent's own" });
-  }
-
-  #writeNameServers(lines: readonly string[]): void {
-    if (lines.length > MAX_DNS_LINES || lines.some((line) => /[\n\0]/.test(line))) {
-      throw new KataError("invalid-argument", {
-        operation: "write resolv.conf",
-        object: `${lines.length} lines`,
-      });
-    }
-    const text = `${lines.join("\n")}\n`;
-    replaceFile(RESOLV_CONF, text, 0o644);
-    if (!this.context.isGuest) return;
-    mkdirAll("/etc");
-    replaceFile("/etc/resolv.conf", text, 0o644);
   }
 
   /** Ends every container and gives back what they shared. Failures are logged: the machine ends after it. */
