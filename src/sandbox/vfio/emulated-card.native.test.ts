@@ -24,6 +24,7 @@ import { QmpClient } from "../hypervisor/qemu/qmp-client.ts";
 import type { AttachedDevice, MachineSpec } from "../hypervisor/types.ts";
 import { addressText, diskOfStorage, type GuestDevice } from "../storage/guest-messages.ts";
 import { runHostProgram } from "../storage/host-program.ts";
+import { testMachineSpec } from "../testing/test-machine.ts";
 import {
   TestLogger,
   type TestPlace,
@@ -52,31 +53,12 @@ const ROOT = "/run/kata-containers/sandbox/storage/root";
 const VENDOR_AND_DEVICE = "0x8086 0x100e";
 
 function machineSpec(runDirectory: string): MachineSpec {
-  const { hypervisor } = testConfiguration();
-  return {
-    id: testId(),
-    program: hypervisor.path,
+  return testMachineSpec({
+    program: testConfiguration().hypervisor.path,
     accelerator: "tcg",
     machineType: "q35",
-    machineOptions: "",
-    cpuFeatures: "",
-    firmware: "",
-    kernel: hypervisor.kernel,
-    root: { kind: "initrd", path: hypervisor.initrd },
-    kernelParameters: "",
-    debug: false,
-    vcpus: 1,
-    maxVcpus: 1,
-    memoryMib: hypervisor.default_memory,
-    hugePages: false,
-    preallocateMemory: false,
-    reclaimMemory: false,
     hotPlugSlots: 1,
-    entropySource: "/dev/urandom",
-    devices: [],
-    networkNamespace: undefined,
     runDirectory,
-    cgroups: [],
     options: {
       ...NO_OPTIONS,
       iommu: true,
@@ -85,7 +67,7 @@ function machineSpec(runDirectory: string): MachineSpec {
       cardPort: "root-port",
       cardWindows: { memoryMib: 64, prefetchableMib: 32 << 10 },
     },
-  };
+  });
 }
 
 /** A second monitor of the machine, which is told of the emulated card wherever the driver asks for a card of the host. */

@@ -27,6 +27,7 @@ import { makeTap } from "../../network/tap.ts";
 import { sandboxPaths } from "../../sandbox-paths.ts";
 import { addressText } from "../../storage/guest-messages.ts";
 import { type LoopDevice, loopDevice, makeSparseFile } from "../../testing/host-tools.ts";
+import { testMachineSpec } from "../../testing/test-machine.ts";
 import { TestLogger, testConfiguration, testId, testPlace, vmTest } from "../../testing/test-pod.ts";
 import { NO_OPTIONS } from "../machine-options.ts";
 import { takeMonitorUser } from "../monitor-user.ts";
@@ -40,35 +41,14 @@ const DIAL_TIMEOUT_MS = 60_000;
 const STAND_IN = `${getcwd()}/build/test/stand-in-cloud-hypervisor`;
 
 function machineSpec(changes: Partial<MachineSpec> = {}): MachineSpec {
-  const { hypervisor } = testConfiguration();
-  const id = testId();
-  return {
-    id,
+  const { default_memory: memoryMib } = testConfiguration().hypervisor;
+  return testMachineSpec({
     program: STAND_IN,
-    accelerator: "kvm",
-    machineType: "",
-    machineOptions: "",
-    cpuFeatures: "",
-    firmware: "",
-    kernel: hypervisor.kernel,
-    root: { kind: "initrd", path: hypervisor.initrd },
-    kernelParameters: "",
-    debug: false,
-    vcpus: 1,
     maxVcpus: 2,
-    memoryMib: hypervisor.default_memory,
-    memoryGrowth: { kind: "modules", slots: 4, maxMemoryMib: hypervisor.default_memory + 256 },
-    hugePages: false,
-    preallocateMemory: false,
-    reclaimMemory: false,
-    hotPlugSlots: 0,
-    entropySource: "/dev/urandom",
-    devices: [],
-    networkNamespace: undefined,
+    memoryGrowth: { kind: "modules", slots: 4, maxMemoryMib: memoryMib + 256 },
     runDirectory: `/tmp/kata-clh-test.${getpid()}`,
-    cgroups: [],
     ...changes,
-  };
+  });
 }
 
 async function withDirectory(

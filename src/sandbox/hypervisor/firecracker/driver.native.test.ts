@@ -31,7 +31,8 @@ import { NetworkNamespace } from "../../network/network-namespace.ts";
 import { makeLastingTap } from "../../network/tap.ts";
 import { makeFilesystem } from "../../storage/filesystem-image.ts";
 import { diskOfStorage } from "../../storage/guest-messages.ts";
-import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
+import { testMachineSpec } from "../../testing/test-machine.ts";
+import { TestLogger, vmTest } from "../../testing/test-pod.ts";
 import type { AttachedDevice, MachineSpec, VirtualMachine } from "../types.ts";
 import { firecracker } from "./driver.ts";
 
@@ -53,34 +54,13 @@ const CARD = {
 const CARD_IN_GUEST = { hwAddr: CARD.macAddress, IPAddresses: [], mtu: 1500n, rawFlags: 0 };
 
 function machineSpec(changes: Partial<MachineSpec> = {}): MachineSpec {
-  const { hypervisor } = testConfiguration();
-  return {
-    id: testId(),
+  return testMachineSpec({
     program: STAND_IN,
-    accelerator: "kvm",
-    machineType: "",
-    machineOptions: "",
-    cpuFeatures: "",
-    firmware: "",
-    kernel: hypervisor.kernel,
-    root: { kind: "initrd", path: hypervisor.initrd },
-    kernelParameters: "",
-    debug: false,
-    vcpus: 1,
-    maxVcpus: 1,
-    memoryMib: hypervisor.default_memory,
-    hugePages: false,
-    preallocateMemory: false,
-    reclaimMemory: false,
-    hotPlugSlots: 0,
-    entropySource: "/dev/urandom",
-    devices: [],
     // Of the program that becomes the monitor: ours.
     networkNamespace: NAMESPACE,
     runDirectory: `/tmp/kata-fc-test.${getpid()}`,
-    cgroups: [],
     ...changes,
-  };
+  });
 }
 
 async function withDirectory(

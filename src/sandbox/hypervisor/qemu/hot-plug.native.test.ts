@@ -26,6 +26,7 @@ import { sandboxPaths } from "../../sandbox-paths.ts";
 import { MountRoom } from "../../storage/mount-room.ts";
 import { SharedDirectory } from "../../storage/shared-directory.ts";
 import { startVirtiofsd } from "../../storage/virtiofsd.ts";
+import { testMachineSpec } from "../../testing/test-machine.ts";
 import { TestLogger, testConfiguration, testId, vmTest } from "../../testing/test-pod.ts";
 import { qemu } from "./driver.ts";
 
@@ -39,35 +40,18 @@ vmTest(
   async () => {
     const directory = `/tmp/kata-hot-plug-test.${getpid()}`;
     mkdirAll(directory);
-    const { hypervisor } = testConfiguration();
     const logger = new TestLogger();
     const id = testId();
     const machine = await qemu.boot(
-      {
+      testMachineSpec({
         id,
-        program: hypervisor.path,
+        program: testConfiguration().hypervisor.path,
         accelerator: "tcg",
         machineType: "q35",
-        machineOptions: "",
-        cpuFeatures: "",
-        firmware: "",
-        kernel: hypervisor.kernel,
-        root: { kind: "initrd", path: hypervisor.initrd },
-        kernelParameters: "",
-        debug: false,
-        vcpus: 1,
-        maxVcpus: 1,
-        memoryMib: hypervisor.default_memory,
-        hugePages: false,
-        preallocateMemory: false,
-        reclaimMemory: false,
         hotPlugSlots: 1,
         entropySource: "",
-        devices: [],
-        networkNamespace: undefined,
         runDirectory: "/run",
-        cgroups: [],
-      },
+      }),
       { clock: loop, logger },
     );
     const paths = sandboxPaths(id);
