@@ -5,6 +5,7 @@ import type { GuestConstraints } from "../oci/constrain-spec.ts";
 import { exists } from "../sys/files.ts";
 import { agentParameters } from "./agent-parameters.ts";
 import { type ConfidentialWish, confidentialWish } from "./confidential-guest.ts";
+import type { DiskTuning } from "./hypervisor/disk-device.ts";
 import { HYPERVISORS, type HypervisorName, isElsewhere, isHypervisorName } from "./hypervisor/drivers.ts";
 import {
   type ExtensionImage,
@@ -14,7 +15,7 @@ import {
 import { guestArchitecture } from "./hypervisor/guest-architecture.ts";
 import type { MachineOptions } from "./hypervisor/machine-options.ts";
 import type { RemoteSettings } from "./hypervisor/remote/machine-annotations.ts";
-import type { DiskRates, DiskTuning, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
+import type { DiskRates, GuestRoot, Hypervisor } from "./hypervisor/types.ts";
 import { parseVerityParameters } from "./hypervisor/verity-parameters.ts";
 import { type MonitorIdentity, machineOptions, monitorIdentity } from "./machine-settings.ts";
 import type { InterworkingModel } from "./network/endpoint.ts";

@@ -11,6 +11,7 @@ import type { SocketAddress } from "../../sys/socket.ts";
 import type { MachineSize } from "../resources/sizing.ts";
 import type { Logger } from "../types.ts";
 import type { Accelerator } from "./accelerator.ts";
+import type { DiskDevice, DiskTuning, ServedDiskDevice } from "./disk-device.ts";
 import type { ExtensionImage } from "./extension-images.ts";
 import type { HostCardDevice } from "./host-card.ts";
 import type { MachineOptions } from "./machine-options.ts";
@@ -32,36 +33,6 @@ export interface MachineCapabilities {
   readonly resize: { readonly vcpus: Resizing; readonly memory: Resizing };
 }
 
-/** A block device in the guest, over a file or block device of the host. */
-export interface DiskDevice {
-  readonly kind: "disk";
-  readonly id: string;
-  readonly path: string;
-  readonly readOnly: boolean;
-  /** A file that was made for this machine: it may become its monitor's user's. */
-  readonly isMade?: boolean;
-  /** How it is read and written; the monitor's usual way if absent. */
-  readonly tuning?: DiskTuning;
-}
-
-/** How a monitor reads and writes a disk, and what the guest sees of it. */
-export interface DiskTuning {
-  /** How requests reach the host's kernel. */
-  readonly io: "io_uring" | "threads" | "native";
-  /** Past the host's page cache. */
-  readonly direct: boolean;
-  /** Passes over the guest's wish to have data on the disk: fast, and lost with the host's power. */
-  readonly noFlush: boolean;
-  /** Bytes; 0 for the disk's own. */
-  readonly logicalSectorBytes: number;
-  readonly physicalSectorBytes: number;
-  readonly queues: number;
-  /** Requests in a queue; a power of two. */
-  readonly queueSize: number;
-  /** Threads of the monitor for the machine's disks; 0 is one. */
-  readonly threads: number;
-}
-
 /** How a monitor reaches a file server (vhost-user). */
 export type FileServerSocket =
   /** A descriptor, connected to it; the machine takes a copy. */
@@ -78,17 +49,6 @@ export interface SharedDirectoryDevice {
   readonly socket: FileServerSocket;
   /** Requests under way at most; a power of two. */
   readonly queueSize: number;
-}
-
-/** A block device in the guest that another program serves (vhost-user). That one knows its size, and whether it can be written to. */
-export interface ServedDiskDevice {
-  readonly kind: "served-disk";
-  readonly id: string;
-  /** Where the program listens. */
-  readonly socket: string;
-  /** Seconds between tries to reach it again after it went away; 0 for never. */
-  readonly reconnectSeconds: number;
-  readonly tuning?: DiskTuning;
 }
 
 /** What a machine can be started with. */

@@ -4,8 +4,9 @@ import { loop } from "../../sys/event-loop.ts";
 import { chown } from "../../sys/files.ts";
 import type { Rollback } from "../../sys/rollback.ts";
 import type { AgentConnection } from "../agent-client.ts";
+import type { DiskDevice } from "../hypervisor/disk-device.ts";
 import { HYPERVISORS } from "../hypervisor/drivers.ts";
-import type { DiskDevice, MachineSpec } from "../hypervisor/types.ts";
+import type { MachineSpec } from "../hypervisor/types.ts";
 import { tellNetwork } from "../network/live-guest.ts";
 import { reachAgent } from "./reach-agent.ts";
 import {

@@ -3,7 +3,7 @@ import { annotationPayload, parseInitdata, unpackInitdata } from "../../policy/i
 import { initdataDisk } from "../../policy/initdata/initdata-disk.ts";
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, open, writeAll } from "../../sys/files.ts";
 import { utf8Decode } from "../../sys/utf8.ts";
-import type { DiskDevice } from "../hypervisor/types.ts";
+import type { DiskDevice } from "../hypervisor/disk-device.ts";
 
 /**
  * Writes the disk that initdata goes to the guest on.

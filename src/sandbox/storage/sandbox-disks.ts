@@ -5,13 +5,8 @@
  */
 import { describeError } from "../../kata-error.ts";
 import { S_IFBLK, S_IFMT, stat } from "../../sys/files.ts";
-import type {
-  AttachedDevice,
-  DiskDevice,
-  DiskTuning,
-  ServedDiskDevice,
-  VirtualMachine,
-} from "../hypervisor/types.ts";
+import type { DiskDevice, DiskTuning, ServedDiskDevice } from "../hypervisor/disk-device.ts";
+import type { AttachedDevice, VirtualMachine } from "../hypervisor/types.ts";
 import type { Logger } from "../types.ts";
 import { addressText } from "./guest-messages.ts";
 

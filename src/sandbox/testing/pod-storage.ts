@@ -1,6 +1,6 @@
 /** The storage of a pod without a machine: what is plugged in is noted. */
 import { KataError } from "../../kata-error.ts";
-import type { DiskDevice } from "../hypervisor/types.ts";
+import type { DiskDevice } from "../hypervisor/disk-device.ts";
 import type { PodStorage } from "../storage/container-mounts.ts";
 import { SharedFiles } from "../storage/host-files.ts";
 import { ChangesDisk } from "../storage/layer-changes.ts";

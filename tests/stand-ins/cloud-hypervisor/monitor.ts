@@ -21,8 +21,9 @@ import { copySparse } from "../../../src/sys/sparse-copy.ts";
 import { utf8Encode } from "../../../src/sys/utf8.ts";
 import { type BackingCard, BackingMachine } from "../backing-machine.ts";
 import type { HttpAnswer, HttpRequest } from "../http-request.ts";
-import { Confinement, type ConfinementRequest } from "./confinement.ts";
-import { type PayloadRequest, payloadFault } from "./payload.ts";
+import { Confinement } from "./confinement.ts";
+import type { Config, Share } from "./machine-config.ts";
+import { payloadFault } from "./payload.ts";
 import { faults } from "./schema.ts";
 
 const BASE = "/api/v1/";
@@ -32,33 +33,8 @@ const QUEUES_OF_A_PAIR = 2;
 /** In which disks are resized. */
 const SECTOR_BYTES = 512;
 
-interface Share {
-  readonly id?: string;
-  readonly tag: string;
-  readonly socket: string;
-  readonly queue_size: number;
-}
-
 /** On which the driver has its shares. */
 const SHARE_SEGMENT = "0001";
-
-interface Config extends ConfinementRequest, PayloadRequest {
-  readonly cpus: { readonly boot_vcpus: number; readonly max_vcpus: number };
-  readonly memory: {
-    readonly size: number;
-    readonly shared?: boolean;
-    readonly hotplug_size?: number;
-    readonly hotplug_method?: "Acpi" | "VirtioMem";
-  };
-  readonly disks?: readonly {
-    readonly id?: string;
-    readonly path: string;
-    readonly readonly?: boolean;
-    readonly serial?: string;
-  }[];
-  readonly fs?: readonly Share[];
-  readonly vsock?: { readonly cid: number; readonly socket: string };
-}
 
 type State =
   | { readonly is: "Nothing" }

@@ -57,8 +57,9 @@ import {
 } from "../../../sys/new-mount-api.ts";
 import { CLONE_NEWNS } from "../../../sys/process.ts";
 import { MountRoom } from "../../storage/mount-room.ts";
+import type { DiskDevice } from "../disk-device.ts";
 import type { MonitorUser } from "../monitor-user.ts";
-import type { DiskDevice, StartDevice } from "../types.ts";
+import type { StartDevice } from "../types.ts";
 import { mayAccess, READ, WRITE } from "../user-access.ts";
 
 /** Root's, and others only pass. */

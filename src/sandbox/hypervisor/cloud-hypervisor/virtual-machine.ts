@@ -3,13 +3,13 @@ import { KataError } from "../../../kata-error.ts";
 import { type Clock, sleep } from "../../../sys/clock.ts";
 import { S_IFBLK, S_IFMT, stat, unlinkIfExists } from "../../../sys/files.ts";
 import type { MachineSize } from "../../resources/sizing.ts";
+import type { DiskDevice } from "../disk-device.ts";
 import type { SupervisedProgram } from "../supervised-program.ts";
 import { threadsByName } from "../threads-by-name.ts";
 import type {
   AgentChannel,
   AttachedDevice,
   Device,
-  DiskDevice,
   MachineCapabilities,
   MachineExit,
   MachineSpec,

@@ -6,6 +6,7 @@
  */
 import { decodeBase64 } from "../../../crypto/base64.ts";
 import { KataError } from "../../../kata-error.ts";
+import type { DiskDevice } from "../disk-device.ts";
 import { extensionSerial } from "../extension-images.ts";
 import type { RateLimiter } from "../firecracker/api-client.ts";
 import { diskLimiter } from "../firecracker/rate-limiter.ts";
@@ -13,13 +14,7 @@ import { initialArchive } from "../guest-root.ts";
 import type { HostCardDevice } from "../host-card.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type {
-  DiskDevice,
-  DiskRates,
-  FileServerSocket,
-  MachineSpec,
-  SharedDirectoryDevice,
-} from "../types.ts";
+import type { DiskRates, FileServerSocket, MachineSpec, SharedDirectoryDevice } from "../types.ts";
 import { type LandlockRule, landlockConfig } from "./landlock.ts";
 
 export interface VmConfig {

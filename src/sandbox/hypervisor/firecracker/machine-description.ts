@@ -1,8 +1,9 @@
 /** What Firecracker is told of a machine, in the words of its API. */
 import { KataError } from "../../../kata-error.ts";
+import type { DiskDevice } from "../disk-device.ts";
 import { kernelCommandLine } from "../kernel-parameters.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type { DiskDevice, MachineSpec } from "../types.ts";
+import type { MachineSpec } from "../types.ts";
 import type { BootSource, Drive, MachineConfiguration, NetworkInterface, Vsock } from "./api-client.ts";
 import { type DriveSlot, driveSlots } from "./drive-slots.ts";
 import { bandwidthLimiter, diskLimiter } from "./rate-limiter.ts";

@@ -5,7 +5,8 @@
 import { describeError } from "../../../kata-error.ts";
 import { O_NONBLOCK, O_RDONLY, O_RDWR, open } from "../../../sys/files.ts";
 import { Rollback } from "../../../sys/rollback.ts";
-import type { DiskDevice, DiskRates, DiskTuning, MachineSpec } from "../types.ts";
+import type { DiskDevice, DiskTuning } from "../disk-device.ts";
+import type { DiskRates, MachineSpec } from "../types.ts";
 import { blockNode, DEFAULT_TUNING, diskNode, throttleLimits, throttleNode } from "./disk-options.ts";
 import type { QmpClient } from "./qmp-client.ts";
 

@@ -3,7 +3,8 @@
  * Sources: QEMU QMP reference, blockdev-add (BlockdevOptionsFile); virtio-blk properties.
  */
 import { S_IFBLK, S_IFMT, stat } from "../../../sys/files.ts";
-import type { DiskDevice, DiskRates, DiskTuning } from "../types.ts";
+import type { DiskDevice, DiskTuning } from "../disk-device.ts";
+import type { DiskRates } from "../types.ts";
 import type { BlockNode, ThrottleLimits, ThrottleNode } from "./qmp-messages.ts";
 
 export const DEFAULT_TUNING: DiskTuning = {

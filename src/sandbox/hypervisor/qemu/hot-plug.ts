@@ -7,8 +7,9 @@
  */
 import { KataError } from "../../../kata-error.ts";
 import { Rollback } from "../../../sys/rollback.ts";
+import type { DiskDevice } from "../disk-device.ts";
 import type { NetworkDevice } from "../network-device.ts";
-import type { AttachedDevice, Device, DiskDevice, MachineSpec, SharedDirectoryDevice } from "../types.ts";
+import type { AttachedDevice, Device, MachineSpec, SharedDirectoryDevice } from "../types.ts";
 import { connectedSocket } from "./command-line.ts";
 import { DiskNodes } from "./disk-nodes.ts";
 import { blockDeviceProperties, DEFAULT_TUNING, diskNode } from "./disk-options.ts";

@@ -5,8 +5,8 @@
  * Sources: QEMU, hw/scsi/virtio-scsi.c, hw/scsi/scsi-disk.c; upstream's runtime (addresses from a disk's number).
  */
 import { KataError } from "../../../kata-error.ts";
+import type { DiskDevice } from "../disk-device.ts";
 import type { MachineOptions } from "../machine-options.ts";
-import type { DiskDevice } from "../types.ts";
 import { DEFAULT_TUNING, diskNode } from "./disk-options.ts";
 
 const CONTROLLER = "scsi0";

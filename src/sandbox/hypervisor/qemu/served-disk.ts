@@ -6,7 +6,7 @@
  * Source: QEMU documentation, docs/interop/vhost-user.rst; QMP reference, chardev-add.
  */
 import { connect } from "../../../sys/socket.ts";
-import type { ServedDiskDevice } from "../types.ts";
+import type { ServedDiskDevice } from "../disk-device.ts";
 import { DEFAULT_TUNING } from "./disk-options.ts";
 import type { NetworkMonitor, PluggedCard } from "./network-card.ts";
 import type { QmpClient } from "./qmp-client.ts";
